@@ -1,0 +1,18 @@
+# Writes a C++ file that holds the standard library's sources: heed::stdlib_source(name) in ir/stdlib.h.
+set(text "#include \"ir/stdlib.h\"\n\nnamespace heed {\n\nstd::span<const StdlibFile> stdlib_files() {\n  static const StdlibFile files[] = {\n")
+foreach(file ${FILES})
+  get_filename_component(name ${file} NAME_WE)
+  file(READ ${file} source)
+  # Literals are cut at 8000 characters: compilers limit their length.
+  string(LENGTH "${source}" length)
+  set(begin 0)
+  set(literal "")
+  while(begin LESS length)
+    string(SUBSTRING "${source}" ${begin} 8000 part)
+    string(APPEND literal "R\"heed_source(${part})heed_source\"\n")
+    math(EXPR begin "${begin} + 8000")
+  endwhile()
+  string(APPEND text "      {\"${name}\", ${literal}},\n")
+endforeach()
+string(APPEND text "      {\"\", \"\"},\n  };\n  return {files, std::size(files) - 1};\n}\n\n}  // namespace heed\n")
+file(WRITE ${OUTPUT} "${text}")

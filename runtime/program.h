@@ -1,0 +1,83 @@
+// A compiled program as the runtime runs it: kernels, the buffers they use, and the order. Knows neither graphs nor LLVM.
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace heed {
+
+// Mirrors ir/dtype.h by name: data outside of the compiler is described by text ("f32").
+struct TensorType {
+  std::string dtype;
+  std::vector<std::int64_t> shape;
+  std::int64_t bytes() const;
+  bool operator==(const TensorType&) const = default;
+};
+
+// The first index out of range that a kernel met. Written once, by compare-and-swap on `place`; read after the run.
+struct Fault {
+  std::atomic<std::int32_t> place{0};  // 0: none; else 1 + index into Program::fault_places
+  std::int64_t value = 0, limit = 0;
+};
+
+// Does task `task` of a launch. `buffers` in the order of Launch::buffers, `scratch` is this thread's.
+using KernelFunction = void (*)(void* const* buffers, void* scratch, std::int64_t task, Fault* fault);
+
+struct BufferUse {
+  std::int32_t buffer;             // of Program::buffers
+  std::int64_t stride = 0;         // inside a loop: bytes added for each step of the innermost one
+};
+
+struct Launch {
+  KernelFunction function = nullptr;
+  std::int64_t tasks = 1;          // independent; how work is cut depends on shapes alone, never on threads
+  std::vector<BufferUse> buffers;
+  std::int64_t scratch_bytes = 0;  // for each thread, 64-byte aligned
+  std::int32_t region = -1;        // of Program::regions, for profiles and messages
+};
+
+struct Copy {                      // carried values of a loop
+  BufferUse from, to;
+  std::int64_t bytes = 0;
+};
+
+struct Loop;
+using ProgramStep = std::variant<Launch, Copy, std::shared_ptr<Loop>>;
+struct Loop {
+  std::int64_t trips = 0;
+  bool reverse = false;            // the step runs from trips - 1 to 0
+  std::vector<ProgramStep> steps;
+};
+
+struct Buffer {
+  enum class Kind : std::uint8_t { arena, input, output } kind;
+  std::int64_t offset = 0;         // arena: bytes; else: index of inputs or outputs
+  std::int64_t bytes = 0;
+};
+
+struct ProgramValue {
+  enum class Role : std::uint8_t { data, parameter, state, seed, step, result, update };
+  std::string name;                // of an update: the parameter's or state's
+  Role role;
+  TensorType type;
+};
+
+struct RegionInfo {
+  std::string label, source;       // "softmax over keys", "h.3.attn (gpt.heed:14)"
+  double flop = 0, bytes = 0;
+};
+
+struct Program {
+  std::vector<ProgramValue> inputs, outputs;
+  std::vector<Buffer> buffers;
+  std::vector<ProgramStep> steps;
+  std::vector<RegionInfo> regions;
+  std::vector<std::string> fault_places;  // what was read and where: "table (gpt.heed:34)"
+  std::int64_t arena_bytes = 0;
+  std::shared_ptr<void> code;             // keeps the machine code alive
+};
+
+}  // namespace heed
