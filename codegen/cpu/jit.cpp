@@ -1,0 +1,200 @@
+// Objects are looked up on disk before any IR is built; what is missing is built and compiled on several threads, each with a
+// context and a target machine of its own; all objects are then linked into memory by ORC.
+#include "codegen/cpu/jit.h"
+
+#include <fmt/format.h>
+#include <llvm/Config/llvm-config.h>
+#include <llvm/ExecutionEngine/Orc/LLJIT.h>
+#include <llvm/IR/LegacyPassManager.h>
+#include <llvm/IR/Module.h>
+#include <llvm/IR/Verifier.h>
+#include <llvm/MC/TargetRegistry.h>
+#include <llvm/Passes/PassBuilder.h>
+#include <llvm/Support/SmallVectorMemoryBuffer.h>
+#include <llvm/Support/TargetSelect.h>
+#include <llvm/Target/TargetMachine.h>
+#include <llvm/TargetParser/Host.h>
+#include <llvm/Transforms/InstCombine/InstCombine.h>
+#include <llvm/Transforms/Scalar/EarlyCSE.h>
+#include <llvm/Transforms/Scalar/LICM.h>
+#include <llvm/Transforms/Scalar/LoopPassManager.h>
+#include <llvm/Transforms/Scalar/SimplifyCFG.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <exception>
+#include <map>
+#include <mutex>
+#include <stdexcept>
+#include <thread>
+
+namespace heed {
+namespace {
+
+void initialize_llvm() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    llvm::InitializeNativeTarget();
+    llvm::InitializeNativeTargetAsmPrinter();
+  });
+}
+
+[[noreturn]] void fail(std::string_view what, llvm::Error error) {
+  throw std::logic_error(fmt::format("jit: {}: {}", what, llvm::toString(std::move(error))));
+}
+template <class T>
+T take(std::string_view what, llvm::Expected<T> value) {
+  if (!value) fail(what, value.takeError());
+  return std::move(*value);
+}
+
+std::unique_ptr<llvm::TargetMachine> make_machine(const Target& target) {
+  std::string triple = llvm::sys::getProcessTriple(), error;
+  const llvm::Target* found = llvm::TargetRegistry::lookupTarget(triple, error);
+  if (!found) throw std::logic_error("jit: " + error);
+  return std::unique_ptr<llvm::TargetMachine>(found->createTargetMachine(triple, target.cpu, target.features, llvm::TargetOptions(),
+                                                                         llvm::Reloc::PIC_, {}, llvm::CodeGenOptLevel::Default, true));
+}
+
+// Kernels are written as explicit vector code: cleaning up after the emitter is all that pays.
+void optimize(llvm::Module& module, llvm::TargetMachine& machine) {
+  llvm::LoopAnalysisManager loops;
+  llvm::FunctionAnalysisManager functions;
+  llvm::CGSCCAnalysisManager components;
+  llvm::ModuleAnalysisManager modules;
+  llvm::PassBuilder builder(&machine);
+  builder.registerModuleAnalyses(modules);
+  builder.registerCGSCCAnalyses(components);
+  builder.registerFunctionAnalyses(functions);
+  builder.registerLoopAnalyses(loops);
+  builder.crossRegisterProxies(loops, functions, components, modules);
+  llvm::FunctionPassManager passes;
+  passes.addPass(llvm::EarlyCSEPass(true));
+  passes.addPass(llvm::InstCombinePass());
+  passes.addPass(llvm::SimplifyCFGPass());
+  passes.addPass(llvm::createFunctionToLoopPassAdaptor(llvm::LICMPass(llvm::LICMOptions()), /*UseMemorySSA=*/true));
+  passes.addPass(llvm::EarlyCSEPass(false));
+  llvm::ModulePassManager pipeline;
+  pipeline.addPass(llvm::createModuleToFunctionPassAdaptor(std::move(passes)));
+  pipeline.run(module, modules);
+}
+
+std::unique_ptr<llvm::Module> build_module(const KernelSource& source, const std::string& symbol, const Target& target,
+                                           llvm::TargetMachine& machine, llvm::LLVMContext& context) {
+  auto module = std::make_unique<llvm::Module>(symbol, context);
+  module->setTargetTriple(machine.getTargetTriple().str());
+  module->setDataLayout(machine.createDataLayout());
+  source.build(*module, symbol);
+  for (llvm::Function& function : *module) {
+    if (function.isDeclaration()) continue;
+    function.addFnAttr("target-cpu", target.cpu);
+    function.addFnAttr("target-features", target.features);
+    function.addFnAttr("prefer-vector-width", std::to_string(target.vector_bytes * 8));
+    function.addFnAttr(llvm::Attribute::NoUnwind);
+  }
+  std::string mistakes;
+  llvm::raw_string_ostream stream(mistakes);
+  if (llvm::verifyModule(*module, &stream)) throw std::logic_error(fmt::format("jit: invalid code for {}: {}", source.key, mistakes));
+  return module;
+}
+
+std::string emit(llvm::Module& module, llvm::TargetMachine& machine, llvm::CodeGenFileType type) {
+  llvm::SmallVector<char, 0> bytes;
+  llvm::raw_svector_ostream stream(bytes);
+  llvm::legacy::PassManager passes;
+  if (machine.addPassesToEmitFile(passes, stream, nullptr, type, /*DisableVerify=*/true))
+    throw std::logic_error("jit: the target cannot write this kind of file");
+  passes.run(module);
+  return std::string(bytes.begin(), bytes.end());
+}
+
+// Runs body(0) … body(count - 1) on `threads` threads; the first exception, by index, is thrown again.
+template <class Body>
+void in_parallel(std::size_t count, int threads, Body body) {
+  std::atomic<std::size_t> next{0};
+  std::vector<std::exception_ptr> errors(count);
+  auto work = [&] {
+    for (std::size_t i; (i = next++) < count;) try {
+        body(i);
+      } catch (...) {
+        errors[i] = std::current_exception();
+      }
+  };
+  std::vector<std::thread> others;
+  for (std::size_t i = 1; i < std::min<std::size_t>(static_cast<std::size_t>(threads), count); ++i) others.emplace_back(work);
+  work();
+  for (std::thread& other : others) other.join();
+  for (const std::exception_ptr& error : errors)
+    if (error) std::rethrow_exception(error);
+}
+
+std::string symbol_of(const KernelSource& source, const std::string& salt) { return "heed_" + content_name(salt + source.key); }
+
+}  // namespace
+
+CompiledKernels compile_kernels(const std::vector<KernelSource>& sources, const Target& target, const CompileSettings& settings) {
+  auto begin = std::chrono::steady_clock::now();
+  CompiledKernels out;
+  if (sources.empty()) return out;
+  initialize_llvm();
+
+  std::string salt = fmt::format("{}\n{}\n{}\n", build_name(), LLVM_VERSION_STRING, target.text());
+  std::vector<std::string> symbols;              // one a source
+  std::map<std::string, std::size_t> distinct;   // symbol -> first source with it
+  for (std::size_t i = 0; i < sources.size(); ++i) {
+    symbols.push_back(symbol_of(sources[i], salt));
+    distinct.emplace(symbols.back(), i);
+  }
+
+  ObjectCache cache(settings.cache);
+  std::vector<std::pair<std::string, std::size_t>> wanted(distinct.begin(), distinct.end());
+  std::vector<std::string> objects(wanted.size());
+  std::vector<std::size_t> missing;
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    if (auto found = cache.find(wanted[i].first)) objects[i] = std::move(*found);
+    else missing.push_back(i);
+  }
+  int threads = settings.threads > 0 ? settings.threads : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  in_parallel(missing.size(), threads, [&](std::size_t k) {
+    const auto& [symbol, source] = wanted[missing[k]];
+    auto machine = make_machine(target);
+    llvm::LLVMContext context;
+    auto module = build_module(sources[source], symbol, target, *machine, context);
+    optimize(*module, *machine);
+    std::string& object = objects[missing[k]];
+    object = emit(*module, *machine, llvm::CodeGenFileType::ObjectFile);
+    cache.store(symbol, object);
+  });
+  if (!missing.empty()) cache.trim();
+
+  llvm::orc::JITTargetMachineBuilder host{llvm::Triple(llvm::sys::getProcessTriple())};
+  auto jit = std::shared_ptr<llvm::orc::LLJIT>(take("start", llvm::orc::LLJITBuilder().setJITTargetMachineBuilder(host).create()));
+  for (std::size_t i = 0; i < objects.size(); ++i)
+    if (auto error = jit->addObjectFile(llvm::MemoryBuffer::getMemBufferCopy(objects[i], wanted[i].first)))
+      fail("link", std::move(error));
+  std::map<std::string, KernelFunction> addresses;
+  for (const auto& [symbol, source] : wanted)
+    addresses[symbol] = take("link", jit->lookup(symbol)).toPtr<KernelFunction>();
+  for (const std::string& symbol : symbols) out.functions.push_back(addresses.at(symbol));
+  out.owner = std::move(jit);
+  out.compiled = static_cast<int>(missing.size());
+  out.from_cache = static_cast<int>(wanted.size() - missing.size());
+  out.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  return out;
+}
+
+KernelText kernel_text(const KernelSource& source, const Target& target) {
+  initialize_llvm();
+  auto machine = make_machine(target);
+  llvm::LLVMContext context;
+  auto module = build_module(source, "kernel", target, *machine, context);
+  optimize(*module, *machine);
+  KernelText out;
+  llvm::raw_string_ostream stream(out.ir);
+  module->print(stream, nullptr);
+  out.assembly = emit(*module, *machine, llvm::CodeGenFileType::AssemblyFile);
+  return out;
+}
+
+}  // namespace heed

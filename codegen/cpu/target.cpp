@@ -1,0 +1,111 @@
+// Finds out what the processor can do, and describes the named levels of its architecture.
+#include "codegen/cpu/target.h"
+
+#include <fmt/format.h>
+#include <llvm/ADT/StringMap.h>
+#include <llvm/TargetParser/Host.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <map>
+#include <stdexcept>
+
+namespace heed {
+namespace {
+
+#if defined(__x86_64__)
+struct Level {
+  std::string_view name, cpu, needs;
+  int vector_bytes, vector_registers;
+  bool has_fma;
+};
+constexpr Level levels[] = {
+    {"avx512", "x86-64-v4", "avx512vl", 64, 32, true},
+    {"avx2", "x86-64-v3", "avx2", 32, 16, true},
+    {"plain", "x86-64", "sse2", 16, 16, false},
+};
+#else
+struct Level {
+  std::string_view name, cpu, needs;
+  int vector_bytes, vector_registers;
+  bool has_fma;
+};
+constexpr Level levels[] = {{"neon", "generic", "neon", 16, 32, true}};
+#endif
+
+std::map<std::string, bool> host_features() {
+  std::map<std::string, bool> sorted;
+  for (const auto& feature : llvm::sys::getHostCPUFeatures()) sorted.emplace(feature.first().str(), feature.second);
+  return sorted;
+}
+
+bool host_has(const std::map<std::string, bool>& features, std::string_view name) {
+  auto found = features.find(std::string(name));
+  return found != features.end() && found->second;
+}
+
+void read_caches(Target& target) {
+#if defined(_SC_LEVEL1_DCACHE_SIZE)
+  // 0 or -1 where the system does not know; then the defaults stay.
+  auto take = [](std::int64_t& size, int name) {
+    if (long bytes = sysconf(name); bytes > 0) size = bytes;
+  };
+  take(target.level1_bytes, _SC_LEVEL1_DCACHE_SIZE);
+  take(target.level2_bytes, _SC_LEVEL2_CACHE_SIZE);
+  take(target.level3_bytes, _SC_LEVEL3_CACHE_SIZE);
+#else
+  (void)target;
+#endif
+}
+
+Target at_level(const Level& level) {
+  Target target;
+  target.vector_bytes = level.vector_bytes;
+  target.vector_registers = level.vector_registers;
+  target.has_fma = level.has_fma;
+  read_caches(target);
+  return target;
+}
+
+}  // namespace
+
+std::string Target::text() const {
+  return fmt::format("{} {} {}x{} {} {} {} {}", cpu, features, vector_bytes, vector_registers, has_fma, level1_bytes, level2_bytes, level3_bytes);
+}
+
+Target host_target() {
+  auto features = host_features();
+  const Level* best = &levels[std::size(levels) - 1];
+  for (const Level& level : levels)
+    if (host_has(features, level.needs) && (!level.has_fma || level.name == "neon" || host_has(features, "fma"))) {
+      best = &level;
+      break;
+    }
+  Target target = at_level(*best);
+  target.cpu = llvm::sys::getHostCPUName().str();
+  for (const auto& [name, on] : features) target.features += fmt::format("{}{}{}", target.features.empty() ? "" : ",", on ? '+' : '-', name);
+  return target;
+}
+
+Target target_named(std::string_view name) {
+  if (name == "host") return host_target();
+  std::string known = "host";
+  for (const Level& level : levels) {
+    if (level.name == name) {
+      Target target = at_level(level);
+      target.cpu = level.cpu;
+      return target;
+    }
+    known += fmt::format(", {}", level.name);
+  }
+  throw std::runtime_error(fmt::format("unknown processor level \"{}\"; known are {}", name, known));
+}
+
+bool runs_here(const Target& target) {
+  auto features = host_features();
+  for (const Level& level : levels)
+    if (level.cpu == target.cpu) return host_has(features, level.needs);
+  return target.cpu == host_target().cpu;
+}
+
+}  // namespace heed

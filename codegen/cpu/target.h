@@ -1,0 +1,31 @@
+// The processor code is generated for: its instruction set as LLVM names it, and the figures that schedules are chosen by.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace heed {
+
+struct Target {
+  std::string cpu;       // LLVM's name of the processor
+  std::string features;  // LLVM's list, "+avx2,-avx512f,…", sorted by name
+  int vector_bytes = 16;
+  int vector_registers = 16;
+  bool has_fma = false;  // without it `fma` would be a call for each lane
+  std::int64_t level1_bytes = 32 << 10, level2_bytes = 512 << 10, level3_bytes = 4 << 20;  // data caches; the first two of one core
+
+  int lanes(std::int64_t element_bytes) const { return static_cast<int>(vector_bytes / element_bytes); }
+  std::string text() const;  // all of the above: two targets with equal text get equal code
+};
+
+// The machine this runs on.
+Target host_target();
+
+// "host", or a level that this machine's architecture knows: "avx512", "avx2", "plain" on x86-64; "neon" on aarch64.
+// Code for a level that the machine lacks must not be run. Throws std::runtime_error for other names.
+Target target_named(std::string_view name);
+
+// Whether code for `target` runs on this machine.
+bool runs_here(const Target& target);
+
+}  // namespace heed
