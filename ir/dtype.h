@@ -21,5 +21,7 @@ DType compute_type(DType dtype);
 // The value nearest to `value` that `dtype` holds (integers wrap, floating values round to even).
 double round_to(DType dtype, double value);
 std::int64_t wrap_to(DType dtype, std::int64_t value);
+// A floating value cast to an integer: towards zero; beyond i64 its nearest limit, NaN is 0. Then it wraps to the type it is cast to.
+std::int64_t truncated(double value);
 
 }  // namespace heed
