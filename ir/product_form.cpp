@@ -1,0 +1,84 @@
+// Groups the factors of a sum by their axes.
+#include "ir/product_form.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "ir/algebra.h"
+
+namespace heed {
+namespace {
+
+bool is_subset(const AxisSet& a, const AxisSet& b) {
+  return std::all_of(a.begin(), a.end(), [&](AxisRef axis) { return std::find(b.begin(), b.end(), axis) != b.end(); });
+}
+bool has(const AxisSet& set, AxisRef axis) { return std::find(set.begin(), set.end(), axis) != set.end(); }
+
+struct Group {
+  AxisSet free;
+  std::vector<Factor> factors;
+};
+
+}  // namespace
+
+std::int64_t span_of(const AxisSet& axes) {
+  std::int64_t out = 1;
+  for (AxisRef axis : axes) out *= axis->size;
+  return out;
+}
+
+double flop(const ProductForm& form) {
+  return 2.0 * static_cast<double>(span_of(form.batch)) * static_cast<double>(span_of(form.m)) * static_cast<double>(span_of(form.n)) *
+         static_cast<double>(span_of(form.k));
+}
+
+std::optional<ProductForm> product_form(Expr sum) {
+  if (sum->op != Op::reduction || sum->reduction != Reduction::sum || !is_floating(sum->dtype)) return {};
+  Expr body = sum->operands[0];
+  if (body->op != Op::product || body->has_reduction) return {};
+
+  // The factors with the most axes come first, so that each other one finds the group it belongs to.
+  std::vector<Factor> factors;
+  for (std::size_t i = 0; i < body->operands.size(); ++i) factors.push_back({body->operands[i], body->weights[i]});
+  std::sort(factors.begin(), factors.end(), [](const Factor& x, const Factor& y) {
+    return x.x->free.size() != y.x->free.size() ? x.x->free.size() > y.x->free.size() : x.x->id < y.x->id;
+  });
+  std::vector<Group> groups;
+  for (const Factor& factor : factors) {
+    auto home = std::find_if(groups.begin(), groups.end(), [&](const Group& group) { return is_subset(factor.x->free, group.free); });
+    if (home == groups.end()) home = groups.insert(home, Group{factor.x->free, {}});
+    home->factors.push_back(factor);
+  }
+  if (groups.size() != 2) return {};
+
+  ProductForm form{.sum = sum};
+  bool shares_summed = false;
+  for (AxisRef axis : sum->axes) {
+    shares_summed |= has(groups[0].free, axis) && has(groups[1].free, axis);
+    form.k.push_back(axis);
+  }
+  if (!shares_summed) return {};
+  for (AxisRef axis : sum->free) {
+    if (axis->size == 1) continue;
+    bool in_a = has(groups[0].free, axis), in_b = has(groups[1].free, axis);
+    (in_a && in_b ? form.batch : in_a ? form.m : form.n).push_back(axis);
+  }
+  if (form.m.empty() || form.n.empty()) return {};
+  form.a = product(groups[0].factors, *sum->arena, sum->dtype);
+  form.b = product(groups[1].factors, *sum->arena, sum->dtype);
+  return form;
+}
+
+std::optional<ProductForm> product_form_of(ArrayRef array) {
+  if (array->kind != Array::Kind::definition || !array->body->has_reduction) return {};
+  Expr only = nullptr;
+  for (Expr x : nodes_of(array->body)) {
+    if (x->op != Op::reduction) continue;
+    if (only) return {};
+    only = x;
+  }
+  if (!only || std::any_of(only->free.begin(), only->free.end(), [](AxisRef axis) { return axis->kind != AxisKind::position; })) return {};
+  return product_form(only);
+}
+
+}  // namespace heed

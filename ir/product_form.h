@@ -1,0 +1,32 @@
+// Matrix products, recognised by axes: a sum whose body is a product of two groups of factors. No operation's name matters, so
+// convolutions, merged heads, slices of one stored array and strided gradients are products like any other.
+#pragma once
+#include <optional>
+
+#include "ir/graph.h"
+
+namespace heed {
+
+// sum[k](a * b). Of the axes with more than one element that are free in the sum, those of both operands are `batch`, those of
+// a alone `m`, of b alone `n`; neither m nor n is empty. Operands are any expressions without reductions: reads with strides
+// and guards, or computed.
+struct ProductForm {
+  Expr sum;
+  Expr a, b;
+  AxisSet batch, m, n, k;
+};
+
+// `sum` is a reduction of floating values; nothing if it is no product.
+std::optional<ProductForm> product_form(Expr sum);
+
+// The product in an array's body: the only reduction in it, free of axes other than the array's positions; the rest of the body
+// maps its value at the array's own positions.
+std::optional<ProductForm> product_form_of(ArrayRef array);
+
+// Number of positions that the axes span.
+std::int64_t span_of(const AxisSet& axes);
+
+// Multiplications and additions of the sum alone.
+double flop(const ProductForm& form);
+
+}  // namespace heed
