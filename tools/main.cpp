@@ -1,1 +1,2 @@
+// The heed command.
 int main() { return 0; }

@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# Builds heed with warnings as errors and runs every test under ctest. Installs what is missing first.
+#   tools/test.sh              everything: layout, lint, tests, sanitizers
+#   tools/test.sh --bless      writes the golden texts anew
+#   tools/test.sh --coverage   line coverage of the tests, as a table and under build/coverage/report
+set -euo pipefail
+cd "$(dirname "$0")/.."
+tools/install_packages.sh
+
+jobs=$(nproc)
+export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
+
+build() {  # PRESET [TARGET…]
+  local preset=$1
+  shift
+  cmake --preset "$preset" -DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache >"build/$preset.log" 2>&1 || {
+    cat "build/$preset.log" >&2
+    return 1
+  }
+  echo "building $preset" >&2
+  cmake --build --preset "$preset" --parallel "$jobs" ${1:+--target "$@"} >"build/$preset.log" 2>&1 || {
+    tail -n 60 "build/$preset.log" >&2
+    return 1
+  }
+}
+mkdir -p build
+
+case "${1:-}" in
+  "") ;;
+  --bless)
+    build dev
+    HEED_BLESS=1 ctest --preset dev --parallel "$jobs"
+    exit
+    ;;
+  --coverage)
+    build coverage
+    mkdir -p build/coverage/profiles
+    LLVM_PROFILE_FILE=$PWD/build/coverage/profiles/%p.profraw ctest --test-dir build/coverage --parallel "$jobs" --output-on-failure
+    llvm-profdata-19 merge --sparse build/coverage/profiles/*.profraw --output build/coverage/all.profdata
+    objects=$(find build/coverage/tests -maxdepth 1 -name 'test_*' -type f -executable -printf '--object %p ')
+    # shellcheck disable=SC2086
+    llvm-cov-19 report build/coverage/tools/heed $objects --instr-profile build/coverage/all.profdata --ignore-filename-regex '/usr/|/tests/|/build/'
+    exit
+    ;;
+  *)
+    echo "error: unknown argument $1; known: --bless, --coverage" >&2
+    exit 2
+    ;;
+esac
+
+echo "checking layout" >&2
+git ls-files '*.cpp' '*.h' | xargs clang-format-19 --dry-run --Werror
+
+build dev
+echo "linting" >&2
+tools/lint.sh build/dev
+
+build asan test_ir test_passes test_runtime test_codegen
+build tsan test_runtime
+export ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1
+# One summary for all: the sanitizers' tests first, so that ctest's last words are those of the whole suite.
+ctest --preset asan --parallel "$jobs" --exclude-regex '^(random|docs|tools)\.'
+ctest --preset tsan --parallel "$jobs" --tests-regex '^runtime\.'
+ctest --preset dev --parallel "$jobs"
