@@ -28,19 +28,19 @@ struct Fault {
 using KernelFunction = void (*)(void* const* buffers, void* scratch, std::int64_t task, Fault* fault);
 
 struct BufferUse {
-  std::int32_t buffer;             // of Program::buffers
-  std::int64_t stride = 0;         // inside a loop: bytes added for each step of the innermost one
+  std::int32_t buffer;      // of Program::buffers
+  std::int64_t stride = 0;  // inside a loop: bytes added for each step of the innermost one
 };
 
 struct Launch {
   KernelFunction function = nullptr;
-  std::int64_t tasks = 1;          // independent; how work is cut depends on shapes alone, never on threads
+  std::int64_t tasks = 1;  // independent; how work is cut depends on shapes alone, never on threads
   std::vector<BufferUse> buffers;
   std::int64_t scratch_bytes = 0;  // for each thread, 64-byte aligned
   std::int32_t region = -1;        // of Program::regions, for profiles and messages
 };
 
-struct Copy {                      // carried values of a loop
+struct Copy {  // carried values of a loop
   BufferUse from, to;
   std::int64_t bytes = 0;
 };
@@ -49,15 +49,15 @@ struct Loop;
 using ProgramStep = std::variant<Launch, Copy, std::shared_ptr<Loop>>;
 struct Loop {
   std::int64_t trips = 0;
-  bool reverse = false;            // the step runs from trips - 1 to 0
+  bool reverse = false;  // the step runs from trips - 1 to 0
   std::vector<ProgramStep> steps;
 };
 
 struct Buffer {
   enum class Kind : std::uint8_t { arena, input, output } kind;
-  std::int64_t offset = 0;         // arena: bytes; else: index of inputs or outputs
+  std::int64_t offset = 0;  // arena: bytes; else: index of inputs or outputs
   std::int64_t bytes = 0;
-  std::string dtype = {};          // of its elements, where they are all of one ("f32"): lets a watch for NaN look into it
+  std::string dtype = {};  // of its elements, where they are all of one ("f32"): lets a watch for NaN look into it
 };
 
 struct IndexRange {
@@ -67,15 +67,15 @@ struct IndexRange {
 
 struct ProgramValue {
   enum class Role : std::uint8_t { data, parameter, state, seed, step, result, update };
-  std::string name;                // of an update: the parameter's or state's
+  std::string name;  // of an update: the parameter's or state's
   Role role;
   TensorType type;
-  std::int32_t in_place = -1;  // of an update: the input in whose memory it is written; the caller binds both to the same memory
+  std::int32_t in_place = -1;            // of an update: the input in whose memory it is written; the caller binds both to the same memory
   std::optional<IndexRange> range = {};  // of an integer input: values outside are an error of the input's
 };
 
 struct RegionInfo {
-  std::string label, source;       // "softmax over keys", "h.3.attn (gpt.heed:14)"
+  std::string label, source;  // "softmax over keys", "h.3.attn (gpt.heed:14)"
   double flop = 0, bytes = 0;
 };
 
@@ -86,7 +86,7 @@ struct Program {
   std::vector<RegionInfo> regions;
   std::vector<std::string> fault_places;  // what was read and where: "table (gpt.heed:34)"
   std::int64_t arena_bytes = 0;
-  std::shared_ptr<void> code;             // keeps the machine code alive
+  std::shared_ptr<void> code;  // keeps the machine code alive
 };
 
 }  // namespace heed

@@ -1,0 +1,169 @@
+// Runs compiled programs: binds memory to their buffers and calls their kernels in order.
+#include "runtime/execute.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <stdexcept>
+
+#include "input_error.h"
+#include "runtime/tensor.h"
+
+namespace heed {
+namespace {
+
+template <typename... Ts>
+struct Overloaded : Ts... {
+  using Ts::operator()...;
+};
+
+std::int64_t largest_scratch(const std::vector<ProgramStep>& steps) {
+  std::int64_t bytes = 0;
+  for (const auto& step : steps) {
+    std::visit(Overloaded{[&](const Launch& launch) { bytes = std::max(bytes, launch.scratch_bytes); }, [](const Copy&) {},
+                          [&](const std::shared_ptr<Loop>& loop) { bytes = std::max(bytes, largest_scratch(loop->steps)); }},
+               step);
+  }
+  return bytes;
+}
+
+// Two threads never write to one cache line, nor to lines that are fetched in pairs.
+std::int64_t scratch_stride(const Program& program) { return (largest_scratch(program.steps) + 255) / 256 * 256; }
+
+// Waking the other threads takes longer than this much work.
+bool is_small(const Program& program, const Launch& launch) {
+  if (launch.tasks <= 1) return true;
+  if (launch.region < 0) return false;
+  const auto& region = program.regions.at(static_cast<std::size_t>(launch.region));
+  return region.flop + region.bytes > 0 && region.flop < 50e3 && region.bytes < 50e3;
+}
+
+bool holds_nan(const std::string& dtype, const std::byte* from, std::int64_t bytes) {
+  const auto* type = find_element_type(dtype);
+  if (!type || !type->floating) return false;
+  for (std::int64_t at = 0; at + type->bytes <= bytes; at += type->bytes) {
+    if (std::isnan(floating_at(dtype, from + at))) return true;
+  }
+  return false;
+}
+
+void check_count(const char* what, std::size_t given, std::size_t wanted) {
+  if (given != wanted) throw std::logic_error(fmt::format("execute: {} {} were given to a program that has {}", given, what, wanted));
+}
+
+}  // namespace
+
+std::int64_t working_memory(const Program& program, int threads) { return program.arena_bytes + scratch_stride(program) * threads; }
+
+Executor::Executor(std::shared_ptr<const Program> program, ThreadPool& pool)
+    : program_(std::move(program)),
+      pool_(pool),
+      arena_(program_->arena_bytes),
+      scratch_(scratch_stride(*program_) * pool.size()),
+      scratch_stride_(scratch_stride(*program_)),
+      bases_(program_->buffers.size()) {}
+
+void Executor::bind(std::span<void* const> inputs, std::span<void* const> outputs) {
+  check_count("inputs", inputs.size(), program_->inputs.size());
+  check_count("outputs", outputs.size(), program_->outputs.size());
+  for (std::size_t b = 0; b < bases_.size(); ++b) {
+    const Buffer& buffer = program_->buffers[b];
+    const auto place = static_cast<std::size_t>(buffer.offset);
+    switch (buffer.kind) {
+      case Buffer::Kind::arena:
+        bases_[b] = arena_.data() + buffer.offset;
+        break;
+      case Buffer::Kind::input:
+        bases_[b] = static_cast<std::byte*>(inputs[place]);
+        break;
+      case Buffer::Kind::output:
+        bases_[b] = static_cast<std::byte*>(outputs[place]);
+        break;
+    }
+  }
+}
+
+void Executor::launch(const Launch& launch, std::int64_t index, Fault& fault) {
+  arguments_.clear();
+  for (const BufferUse& use : launch.buffers) arguments_.push_back(bases_[static_cast<std::size_t>(use.buffer)] + index * use.stride);
+  void* const* arguments = arguments_.data();
+  if (is_small(*program_, launch)) {
+    for (std::int64_t task = 0; task < launch.tasks; ++task) launch.function(arguments, scratch_.data(), task, &fault);
+    return;
+  }
+  pool_.run(launch.tasks, [&, arguments](std::int64_t task, int thread) {
+    launch.function(arguments, scratch_.data() + thread * scratch_stride_, task, &fault);
+  });
+}
+
+bool Executor::run_steps(const std::vector<ProgramStep>& steps, std::int64_t index, Fault& fault, const AfterLaunch* after,
+                         Profile* profile) {
+  using Clock = std::chrono::steady_clock;
+  const auto run_launch = [&](const Launch& next) {
+    const auto start = profile ? Clock::now() : Clock::time_point();
+    launch(next, index, fault);
+    if (profile && next.region >= 0) {
+      profile->seconds.at(static_cast<std::size_t>(next.region)) += std::chrono::duration<double>(Clock::now() - start).count();
+    }
+    return !after || (*after)(next);
+  };
+  const auto run_copy = [&](const Copy& copy) {
+    std::memmove(bases_[static_cast<std::size_t>(copy.to.buffer)] + index * copy.to.stride,
+                 bases_[static_cast<std::size_t>(copy.from.buffer)] + index * copy.from.stride, static_cast<std::size_t>(copy.bytes));
+    return true;
+  };
+  const auto run_loop = [&](const std::shared_ptr<Loop>& loop) {
+    for (std::int64_t trip = 0; trip < loop->trips; ++trip) {
+      if (!run_steps(loop->steps, loop->reverse ? loop->trips - 1 - trip : trip, fault, after, profile)) return false;
+    }
+    return true;
+  };
+  return std::all_of(steps.begin(), steps.end(),
+                     [&](const ProgramStep& step) { return std::visit(Overloaded{run_launch, run_copy, run_loop}, step); });
+}
+
+void Executor::run(std::span<void* const> inputs, std::span<void* const> outputs, Profile* profile) {
+  const FlushDenormals flush;
+  bind(inputs, outputs);
+  if (profile) profile->seconds.resize(program_->regions.size());
+  Fault fault;
+  run_steps(program_->steps, 0, fault, nullptr, profile);
+  if (const auto place = fault.place.load(); place != 0) {
+    const auto& where = program_->fault_places.at(static_cast<std::size_t>(place - 1));
+    throw InputError(fault.limit > 0 ? fmt::format("index {} is out of range 0 … {}: {}", fault.value, fault.limit - 1, where)
+                                     : fmt::format("index {} into an axis of size 0: {}", fault.value, where));
+  }
+}
+
+std::optional<NanOrigin> Executor::run_and_find_nan(std::span<void* const> inputs, std::span<void* const> outputs) {
+  const FlushDenormals flush;
+  bind(inputs, outputs);
+  for (std::size_t k = 0; k < inputs.size(); ++k) {
+    const auto& type = program_->inputs[k].type;
+    if (holds_nan(type.dtype, static_cast<const std::byte*>(inputs[k]), type.bytes())) return NanOrigin{-1, static_cast<std::int32_t>(k)};
+  }
+  // What an earlier run left must not be taken for a value of this one.
+  std::memset(arena_.data(), 0, static_cast<std::size_t>(arena_.bytes()));
+  for (std::size_t k = 0; k < outputs.size(); ++k) {
+    const auto& output = program_->outputs[k];
+    if (output.in_place < 0) std::memset(outputs[k], 0, static_cast<std::size_t>(output.type.bytes()));
+  }
+  std::optional<NanOrigin> found;
+  Fault fault;
+  const AfterLaunch look = [&](const Launch& done) {
+    for (const BufferUse& use : done.buffers) {
+      const auto b = static_cast<std::size_t>(use.buffer);
+      if (!holds_nan(program_->buffers[b].dtype, bases_[b], program_->buffers[b].bytes)) continue;
+      found = NanOrigin{done.region, -1};
+      return false;
+    }
+    return true;
+  };
+  run_steps(program_->steps, 0, fault, &look, nullptr);
+  return found;
+}
+
+}  // namespace heed

@@ -1,0 +1,60 @@
+// Runs compiled programs: binds memory to their buffers and calls their kernels in order.
+#pragma once
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "runtime/memory.h"
+#include "runtime/program.h"
+#include "runtime/thread_pool.h"
+
+namespace heed {
+
+// Where the time of a run went, in seconds, by region of the program.
+struct Profile {
+  std::vector<double> seconds;
+};
+
+// The first region of a run that made a NaN out of values without any.
+struct NanOrigin {
+  std::int32_t region = -1;  // of Program::regions; -1 when an input held it already
+  std::int32_t input = -1;   // of Program::inputs then
+};
+
+// One program made ready to run: it owns the arena and a scratch for each thread. For one run at a time.
+class Executor {
+ public:
+  // Throws InputError when there is no memory for the arena.
+  Executor(std::shared_ptr<const Program> program, ThreadPool& pool);
+
+  // One pointer an input and an output of the program, in its order, each to memory of its type's bytes, aligned to 64. An update
+  // in place is given the memory of its input. Throws InputError when a data-dependent index leaves its range; what was written
+  // is then of no use.
+  void run(std::span<void* const> inputs, std::span<void* const> outputs, Profile* profile = nullptr);
+
+  // Runs the program and looks into the buffers of every kernel after it: slow, to be called after a NaN was seen.
+  std::optional<NanOrigin> run_and_find_nan(std::span<void* const> inputs, std::span<void* const> outputs);
+
+  const Program& program() const { return *program_; }
+  std::int64_t memory_bytes() const { return arena_.bytes() + scratch_.bytes(); }
+
+ private:
+  using AfterLaunch = std::function<bool(const Launch&)>;  // false ends the run
+  void bind(std::span<void* const> inputs, std::span<void* const> outputs);
+  bool run_steps(const std::vector<ProgramStep>& steps, std::int64_t index, Fault& fault, const AfterLaunch* after, Profile* profile);
+  void launch(const Launch& launch, std::int64_t index, Fault& fault);
+
+  std::shared_ptr<const Program> program_;
+  ThreadPool& pool_;
+  Memory arena_, scratch_;
+  std::int64_t scratch_stride_ = 0;
+  std::vector<std::byte*> bases_;  // of Program::buffers
+  std::vector<void*> arguments_;   // of the launch under way
+};
+
+// Bytes of memory that running a program takes besides its inputs and outputs.
+std::int64_t working_memory(const Program& program, int threads);
+
+}  // namespace heed

@@ -1,0 +1,138 @@
+// Programs whose kernels are C++ functions: launches, scratch, loops, copies, faults, the watch for NaN.
+#include "runtime/execute.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "input_error.h"
+#include "runtime/tensor.h"
+
+namespace heed {
+namespace {
+
+using Role = ProgramValue::Role;
+
+// out[task] = 2 * in[task], by way of the scratch.
+void twice(void* const* buffers, void* scratch, std::int64_t task, Fault*) {
+  auto* kept = static_cast<float*>(scratch);
+  kept[0] = static_cast<const float*>(buffers[0])[task];
+  static_cast<float*>(buffers[1])[task] = kept[0] + kept[0];
+}
+// carried += element; yielded = carried.
+void accumulate(void* const* buffers, void*, std::int64_t, Fault*) {
+  auto* next = static_cast<float*>(buffers[2]);
+  *next = *static_cast<const float*>(buffers[0]) + *static_cast<const float*>(buffers[1]);
+  *static_cast<float*>(buffers[3]) = *next;
+}
+void root(void* const* buffers, void*, std::int64_t task, Fault*) {
+  static_cast<float*>(buffers[1])[task] = std::sqrt(static_cast<const float*>(buffers[0])[task]);
+}
+void out_of_range(void* const*, void*, std::int64_t task, Fault* fault) {
+  std::int32_t none = 0;
+  if (task == 5 && fault->place.compare_exchange_strong(none, 1)) {
+    fault->value = 300;
+    fault->limit = 256;
+  }
+}
+
+std::shared_ptr<Program> one_launch(KernelFunction function, std::int64_t count) {
+  auto program = std::make_shared<Program>();
+  const TensorType type{"f32", {count}};
+  program->inputs = {{"x", Role::data, type}};
+  program->outputs = {{"y", Role::result, type}};
+  program->buffers = {{Buffer::Kind::input, 0, 4 * count, "f32"}, {Buffer::Kind::output, 0, 4 * count, "f32"}};
+  program->regions = {{"kernel", "f (a.heed:1)"}};
+  program->fault_places = {"table (a.heed:3)"};
+  program->steps = {Launch{function, count, {{0}, {1}}, 4, 0}};
+  return program;
+}
+
+HostTensor floats(std::vector<float> values) {
+  HostTensor tensor(TensorType{"f32", {static_cast<std::int64_t>(values.size())}});
+  std::copy(values.begin(), values.end(), reinterpret_cast<float*>(tensor.data()));
+  return tensor;
+}
+float at(const HostTensor& tensor, std::size_t k) { return reinterpret_cast<const float*>(tensor.data())[k]; }
+
+void run(Executor& executor, const HostTensor& x, const HostTensor& y, Profile* profile = nullptr) {
+  void* const in[] = {x.data()};
+  void* const out[] = {y.data()};
+  executor.run(in, out, profile);
+}
+
+TEST(Execute, LaunchesOnAnyNumberOfThreads) {
+  for (const int threads : {1, 2, 3}) {
+    ThreadPool pool(threads);
+    Executor executor(one_launch(twice, 1000), pool);
+    const HostTensor x(TensorType{"f32", {1000}}), y(TensorType{"f32", {1000}});
+    for (int k = 0; k < 1000; ++k) reinterpret_cast<float*>(x.data())[k] = static_cast<float>(k);
+    Profile profile;
+    run(executor, x, y, &profile);
+    for (std::size_t k = 0; k < 1000; ++k) ASSERT_EQ(at(y, k), 2.0F * static_cast<float>(k));
+    EXPECT_EQ(profile.seconds.size(), 1U);
+  }
+}
+
+TEST(Execute, LoopsWithStridesAndCopies) {
+  for (const bool reverse : {false, true}) {
+    Program program;
+    program.inputs = {{"x", Role::data, {"f32", {4}}}};
+    program.outputs = {{"y", Role::result, {"f32", {4}}}};
+    program.arena_bytes = 128;
+    program.buffers = {
+        {Buffer::Kind::input, 0, 16}, {Buffer::Kind::output, 0, 16}, {Buffer::Kind::arena, 0, 4}, {Buffer::Kind::arena, 64, 4}};
+    auto loop = std::make_shared<Loop>();
+    loop->trips = 4;
+    loop->reverse = reverse;
+    loop->steps = {Launch{accumulate, 1, {{0, 4}, {2}, {3}, {1, 4}}}, Copy{{3}, {2}, 4}};
+    program.steps = {loop};
+    ThreadPool pool(2);
+    Executor executor(std::make_shared<Program>(program), pool);
+    const HostTensor x = floats({1, 2, 3, 4}), y(TensorType{"f32", {4}});
+    run(executor, x, y);
+    const std::vector<float> expected = reverse ? std::vector<float>{10, 9, 7, 4} : std::vector<float>{1, 3, 6, 10};
+    for (std::size_t k = 0; k < 4; ++k) EXPECT_EQ(at(y, k), expected[k]);
+  }
+}
+
+TEST(Execute, FaultNamesPlaceValueAndLimit) {
+  ThreadPool pool(2);
+  Executor executor(one_launch(out_of_range, 8), pool);
+  const HostTensor x(TensorType{"f32", {8}}), y(TensorType{"f32", {8}});
+  try {
+    run(executor, x, y);
+    FAIL();
+  } catch (const InputError& error) {
+    EXPECT_STREQ(error.what(), "index 300 is out of range 0 … 255: table (a.heed:3)");
+  }
+}
+
+TEST(Execute, FindsWhereNanBegan) {
+  auto program = one_launch(twice, 2);
+  program->buffers.push_back({Buffer::Kind::arena, 0, 8, "f32"});
+  program->arena_bytes = 64;
+  program->regions = {{"doubling", ""}, {"root", "f (a.heed:2)"}, {"later", ""}};
+  program->steps = {Launch{twice, 2, {{0}, {2}}, 4, 0}, Launch{root, 2, {{2}, {1}}, 0, 1}, Launch{twice, 2, {{1}, {2}}, 4, 2}};
+  ThreadPool pool(1);
+  Executor executor(program, pool);
+  const HostTensor good = floats({1, 2}), negative = floats({1, -2}), bad = floats({NAN, 1}), y(TensorType{"f32", {2}});
+  void* const out[] = {y.data()};
+  const auto find = [&](const HostTensor& x) {
+    void* const in[] = {x.data()};
+    return executor.run_and_find_nan(in, out);
+  };
+  EXPECT_FALSE(find(good));
+  EXPECT_EQ(find(negative)->region, 1);
+  EXPECT_EQ(find(bad)->input, 0);
+}
+
+TEST(Execute, RefusesAnArenaLargerThanMemory) {
+  auto program = one_launch(twice, 2);
+  program->arena_bytes = std::int64_t{1} << 60;
+  ThreadPool pool(1);
+  EXPECT_THROW(Executor(program, pool), InputError);
+}
+
+}  // namespace
+}  // namespace heed
