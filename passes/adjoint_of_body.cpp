@@ -1,0 +1,209 @@
+// Reverse mode inside one body: from the derivative by its value to the derivative by each of its reads.
+#include <algorithm>
+#include <cmath>
+
+#include "ir/algebra.h"
+#include "ir/function.h"
+#include "passes/pull_back.h"
+#include "passes/reads_outside.h"
+
+namespace heed {
+namespace {
+
+bool carries_gradient(Expr node, const IsActive& is_active, const std::unordered_set<Expr>& live) {
+  if (node->dtype != DType::f32 && node->dtype != DType::f64) return false;
+  if (node->op == Op::read) return is_active(node->array);
+  if (node->op == Op::function && node->function->derivative == nullptr) return false;
+  return std::ranges::any_of(node->operands, [&](Expr operand) { return live.contains(operand); });
+}
+
+std::unordered_set<Expr> live_nodes(const std::vector<Expr>& nodes, const IsActive& is_active) {
+  std::unordered_set<Expr> live;
+  for (Expr node : nodes)
+    if (carries_gradient(node, is_active, live)) live.insert(node);
+  return live;
+}
+
+AxisSet united(AxisSet axes, const std::vector<AxisRef>& more) {
+  axes.insert(axes.end(), more.begin(), more.end());
+  std::ranges::sort(axes, {}, &Axis::id);
+  axes.erase(std::ranges::unique(axes).begin(), axes.end());
+  return axes;
+}
+
+// A derivative that differs by case is applied in each case: what the other case holds may be infinite.
+Expr times(Expr adjoint, Expr slope) {
+  if (slope->op == Op::select) return select(slope->operands[0], times(adjoint, slope->operands[1]), times(adjoint, slope->operands[2]));
+  return multiply(adjoint, slope);
+}
+
+// value(axis) == index of the first largest body along it, for each axis of the maximum in turn. The index is an array of its own: it is
+// found once, and by the same values as the maximum.
+Expr is_place_of_maximum(Expr maximum) {
+  Arena& arena = *maximum->arena;
+  Expr body = maximum->operands[0];
+  std::vector<Expr> conditions;
+  for (std::size_t k = 0; k < maximum->axes.size(); ++k) {
+    const std::vector<AxisRef> later(maximum->axes.begin() + static_cast<std::ptrdiff_t>(k) + 1, maximum->axes.end());
+    const std::vector<AxisRef> here{maximum->axes[k]};
+    Expr found = reduce(Reduction::argmax, here, later.empty() ? body : reduce(Reduction::maximum, later, body));
+    if (!is_constant(found) && !may_read_outside(found)) {
+      std::vector<Expr> at;
+      for (AxisRef axis : found->free) at.push_back(value(axis));
+      found = read_stored(define(found->free, found, DType::i64), at);
+    }
+    conditions.push_back(equal(value(here[0]), found));
+  }
+  return both(conditions, arena);
+}
+
+// The product of all other values of the body along the reduced axes.
+Expr product_of_others(Expr product) {
+  Arena& arena = *product->arena;
+  std::vector<AxisRef> others;
+  std::vector<Expr> same;
+  Substitution table;
+  for (AxisRef axis : product->axes) {
+    others.push_back(fresh_axis(arena, axis->size));
+    table.emplace_back(axis, value(others.back()));
+    same.push_back(equal(value(axis), value(others.back())));
+  }
+  Expr one = real(arena, 1, product->dtype);
+  return reduce(Reduction::product, others, select(both(same, arena), one, substitute(product->operands[0], table)));
+}
+
+// o = u / l, u made by a reduction: the derivative by l is -(g o) / l, so that o is kept and u is not. Gives o where this applies.
+Expr kept_quotient(ArrayRef definition, Expr product) {
+  Expr body = definition->body;
+  double factor = 1;
+  if (body != product) {
+    if (body->op != Op::linear || body->operands.size() != 1 || body->operands[0] != product || body->real != 0) return nullptr;
+    factor = body->weights[0];
+  }
+  if (definition->dtype != body->dtype) return nullptr;
+  const bool of_reduction = std::ranges::any_of(product->operands, [&](Expr x) {
+    return x->has_reduction || (x->op == Op::read && x->array->kind == Array::Kind::definition && x->array->body->has_reduction &&
+                                x->array->shape.size() == definition->shape.size());
+  });
+  if (!of_reduction) return nullptr;
+  std::vector<Expr> at;
+  for (AxisRef place : positions(definition)) at.push_back(value(place));
+  return scale(1 / factor, read_stored(definition, at));
+}
+
+class BodyAdjoint {
+ public:
+  BodyAdjoint(ArrayRef definition, const IsActive& is_active)
+      : definition_(definition), nodes_(nodes_of(definition->body)), live_(live_nodes(nodes_, is_active)) {}
+
+  std::vector<ReadAdjoint> operator()(Expr adjoint) {
+    give(definition_->body, adjoint, united({}, positions(definition_)));
+    std::vector<ReadAdjoint> reads;
+    for (auto node = nodes_.rbegin(); node != nodes_.rend(); ++node) {
+      auto found = terms_.find(*node);
+      if (found == terms_.end()) continue;
+      Expr total = linear(found->second, 0, *(*node)->arena, (*node)->dtype);
+      if (is_constant(total, 0)) continue;
+      if ((*node)->op == Op::read)
+        reads.push_back({*node, total, (*node)->free});
+      else
+        pass_on(*node, total);
+    }
+    return reads;
+  }
+
+ private:
+  void give(Expr x, Expr adjoint, const AxisSet& scope) {
+    if (!live_.contains(x) || is_constant(adjoint, 0)) return;
+    if (adjoint->dtype != x->dtype) adjoint = cast(x->dtype, adjoint);
+    std::vector<AxisRef> lost;
+    std::ranges::set_difference(scope, x->free, std::back_inserter(lost), {}, &Axis::id, &Axis::id);
+    terms_[x].push_back({1, lost.empty() ? adjoint : sum(lost, adjoint)});
+  }
+
+  void pass_on(Expr node, Expr adjoint) {
+    Arena& arena = *node->arena;
+    const std::vector<Expr>& operands = node->operands;
+    const AxisSet& scope = node->free;
+    switch (node->op) {
+      case Op::linear:
+        for (std::size_t k = 0; k < operands.size(); ++k) give(operands[k], scale(node->weights[k], adjoint), scope);
+        return;
+      case Op::product:
+        return pass_on_product(node, adjoint);
+      case Op::function:
+        for (std::size_t k = 0; k < operands.size(); ++k)
+          if (live_.contains(operands[k]))
+            if (Expr slope = node->function->derivative(operands, node, static_cast<int>(k)))
+              give(operands[k], times(adjoint, slope), scope);
+        return;
+      case Op::cast:
+        return give(operands[0], adjoint, scope);
+      case Op::select: {
+        Expr zero = real(arena, 0, node->dtype);
+        if (live_.contains(operands[1])) give(operands[1], select(operands[0], adjoint, zero), scope);
+        if (live_.contains(operands[2])) give(operands[2], select(operands[0], zero, adjoint), scope);
+        return;
+      }
+      case Op::reduction:
+        return pass_on_reduction(node, adjoint);
+      default:
+        throw std::logic_error("differentiate: a node of floating type has no gradient rule");
+    }
+  }
+
+  void pass_on_product(Expr node, Expr adjoint) {
+    const std::vector<Expr>& operands = node->operands;
+    for (std::size_t k = 0; k < operands.size(); ++k) {
+      if (!live_.contains(operands[k])) continue;
+      const double power = node->weights[k];
+      const bool inverted = operands[k]->op == Op::function && operands[k]->function == &functions::reciprocal_or_zero && power == 1;
+      Expr result = power < 0 || inverted ? kept_quotient(definition_, node) : nullptr;
+      if (result && inverted) {
+        const Factor factors[] = {{adjoint, 1}, {result, 1}, {operands[k], 1}};
+        give(operands[k]->operands[0], scale(-1.0, product(factors, *node->arena, node->dtype)), node->free);
+        continue;
+      }
+      std::vector<Factor> factors{{adjoint, 1}};
+      if (result) {
+        factors.push_back({result, 1});
+        factors.push_back({operands[k], -1});
+      } else {
+        for (std::size_t m = 0; m < operands.size(); ++m)
+          if (m != k || power != 1) factors.push_back({operands[m], m == k ? power - 1 : node->weights[m]});
+      }
+      give(operands[k], scale(power, product(factors, *node->arena, node->dtype)), node->free);
+    }
+  }
+
+  void pass_on_reduction(Expr node, Expr adjoint) {
+    Expr body = node->operands[0];
+    const AxisSet scope = united(node->free, node->axes);
+    switch (node->reduction) {
+      case Reduction::sum:
+        return give(body, adjoint, scope);
+      case Reduction::product:
+        return give(body, multiply(adjoint, product_of_others(node)), scope);
+      case Reduction::maximum:
+        return give(body, select(is_place_of_maximum(node), adjoint, real(*node->arena, 0, node->dtype)), scope);
+      case Reduction::argmax:
+      case Reduction::any:
+        return;
+    }
+  }
+
+  ArrayRef definition_;
+  std::vector<Expr> nodes_;
+  std::unordered_set<Expr> live_;
+  std::unordered_map<Expr, std::vector<Term>> terms_;
+};
+
+}  // namespace
+
+std::vector<ReadAdjoint> adjoints_of_reads(ArrayRef definition, Expr adjoint, const IsActive& is_active) {
+  return BodyAdjoint(definition, is_active)(adjoint);
+}
+
+bool has_active_read(Expr body, const IsActive& is_active) { return live_nodes(nodes_of(body), is_active).contains(body); }
+
+}  // namespace heed
