@@ -35,6 +35,8 @@ struct Token {
   Span span;
 };
 
+inline constexpr int most_mistakes = 100;  // of one file that the lexer reports, and the parser
+
 // Ends with one token `end`. Never throws, whatever the bytes.
 std::vector<Token> tokenize(const SourceFile& source, Diagnostics& diagnostics);
 
