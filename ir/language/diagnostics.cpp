@@ -15,9 +15,7 @@ auto place(const Diagnostic& diagnostic) {
   return std::tuple(file, diagnostic.span.line, diagnostic.span.column);
 }
 
-bool same(const Diagnostic& a, const Diagnostic& b) {
-  return a.severity == b.severity && place(a) == place(b) && a.message == b.message;
-}
+bool same(const Diagnostic& a, const Diagnostic& b) { return a.severity == b.severity && place(a) == place(b) && a.message == b.message; }
 
 void insert(std::vector<Diagnostic>& all, Diagnostic diagnostic) {
   auto [first, last] =

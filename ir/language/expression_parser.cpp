@@ -73,7 +73,8 @@ int highest_part(const decltype(Expression::node)& node) {
   }
   if (auto* index = std::get_if<Index>(&node)) {
     see(index->object);
-    for (const Subscript& subscript : index->subscripts) see(subscript.index), see(subscript.start), see(subscript.stop), see(subscript.step);
+    for (const Subscript& subscript : index->subscripts)
+      see(subscript.index), see(subscript.start), see(subscript.stop), see(subscript.step);
   }
   if (auto* list = std::get_if<List>(&node))
     for (const ExpressionPtr& item : list->items) see(item);
@@ -247,9 +248,12 @@ ExpressionPtr Parser::string() {
     char c = token.text[k];
     if (c == '\\') {
       c = token.text[++k];
-      if (c == 'n') c = '\n';
-      else if (c == 't') c = '\t';
-      else if (c != '"' && c != '\\') report(token.span, fmt::format("a string knows `\\n`, `\\t`, `\\\"` and `\\\\`, not `\\{}`", c));
+      if (c == 'n')
+        c = '\n';
+      else if (c == 't')
+        c = '\t';
+      else if (c != '"' && c != '\\')
+        report(token.span, fmt::format("a string knows `\\n`, `\\t`, `\\\"` and `\\\\`, not `\\{}`", c));
     }
     value += c;
   }

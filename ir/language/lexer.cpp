@@ -15,7 +15,7 @@ bool is_word(char c) { return is_letter(c) || is_digit(c); }
 
 // Longer ones first: the first that fits is taken.
 constexpr std::array<std::string_view, 28> symbols = {"...", "..", "//", "**", "==", "!=", "<=", ">=", "->", ":=", "+", "-", "*", "/",
-                                                      "%",   "@",  "=",  "<",  ">",  "(",  ")",  "[",  "]",  "{",  "}",  ",",  ":", "."};
+                                                      "%",   "@",  "=",  "<",  ">",  "(",  ")",  "[",  "]",  "{",  "}", ",", ":", "."};
 
 // What people write who come from other languages, and what it is here.
 struct Foreign {
@@ -109,8 +109,8 @@ class Lexer {
     std::size_t whole = length_while(is_word, length);
     if (whole > length) {
       report(span(whole), fmt::format("`{}` is neither a number nor a name", text_.substr(at_, whole)),
-                         is_letter(peek(length)) ? fmt::format("write `{} * {}`", text_.substr(at_, length), text_.substr(at_ + length, whole - length))
-                                                 : "");
+             is_letter(peek(length)) ? fmt::format("write `{} * {}`", text_.substr(at_, length), text_.substr(at_ + length, whole - length))
+                                     : "");
       add(Token::Kind::broken, whole);
     } else {
       add(Token::Kind::number, length);
@@ -119,7 +119,8 @@ class Lexer {
 
   void string() {
     std::size_t length = 1;
-    while (at_ + length < text_.size() && peek(length) != '"' && peek(length) != '\n') length += peek(length) == '\\' && peek(length + 1) != '\n' ? 2 : 1;
+    while (at_ + length < text_.size() && peek(length) != '"' && peek(length) != '\n')
+      length += peek(length) == '\\' && peek(length + 1) != '\n' ? 2 : 1;
     if (peek(length) == '"' && at_ + length < text_.size()) return add(Token::Kind::string, length + 1);
     length = std::min(length, text_.size() - at_);
     if (text_[at_ + length - 1] == '\r') --length;
@@ -134,12 +135,14 @@ class Lexer {
       report(span(known->text.size()), fmt::format("`{}` is not part of the language", known->text), std::string(known->mend));
       return add(Token::Kind::broken, known->text.size());
     }
-    auto is_foreign = [](char c) { return static_cast<unsigned char>(c) >= 0x80 || (static_cast<unsigned char>(c) < 0x20 && c != '\t' && c != '\n' && c != '\r'); };
+    auto is_foreign = [](char c) {
+      return static_cast<unsigned char>(c) >= 0x80 || (static_cast<unsigned char>(c) < 0x20 && c != '\t' && c != '\n' && c != '\r');
+    };
     std::size_t length = std::max<std::size_t>(length_while(is_foreign), 1);
     std::string_view bytes = text_.substr(at_, length);
     bool control = std::any_of(bytes.begin(), bytes.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20; });
     report(span(length), control ? fmt::format("the byte {} is not part of the language", static_cast<unsigned char>(bytes[0]))
-                                             : fmt::format("`{}` is not part of the language", bytes));
+                                 : fmt::format("`{}` is not part of the language", bytes));
     add(Token::Kind::broken, length);
   }
 

@@ -11,8 +11,8 @@ namespace {
 
 constexpr int most_levels = 200;
 
-constexpr std::array<std::string_view, 13> reserved = {"for",  "if",    "else", "return", "yield", "and", "or",
-                                                       "not", "true", "false", "none", "None",   "inf"};
+constexpr std::array<std::string_view, 13> reserved = {"for", "if",   "else",  "return", "yield", "and", "or",
+                                                       "not", "true", "false", "none",   "None",  "inf"};
 
 bool is_reserved(std::string_view name) { return std::find(reserved.begin(), reserved.end(), name) != reserved.end(); }
 
@@ -69,8 +69,9 @@ Name Parser::expect_path(std::string_view what) {
 }
 
 void Parser::expect_line_end(std::string_view after) {
-  if (at_line_end() || is("}")) return;
-  if (is("=")) fail_here(fmt::format("the end of the line after {}", after), "`=` sets a name at the beginning of a line; to compare write `==`");
+  if (at_line_end() || is("}") || unclosed_) return;
+  if (is("="))
+    fail_here(fmt::format("the end of the line after {}", after), "`=` sets a name at the beginning of a line; to compare write `==`");
   fail_here(fmt::format("the end of the line after {}", after));
 }
 
@@ -140,8 +141,10 @@ void Parser::recover(std::size_t begun) {
   if (at_ > begun && begins_line()) return;
   while (!at_line_end() && !is("}")) {
     try {
-      if (is("{")) block("");
-      else ++at_;
+      if (is("{"))
+        block("");
+      else
+        ++at_;
     } catch (const Mistake&) {
       if (is("{")) ++at_;
     }
@@ -185,14 +188,22 @@ Item Parser::item() {
   const Token& first = current();
   Item item;
   item.doc = doc_above(first);
-  if (is("import")) item.node = import();
-  else if (is("let")) item.node = let();
-  else if (is("fn")) item.node = function(Function::Kind::function);
-  else if (is("layer")) item.node = function(Function::Kind::layer);
-  else if (is("model")) item.node = function(Function::Kind::model);
-  else if (is("optimizer")) item.node = function(Function::Kind::optimizer);
-  else if (is("train")) item.node = train();
-  else fail_here("`import`, `let`, `fn`, `layer`, `model`, `optimizer` or `train`");
+  if (is("import"))
+    item.node = import();
+  else if (is("let"))
+    item.node = let();
+  else if (is("fn"))
+    item.node = function(Function::Kind::function);
+  else if (is("layer"))
+    item.node = function(Function::Kind::layer);
+  else if (is("model"))
+    item.node = function(Function::Kind::model);
+  else if (is("optimizer"))
+    item.node = function(Function::Kind::optimizer);
+  else if (is("train"))
+    item.node = train();
+  else
+    fail_here("`import`, `let`, `fn`, `layer`, `model`, `optimizer` or `train`");
   item.span = first.span;
   item.span.length = std::max(line_ends_[static_cast<std::size_t>(first.span.line)] - first.span.column, 1);
   return item;
@@ -208,7 +219,8 @@ Import Parser::import() {
     std::string stem = result.source.substr(result.source.find_last_of('/') + 1);
     result.alias = {stem.substr(0, stem.find('.')), path.span};
     if (!is("as") && stem.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.") != std::string::npos)
-      fail(path.span, fmt::format("`{}` is no name", result.alias.text), fmt::format("give it one: `import \"{}\" as blocks`", result.source));
+      fail(path.span, fmt::format("`{}` is no name", result.alias.text),
+           fmt::format("give it one: `import \"{}\" as blocks`", result.source));
   } else {
     result.alias = expect_name("the name of a library or the path of a file in quotes");
     result.source = result.alias.text;
@@ -255,9 +267,11 @@ std::vector<Parameter> Parser::parameters() {
     Parameter parameter;
     parameter.name = expect_path("a name");
     if (accept(":")) parameter.type = type();
-    if (accept("=", Token::Role::binary)) parameter.fallback = expression();
+    if (accept("=", Token::Role::binary))
+      parameter.fallback = expression();
     else if (!result.empty() && result.back().fallback)
-      report(parameter.name.span, fmt::format("`{}` has no value, but `{}` before it has one", parameter.name.text, result.back().name.text),
+      report(parameter.name.span,
+             fmt::format("`{}` has no value, but `{}` before it has one", parameter.name.text, result.back().name.text),
              "parameters that must be given come first");
     result.push_back(std::move(parameter));
   });

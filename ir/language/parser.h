@@ -109,12 +109,12 @@ class Parser {
 
   const SourceFile& source_;
   std::vector<Token>& tokens_;
-  std::vector<Token*> words_;          // tokens without comments
-  std::vector<int> line_ends_;         // column after the last word of each line
+  std::vector<Token*> words_;   // tokens without comments
+  std::vector<int> line_ends_;  // column after the last word of each line
   Diagnostics& diagnostics_;
   std::size_t at_ = 0;
   int brackets_ = 0, levels_ = 0, mistakes_ = 0;
-  bool unclosed_ = false;              // a block was cut off by the next item, and that was reported
+  bool unclosed_ = false;  // a block was cut off by the next item, and that was reported
 };
 
 template <typename Each>
@@ -133,7 +133,8 @@ void Parser::bracketed(std::string_view close, Token::Role role, Each each) {
       each();
       if (is(close)) break;
       if (!is(",")) {
-        if (at_line_end() || begins_line() || is("}") || is("{")) fail(opening, "`" + open + "` is never closed", "close it with `" + std::string(close) + "`");
+        if (at_line_end() || begins_line() || is("}") || is("{"))
+          fail(opening, "`" + open + "` is never closed", "close it with `" + std::string(close) + "`");
         fail_here("`,` or `" + std::string(close) + "`");
       }
       take();

@@ -12,7 +12,8 @@ void Parser::lines(const std::string& of, bool of_train, const std::function<voi
   const Span opening = current().span;
   expect("{", "to begin a block", Role::block);
   auto unclosed = [&](std::string_view before) {
-    if (!unclosed_) report(opening, fmt::format("the block{}{} is not closed before {}", of.empty() ? "" : " of ", of, before), "close it with `}`");
+    if (!unclosed_)
+      report(opening, fmt::format("the block{}{} is not closed before {}", of.empty() ? "" : " of ", of, before), "close it with `}`");
     unclosed_ = true;
   };
   for (skip_newlines(); !is("}"); skip_newlines()) {
@@ -83,8 +84,10 @@ State Parser::state() {
   State result;
   result.name = expect_path("the name of a state");
   if (accept(":")) result.type = type();
-  if (accept("=", Role::binary)) result.initial = value();
-  else if (!result.type) fail_here(fmt::format("`:` and a type, or `=` and a value for the state `{}`", result.name.text));
+  if (accept("=", Role::binary))
+    result.initial = value();
+  else if (!result.type)
+    fail_here(fmt::format("`:` and a type, or `=` and a value for the state `{}`", result.name.text));
   return result;
 }
 
@@ -92,7 +95,9 @@ Instance Parser::instance() {
   take();
   Instance result;
   result.name = expect_path("the name of a layer");
-  if (is("(")) fail(result.name.span, "a layer is defined at the top of a file", fmt::format("to make one here: `layer name = {}(…)`", result.name.text));
+  if (is("("))
+    fail(result.name.span, "a layer is defined at the top of a file",
+         fmt::format("to make one here: `layer name = {}(…)`", result.name.text));
   if (is("[")) {
     bracketed("]", Role::call, [&] {
       if (result.count) fail_here("`]` after the number of layers");
@@ -132,7 +137,8 @@ Assignment Parser::assignment() {
   take(Role::binary);
   if (result.update)
     for (const Target& target : result.targets)
-      if (target.type || !target.subscripts.empty()) fail(target.name.span, fmt::format("`:=` sets the whole of the state `{}`", target.name.text));
+      if (target.type || !target.subscripts.empty())
+        fail(target.name.span, fmt::format("`:=` sets the whole of the state `{}`", target.name.text));
   result.value = value();
   return result;
 }

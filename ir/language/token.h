@@ -11,23 +11,23 @@ namespace heed::syntax {
 
 struct Token {
   enum class Kind : std::uint8_t {
-    name,     // also the words that begin statements: which of them are meant follows from the place
+    name,  // also the words that begin statements: which of them are meant follows from the place
     number,
     string,   // with its quotes
     symbol,   // operators, brackets, punctuation
     comment,  // with its `#`, without the line end
     newline,  // also inside brackets, where it ends nothing
     end,
-    broken,   // bytes that are no word (already diagnosed)
+    broken,  // bytes that are no word (already diagnosed)
   };
   // What the parser found it to be: decides the space around it.
   enum class Role : std::uint8_t {
     plain,
-    prefix,      // a sign or `not`
-    binary,      // an operator between operands, `=`, `->`
-    tight,       // an operator in a dimension of a type (`2*width`), a slice's colon, `..`
-    call,        // an opening bracket that follows its function, array or type
-    block,       // a brace around statements
+    prefix,  // a sign or `not`
+    binary,  // an operator between operands, `=`, `->`
+    tight,   // an operator in a dimension of a type (`2*width`), a slice's colon, `..`
+    call,    // an opening bracket that follows its function, array or type
+    block,   // a brace around statements
   };
   Kind kind;
   Role role = Role::plain;
