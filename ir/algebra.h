@@ -40,12 +40,18 @@ Expr real(Arena& arena, double value, DType dtype = DType::f32);
 Expr integer(Arena& arena, std::int64_t value);
 Expr boolean(Arena& arena, bool value);
 bool is_constant(Expr x);
-bool is_constant(Expr x, double value);   // of any type
+bool is_constant(Expr x, double value);  // of any type
 
 // --- linear combinations; both kinds
-struct Term { double weight; Expr x; };
+struct Term {
+  double weight;
+  Expr x;
+};
 Expr linear(std::span<const Term> terms, double constant, Arena& arena, DType dtype);
-struct IntegerTerm { std::int64_t weight; Expr x; };
+struct IntegerTerm {
+  std::int64_t weight;
+  Expr x;
+};
 Expr linear(std::span<const IntegerTerm> terms, std::int64_t constant, Arena& arena);
 Expr add(Expr a, Expr b);
 Expr subtract(Expr a, Expr b);
@@ -53,15 +59,21 @@ Expr scale(double weight, Expr x);          // floating
 Expr scale(std::int64_t weight, Expr x);    // integer
 Expr shift(Expr x, std::int64_t constant);  // integer x + constant
 // An integer expression as terms and a constant; an unlike node is one term.
-struct LinearForm { std::vector<IntegerTerm> terms; std::int64_t constant; };
+struct LinearForm {
+  std::vector<IntegerTerm> terms;
+  std::int64_t constant;
+};
 LinearForm linear_form(Expr integer);
-bool is_affine(Expr index);                 // no read in it
+bool is_affine(Expr index);  // no read in it
 
 // --- products of powers
-struct Factor { Expr x; double power; };
+struct Factor {
+  Expr x;
+  double power;
+};
 Expr product(std::span<const Factor> factors, Arena& arena, DType dtype);
 Expr multiply(Expr a, Expr b);
-Expr divide(Expr a, Expr b);                // floating
+Expr divide(Expr a, Expr b);  // floating
 Expr power(Expr x, double exponent);
 
 // --- integers
@@ -72,7 +84,7 @@ Interval bounds(Expr integer);
 // --- conditions. Of integers they are put into one form; of floating values NaN makes each false.
 Expr at_least(Expr a, Expr b);
 Expr greater(Expr a, Expr b);
-Expr equal(Expr a, Expr b);                 // of integers, floating values or booleans
+Expr equal(Expr a, Expr b);  // of integers, floating values or booleans
 Expr both(Expr a, Expr b);
 Expr both(std::span<const Expr> conditions, Arena& arena);
 Expr either(Expr a, Expr b);
@@ -87,13 +99,15 @@ Expr apply(const ScalarFunction& function, std::initializer_list<Expr> arguments
 Expr cast(DType to, Expr x);
 Expr reduce(Reduction reduction, std::span<const AxisRef> axes, Expr body);
 Expr sum(std::span<const AxisRef> axes, Expr body);
+// The axes in an order that does not depend on their names: by what reads at them in the body, then size, then first use.
+std::vector<AxisRef> axes_by_use(Expr body, const AxisSet& axes);
 
 // --- arrays
 // Interned by dtype, shape and body. An array that reads another at its own positions and is otherwise the same is that array.
 ArrayRef define(std::span<const AxisRef> axes, Expr body, DType dtype, std::string name = "");
 ArrayRef input(Arena& arena, std::string name, std::vector<std::int64_t> shape, DType dtype, std::optional<Interval> range = {});
-std::vector<ArrayRef> scan(Arena& arena, Scan scan);                              // its results
-std::vector<ArrayRef> gradient(ArrayRef target, std::vector<ArrayRef> wrt);       // one of the shape and dtype of each wrt
+std::vector<ArrayRef> scan(Arena& arena, Scan scan);                         // its results
+std::vector<ArrayRef> gradient(ArrayRef target, std::vector<ArrayRef> wrt);  // one of the shape and dtype of each wrt
 // A read of a definition that only moves values (affine indices, guards, constants) is opened: its body with the indices in it.
 Expr read(ArrayRef array, std::span<const Expr> indices);
 // The same without opening.
@@ -101,9 +115,9 @@ Expr read_stored(ArrayRef array, std::span<const Expr> indices);
 
 // --- rebuilding
 using Substitution = std::vector<std::pair<AxisRef, Expr>>;
-Expr substitute(Expr x, const Substitution& table);                    // integer expressions for free axes; never captures
-Expr rebuild(Expr x, std::span<const Expr> operands);                  // x with other operands, through its constructor
-Expr rebuild(Expr x, ArrayRef array, std::span<const Expr> indices);   // a read of another array
+Expr substitute(Expr x, const Substitution& table);                   // integer expressions for free axes; never captures
+Expr rebuild(Expr x, std::span<const Expr> operands);                 // x with other operands, through its constructor
+Expr rebuild(Expr x, ArrayRef array, std::span<const Expr> indices);  // a read of another array
 // The body with every read array replaced by the table's; arrays not in it stay.
 Expr replace_arrays(Expr body, const std::unordered_map<ArrayRef, ArrayRef>& table);
 

@@ -36,7 +36,8 @@ Expr stepped_sum(const AxisSet& axes, Expr x, AxisRef axis, std::int64_t begin, 
 const IntegerTerm* summed_term(const LinearForm& form, const AxisSet& axes, auto fits) {
   for (const IntegerTerm& term : form.terms) {
     if (term.x->op != Op::axis || !contains(axes, term.x->axes[0]) || !fits(term.weight)) continue;
-    bool alone = std::ranges::none_of(form.terms, [&](const IntegerTerm& other) { return other.x != term.x && contains(other.x->free, term.x->axes[0]); });
+    bool alone = std::ranges::none_of(
+        form.terms, [&](const IntegerTerm& other) { return other.x != term.x && contains(other.x->free, term.x->axes[0]); });
     if (alone) return &term;
   }
   return nullptr;
@@ -136,7 +137,8 @@ Expr solve_two_bounds(const AxisSet& axes, Expr x, const Guard& guard, const std
   std::vector<IntegerTerm> opposite = form.terms;
   for (IntegerTerm& other : opposite) other.weight = -other.weight;
   Expr twin = linear(opposite, -term->weight - 1 - form.constant, arena);
-  bool paired = std::ranges::any_of(guards, [&](const Guard& other) { return other.condition->op == Op::at_least_zero && other.condition->operands[0] == twin; });
+  bool paired = std::ranges::any_of(
+      guards, [&](const Guard& other) { return other.condition->op == Op::at_least_zero && other.condition->operands[0] == twin; });
   if (!paired) return nullptr;
   LinearForm rest = without_term(form, term->x);
   Expr solution = floor_divide(linear(rest.terms, rest.constant, arena), -term->weight);
@@ -202,34 +204,6 @@ bool has_cut_piece(Expr x, const AxisSet& axes) {
   return x->op == Op::linear && std::ranges::any_of(x->operands, [&](Expr term) { return is_cut_guard(term, axes); });
 }
 
-// Bound axes in an order that does not depend on their names: by what reads at them, then size, then first use.
-std::vector<AxisRef> by_use(Expr body, const AxisSet& axes) {
-  struct Use {
-    AxisRef axis;
-    std::vector<std::pair<std::uint32_t, std::size_t>> places;
-    std::size_t first;
-  };
-  std::vector<Use> uses;
-  for (AxisRef axis : axes) uses.push_back({axis, {}, std::numeric_limits<std::size_t>::max()});
-  std::size_t step = 0;
-  for (Expr node : nodes_of(body)) {
-    ++step;
-    for (Use& use : uses) {
-      if (node->op == Op::axis && node->axes[0] == use.axis) use.first = std::min(use.first, step);
-      if (node->op != Op::read) continue;
-      for (std::size_t k = 0; k < node->operands.size(); ++k)
-        if (contains(node->operands[k]->free, use.axis)) use.places.emplace_back(node->array->id, k);
-    }
-  }
-  for (Use& use : uses) std::ranges::sort(use.places);
-  std::ranges::sort(uses, [](const Use& a, const Use& b) {
-    return std::tuple(a.places, a.axis->size, a.first) < std::tuple(b.places, b.axis->size, b.first);
-  });
-  std::vector<AxisRef> order;
-  for (const Use& use : uses) order.push_back(use.axis);
-  return order;
-}
-
 // Binds the axes. Their names follow from the depth of the reductions inside, whatever they were called before.
 Expr close(Reduction reduction, const AxisSet& axes, Expr body, DType dtype) {
   Arena& arena = *body->arena;
@@ -247,7 +221,7 @@ Expr close(Reduction reduction, const AxisSet& axes, Expr body, DType dtype) {
     if (node->op == Op::reduction)
       for (AxisRef axis : node->axes) depth = std::max(depth, axis->key);
   // A bound axis that is free here belongs to a reduction still open further out: its name must stay apart.
-  std::vector<AxisRef> order = by_use(body, fresh);
+  std::vector<AxisRef> order = axes_by_use(body, fresh);
   auto taken = [&](std::int32_t key) {
     return std::ranges::any_of(body->free, [&](AxisRef axis) { return axis->kind == AxisKind::bound && axis->key == key; });
   };
@@ -322,7 +296,8 @@ Expr sum_of(AxisSet axes, Expr x) {
     return product_of(outside, x);
   }
   for (const Factor& factor : factors)
-    if (x->op == Op::product && factor.power == 1 && has_cut_piece(factor.x, axes)) return sum_terms(axes, factor.x, without_factor(factors, factor.x));
+    if (x->op == Op::product && factor.power == 1 && has_cut_piece(factor.x, axes))
+      return sum_terms(axes, factor.x, without_factor(factors, factor.x));
   return close(Reduction::sum, axes, x, x->dtype);
 }
 
@@ -339,16 +314,48 @@ Expr identity_of(Reduction reduction, Expr like) {
   constexpr double infinity = std::numeric_limits<double>::infinity();
   bool floating = is_floating(like->dtype);
   switch (reduction) {
-    case Reduction::sum: return floating ? real(arena, 0, like->dtype) : integer(arena, 0);
-    case Reduction::product: return floating ? real(arena, 1, like->dtype) : integer(arena, 1);
-    case Reduction::maximum: return floating ? real(arena, -infinity, like->dtype) : integer(arena, std::numeric_limits<std::int64_t>::min());
-    case Reduction::argmax: return integer(arena, 0);
-    case Reduction::any: return boolean(arena, false);
+    case Reduction::sum:
+      return floating ? real(arena, 0, like->dtype) : integer(arena, 0);
+    case Reduction::product:
+      return floating ? real(arena, 1, like->dtype) : integer(arena, 1);
+    case Reduction::maximum:
+      return floating ? real(arena, -infinity, like->dtype) : integer(arena, std::numeric_limits<std::int64_t>::min());
+    case Reduction::argmax:
+      return integer(arena, 0);
+    case Reduction::any:
+      return boolean(arena, false);
   }
   return nullptr;
 }
 
 }  // namespace
+
+std::vector<AxisRef> axes_by_use(Expr body, const AxisSet& axes) {
+  struct Use {
+    AxisRef axis;
+    std::vector<std::pair<std::uint32_t, std::size_t>> places;
+    std::size_t first;
+  };
+  std::vector<Use> uses;
+  for (AxisRef axis : axes) uses.push_back({axis, {}, std::numeric_limits<std::size_t>::max()});
+  std::size_t step = 0;
+  for (Expr node : nodes_of(body)) {
+    ++step;
+    for (Use& use : uses) {
+      if (node->op == Op::axis && node->axes[0] == use.axis) use.first = std::min(use.first, step);
+      if (node->op != Op::read) continue;
+      for (std::size_t k = 0; k < node->operands.size(); ++k)
+        if (contains(node->operands[k]->free, use.axis)) use.places.emplace_back(node->array->id, k);
+    }
+  }
+  for (Use& use : uses) std::ranges::sort(use.places);
+  std::ranges::sort(uses, [](const Use& a, const Use& b) {
+    return std::tuple(a.places, a.axis->size, a.first) < std::tuple(b.places, b.axis->size, b.first);
+  });
+  std::vector<AxisRef> order;
+  for (const Use& use : uses) order.push_back(use.axis);
+  return order;
+}
 
 const AxisSet& unsafe_axes(Expr x) {
   auto& table = x->arena->tables().unsafe_axes;
