@@ -31,8 +31,8 @@ std::vector<std::int64_t> split_candidates(const LinearForm& form, std::int64_t 
 }
 
 struct Split {
-  Expr multiple;  // A of x = n A + r
-  Expr rest;      // r
+  Expr multiple;          // A of x = n A + r
+  Expr rest;              // r
   std::int64_t quotient;  // m with m n <= r < m n + n
 };
 
@@ -134,6 +134,7 @@ Expr guard(Expr condition, Expr x) { return select(condition, x, real(*x->arena,
 // factors that have all its axes; the other factors are free. Null where nothing moves.
 Expr guard_factors(Expr condition, Expr x) {
   Arena& arena = *x->arena;
+  if (x->operands.size() == 1) return nullptr;  // A power: the condition is at home.
   std::vector<Expr> left = conjuncts(condition);
   std::size_t total = left.size();
   std::vector<Factor> parts;
@@ -223,7 +224,8 @@ Expr both(std::span<const Expr> conditions, Arena& arena) {
   for (const auto& [key, bound] : tightest) {  // x >= l and -x >= -h with l > h
     Key opposite = key;
     for (auto& [weight, id] : opposite) weight = -weight;
-    if (auto other = tightest.find(opposite); other != tightest.end() && bound.first + other->second.first < 0) return boolean(arena, false);
+    if (auto other = tightest.find(opposite); other != tightest.end() && bound.first + other->second.first < 0)
+      return boolean(arena, false);
     kept.emplace(bound.second->id, bound.second);
   }
   for (const auto& [id, part] : kept)
@@ -251,7 +253,8 @@ Expr select(Expr condition, Expr a, Expr b) {
   if (a == b) return a;
   if (is_floating(a->dtype) && is_constant(b, 0) && a->op == Op::product)
     if (Expr moved = guard_factors(condition, a)) return moved;
-  if (is_floating(a->dtype) && is_constant(b, 0) && a->op == Op::linear && a->operands.size() == 1 && a->real == 0 && a->operands[0]->op == Op::product)
+  if (is_floating(a->dtype) && is_constant(b, 0) && a->op == Op::linear && a->operands.size() == 1 && a->real == 0 &&
+      a->operands[0]->op == Op::product)
     if (Expr moved = guard_factors(condition, a->operands[0])) return scale(a->weights[0], moved);
   return raw_select(condition, a, b);
 }
