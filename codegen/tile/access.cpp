@@ -1,0 +1,119 @@
+// Addresses, checks and which arrays a kernel touches.
+#include "codegen/tile/access.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace heed {
+
+std::vector<std::int64_t> strides_of(const std::vector<std::int64_t>& shape) {
+  std::vector<std::int64_t> strides(shape.size());
+  std::int64_t stride = 1;
+  for (std::size_t k = shape.size(); k-- > 0; stride *= std::max<std::int64_t>(1, shape[k])) strides[k] = stride;
+  return strides;
+}
+
+std::string fault_text(ArrayRef array, Expr read) {
+  const Origin& origin = read->arena->origin(read->origin);
+  std::string name = array->name.empty() ? "an array" : array->name;
+  return origin.line > 0 ? fmt::format("{} ({}:{})", name, origin.file, origin.line) : name;
+}
+
+int FaultPlaces::place(const std::string& text) {
+  auto [found, added] = index_.try_emplace(text, static_cast<int>(texts_.size()) + 1);
+  if (added) texts_.push_back(text);
+  return found->second;
+}
+
+int Accesses::add_buffer(ArrayRef array) {
+  auto [found, added] = buffer_index_.try_emplace(array, static_cast<int>(buffers_.size()));
+  if (added) buffers_.push_back(array);
+  return found->second;
+}
+
+void Accesses::prepare(Expr root) {
+  note_nodes(root);
+  add_checks(root, root, nullptr);
+}
+
+void Accesses::note_nodes(Expr root) {
+  if (has_checked_.contains(root)) return;
+  for (Expr x : nodes_of(root)) {
+    if (has_checked_.contains(x)) continue;
+    bool checked = false;
+    std::vector<ArrayRef> locals;
+    for (Expr operand : x->operands) {
+      checked = checked || has_checked_.at(operand);
+      for (ArrayRef local : locals_in_.at(operand))
+        if (std::find(locals.begin(), locals.end(), local) == locals.end()) locals.push_back(local);
+    }
+    if (x->op == Op::read) {
+      if (is_local(x->array)) {
+        locals.push_back(x->array);
+      } else {
+        add_buffer(x->array);
+        add_access(x);
+        checked = checked || !accesses_.at(x).checked.empty();
+      }
+    }
+    has_checked_[x] = checked;
+    locals_in_[x] = std::move(locals);
+  }
+}
+
+void Accesses::add_access(Expr read) {
+  Access access{.array = read->array};
+  std::vector<std::int64_t> strides = strides_of(read->array->shape);
+  std::vector<IntegerTerm> terms;
+  bool inside = true;
+  for (std::size_t k = 0; k < strides.size(); ++k) {
+    Expr index = read->operands[k];
+    if (read->array->shape[k] == 1 && is_affine(index)) continue;  // only 0 is inside
+    if (is_affine(index))
+      terms.push_back({strides[k], index});
+    else
+      access.checked.push_back({index, strides[k], read->array->shape[k]});
+  }
+  Expr address = linear(terms, 0, *read->arena);
+  access.address = linear_form(address);
+  Interval range = intervals_.of(address);
+  std::int64_t span = element_count(read->array);
+  for (const auto& each : access.checked) span -= (each.limit - 1) * each.stride;
+  inside = range.low >= 0 && range.high < span;
+  access.inside = inside;
+  accesses_[read] = std::move(access);
+}
+
+void Accesses::add_checks(Expr owner, Expr x, Expr guard) {
+  if (!has_checked_.at(x) || !visited_.insert({owner, x, guard}).second) return;
+  auto with = [&](Expr condition) { return guard ? both(guard, condition) : condition; };
+  if (x->op == Op::select) {
+    add_checks(owner, x->operands[0], guard);
+    add_checks(owner, x->operands[1], with(x->operands[0]));
+    add_checks(owner, x->operands[2], with(negate(x->operands[0])));
+    return;
+  }
+  if (x->op == Op::reduction) owner = x;
+  for (Expr operand : x->operands) add_checks(owner, operand, guard);
+  if (x->op != Op::read || is_local(x->array)) return;
+  if (guard) {
+    if (is_constant(guard, 0)) return;
+    note_nodes(guard);  // combined here, so that nobody else has prepared it
+  }
+  for (const Access::Checked& each : accesses_.at(x).checked) {
+    Check check{each.index, each.limit, guard, places_->place(fault_text(x->array, x))};
+    std::vector<Check>& known = checks_[owner];
+    if (std::find(known.begin(), known.end(), check) == known.end()) known.push_back(check);
+  }
+}
+
+const std::vector<Check>& Accesses::checks(Expr owner) const {
+  static const std::vector<Check> none;
+  auto found = checks_.find(owner);
+  return found == checks_.end() ? none : found->second;
+}
+
+const std::vector<ArrayRef>& Accesses::locals_in(Expr x) const { return locals_in_.at(x); }
+
+}  // namespace heed

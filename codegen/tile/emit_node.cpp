@@ -1,0 +1,442 @@
+// One instruction sequence for each kind of node.
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <stdexcept>
+
+#include "codegen/tile/emitter_state.h"
+#include "codegen/tile/math.h"
+#include "ir/function.h"
+
+namespace heed {
+
+llvm::Type* compute_llvm_type(llvm::LLVMContext& context, DType dtype) {
+  switch (compute_type(dtype)) {
+    case DType::f64:
+      return llvm::Type::getDoubleTy(context);
+    case DType::f32:
+      return llvm::Type::getFloatTy(context);
+    case DType::i64:
+      return llvm::Type::getInt64Ty(context);
+    default:
+      return llvm::Type::getInt1Ty(context);
+  }
+}
+
+std::size_t lane_count(llvm::Value* value) {
+  auto* vector = llvm::dyn_cast<llvm::FixedVectorType>(value->getType());
+  return vector ? vector->getNumElements() : 0;
+}
+
+llvm::Value* larger(llvm::IRBuilderBase& b, llvm::Value* x, llvm::Value* y) {
+  llvm::Value* either = b.CreateSelect(b.CreateFCmpOGT(x, y), x, y);  // y if one is NaN
+  return b.CreateSelect(b.CreateFCmpUNO(x, x), x, either);
+}
+
+llvm::Value* Emitter::emit(Expr x, int copy) { return state_->emit(x, copy); }
+llvm::Value* Emitter::emit_lanes(Expr x, int copy) {
+  llvm::Value* value = state_->operand(x, copy, true);
+  if (x->dtype != DType::i64 || value->getType()->getScalarSizeInBits() == 64) return value;
+  state_->at(state_->level_of(x));
+  return state_->b.CreateSExt(value, type_of(DType::i64, true));
+}
+llvm::Value* Emitter::emit_scalar(Expr x) { return state_->emit(x, 0); }
+
+llvm::Value* Emitter::State::emit(Expr x, int copy) {
+  bool vector = varying(x);
+  if (!vector) copy = 0;
+  int level = level_of(x);
+  auto& known = scopes[static_cast<std::size_t>(level)].memo;
+  if (auto found = known.find({x, copy}); found != known.end()) return found->second;
+  llvm::Value* value = compute(x, copy, level, vector);
+  scopes[static_cast<std::size_t>(level)].memo[{x, copy}] = value;
+  return value;
+}
+
+llvm::Value* Emitter::State::operand(Expr x, int copy, bool vector) {
+  llvm::Value* value = emit(x, copy);
+  if (!vector || lane_count(value)) return value;
+  auto level = static_cast<std::size_t>(level_of(x));
+  auto& known = scopes[level].splats[{x, 0}];
+  if (!known) {
+    at(static_cast<int>(level));
+    known = splat(value);
+  }
+  return known;
+}
+
+int Emitter::State::bits_of(Expr x, bool vector) { return vector && fits_32_bits(intervals.of(x)) ? 32 : 64; }
+
+llvm::Value* Emitter::State::integer_operand(Expr x, int copy, bool vector, int bits) {
+  llvm::Value* value = emit(x, copy);
+  auto level = static_cast<std::size_t>(level_of(x));
+  if (static_cast<int>(value->getType()->getScalarSizeInBits()) == bits && (!vector || lane_count(value))) return value;
+  auto& known = scopes[level].splats[{x, copy * 128 + bits}];
+  if (known) return known;
+  at(static_cast<int>(level));
+  llvm::Type* type = b.getIntNTy(static_cast<unsigned>(bits));
+  if (lane_count(value)) {
+    known = b.CreateSExtOrTrunc(value, llvm::VectorType::get(type, llvm::cast<llvm::VectorType>(value->getType())->getElementCount()));
+  } else {
+    llvm::Value* scalar = b.CreateSExtOrTrunc(value, type);
+    known = vector ? splat(scalar) : scalar;
+  }
+  return known;
+}
+
+llvm::Value* Emitter::State::fma(llvm::Value* x, llvm::Value* y, llvm::Value* z) {
+  if (!shape.has_fma) return b.CreateFAdd(b.CreateFMul(x, y), z);
+  return b.CreateIntrinsic(llvm::Intrinsic::fma, {x->getType()}, {x, y, z});
+}
+
+llvm::Value* Emitter::State::compute(Expr x, int copy, int level, bool vector) {
+  auto boolean = [&](Expr each) { return operand(each, copy, vector); };
+  switch (x->op) {
+    case Op::constant:
+      if (x->dtype == DType::boolean) return b.getInt1(x->integer != 0);
+      if (x->dtype == DType::i64) return b.getInt64(static_cast<std::uint64_t>(x->integer));
+      return llvm::ConstantFP::get(compute_llvm_type(module.getContext(), x->dtype), x->real);
+    case Op::axis:
+      return axis_value(x->axes[0], copy, level, bits_of(x, true));
+    case Op::linear:
+      return x->dtype == DType::i64 ? linear_integer(x, copy, level, vector) : linear_real(x, copy, level, vector);
+    case Op::product:
+      return x->dtype == DType::i64 ? product_integer(x, copy, level, vector) : product_real(x->operands, x->weights, copy, level, vector);
+    case Op::function:
+      return call(x, copy, level, vector);
+    case Op::cast:
+      return convert(x, copy, level, vector);
+    case Op::quotient:
+    case Op::remainder:
+      return divided(x, copy, level, vector);
+    case Op::at_least_zero:
+    case Op::is_zero: {
+      llvm::Value* a = integer_operand(x->operands[0], copy, vector, bits_of(x->operands[0], vector));
+      at(level);
+      llvm::Value* zero = llvm::Constant::getNullValue(a->getType());
+      return x->op == Op::is_zero ? b.CreateICmpEQ(a, zero) : b.CreateICmpSGE(a, zero);
+    }
+    case Op::at_least:
+    case Op::greater:
+    case Op::equal: {
+      llvm::Value* a = operand(x->operands[0], copy, vector);
+      llvm::Value* c = operand(x->operands[1], copy, vector);
+      at(level);
+      return x->op == Op::at_least ? b.CreateFCmpOGE(a, c) : x->op == Op::greater ? b.CreateFCmpOGT(a, c) : b.CreateFCmpOEQ(a, c);
+    }
+    case Op::both: {
+      std::vector<Expr> order = x->operands;
+      order_by(order, [&](Expr each) { return level_of(each); });
+      llvm::Value* all = nullptr;
+      for (Expr each : order) {
+        bool wide = vector && (varying(each) || (all && lane_count(all)));
+        llvm::Value* value = operand(each, copy, wide);
+        at(level);
+        if (all && wide && !lane_count(all)) all = splat(all);
+        all = all ? b.CreateAnd(all, value) : value;
+      }
+      if (vector && !lane_count(all)) all = splat(all);
+      return all;
+    }
+    case Op::negation: {
+      llvm::Value* a = boolean(x->operands[0]);
+      at(level);
+      return b.CreateNot(a);
+    }
+    case Op::select: {
+      llvm::Value* condition = emit(x->operands[0], copy);
+      if (x->dtype == DType::i64) {
+        int bits = bits_of(x, vector);
+        llvm::Value* yes = integer_operand(x->operands[1], copy, vector, bits);
+        llvm::Value* no = integer_operand(x->operands[2], copy, vector, bits);
+        at(level);
+        return b.CreateSelect(condition, yes, no);
+      }
+      llvm::Value* yes = operand(x->operands[1], copy, vector);
+      llvm::Value* no = operand(x->operands[2], copy, vector);
+      at(level);
+      return b.CreateSelect(condition, yes, no);
+    }
+    case Op::reduction:
+      return reduce(*owner, x, copy, level, vector);
+    case Op::read: {
+      auto found = arrays.find(x->array);
+      if (found != arrays.end()) return found->second.copies[static_cast<std::size_t>(vector ? copy : 0)];
+      return read(x, copy, level, vector);
+    }
+  }
+  throw std::logic_error("emitter: an unknown node");
+}
+
+llvm::Value* Emitter::State::axis_value(AxisRef axis, int copy, int level, int bits) {
+  if (axis != lanes.axis) {
+    auto found = axes.find(axis);
+    if (found == axes.end()) throw std::logic_error("emitter: an axis is used outside of its loop");
+    return found->second.value;
+  }
+  at(level);
+  llvm::Type* type = b.getIntNTy(static_cast<unsigned>(bits));
+  llvm::SmallVector<llvm::Constant*, 16> iota;
+  for (int lane = 0; lane < shape.lanes; ++lane)
+    iota.push_back(llvm::ConstantInt::get(type, static_cast<std::uint64_t>(copy * shape.lanes + lane)));
+  return b.CreateAdd(splat(b.CreateSExtOrTrunc(lanes.base, type)), llvm::ConstantVector::get(iota));
+}
+
+// A sum starts with a term that needs no instruction; products in it are fused.
+llvm::Value* Emitter::State::linear_real(Expr x, int copy, int level, bool vector) {
+  llvm::Type* type = compute_llvm_type(module.getContext(), x->dtype);
+  auto constant = [&](double value) -> llvm::Value* {
+    llvm::Constant* scalar = llvm::ConstantFP::get(type, value);
+    return vector ? llvm::ConstantVector::getSplat(llvm::ElementCount::getFixed(static_cast<unsigned>(shape.lanes)), scalar) : scalar;
+  };
+  std::vector<std::size_t> order(x->operands.size());
+  std::iota(order.begin(), order.end(), 0);
+  order_by(order, [&](std::size_t k) { return std::pair(level_of(x->operands[k]), x->weights[k] != 1); });
+  llvm::Value* total = x->real != 0 || order.empty() ? constant(x->real) : nullptr;
+  for (std::size_t k : order) {
+    Expr each = x->operands[k];
+    double weight = x->weights[k];
+    bool fused = total && each->op == Op::product && each->operands.size() > 1 && level_of(each) == level &&
+                 std::all_of(each->weights.begin(), each->weights.end(), [](double power) { return power == 1; }) &&
+                 !scopes[static_cast<std::size_t>(level)].memo.contains({each, vector && varying(each) ? copy : 0});
+    if (fused) {
+      std::vector<Expr> factors = each->operands;
+      order_by(factors, [&](Expr factor) { return level_of(factor); });
+      llvm::Value* last = operand(factors.back(), copy, vector);
+      factors.pop_back();
+      std::vector<double> ones(factors.size(), 1.0);
+      int rest_level = 0;
+      for (Expr factor : factors) rest_level = std::max(rest_level, level_of(factor));
+      llvm::Value* rest = product_real(factors, ones, copy, rest_level, vector);
+      at(rest_level);
+      if (weight != 1) rest = b.CreateFMul(rest, constant(weight));
+      at(level);
+      total = fma(rest, last, total);
+      continue;
+    }
+    llvm::Value* value = operand(each, copy, vector);
+    at(level);
+    if (weight == 1)
+      total = total ? b.CreateFAdd(total, value) : value;
+    else if (weight == -1)
+      total = total ? b.CreateFSub(total, value) : b.CreateFNeg(value);
+    else
+      total = total ? fma(value, constant(weight), total) : b.CreateFMul(value, constant(weight));
+  }
+  return total;
+}
+
+// What does not vary between lanes is added up before, each part at its own loop. Wraps, so partial sums may pass the limits.
+llvm::Value* Emitter::State::linear_integer(Expr x, int copy, int level, bool vector) {
+  LinearForm uniform{{}, x->integer}, rest;
+  for (std::size_t k = 0; k < x->operands.size(); ++k)
+    (vector && varying(x->operands[k]) ? rest : uniform).terms.push_back({x->integers[k], x->operands[k]});
+  llvm::Value* total = scalar_sum(uniform, false);
+  if (!vector) return total;
+  int bits = bits_of(x, true);
+  at(level);
+  total = splat(b.CreateSExtOrTrunc(total, b.getIntNTy(static_cast<unsigned>(bits))));
+  for (const IntegerTerm& term : rest.terms) {
+    llvm::Value* value = integer_operand(term.x, copy, true, bits);
+    at(level);
+    if (term.weight != 1)
+      value = b.CreateMul(value, llvm::ConstantInt::get(value->getType(), static_cast<std::uint64_t>(term.weight), true));
+    total = b.CreateAdd(total, value);
+  }
+  return total;
+}
+
+llvm::Value* Emitter::State::scalar_sum(const LinearForm& form, bool skip_varying) {
+  std::vector<IntegerTerm> terms;
+  for (const IntegerTerm& term : form.terms)
+    if (!skip_varying || !varying(term.x)) terms.push_back(term);
+  order_by(terms, [&](const IntegerTerm& term) { return level_of(term.x); });
+  llvm::Value* total = b.getInt64(static_cast<std::uint64_t>(form.constant));
+  int level = 0;
+  for (const IntegerTerm& term : terms) {
+    llvm::Value* value = emit(term.x, 0);
+    level = std::max(level, level_of(term.x));
+    at(level);
+    if (term.weight != 1) value = b.CreateMul(value, b.getInt64(static_cast<std::uint64_t>(term.weight)));
+    total = b.CreateAdd(total, value);
+  }
+  return total;
+}
+
+namespace {
+
+// x ** power, power > 0.
+llvm::Value* raised(Emitter::State& s, llvm::Value* x, double power) {
+  llvm::IRBuilderBase& b = s.b;
+  double whole = std::floor(power);
+  if (whole > 64 || (power != whole && power != whole + 0.5)) return emit_power(b, x, llvm::ConstantFP::get(x->getType(), power));
+  llvm::Value* result = power == whole ? nullptr : b.CreateUnaryIntrinsic(llvm::Intrinsic::sqrt, x);
+  for (auto n = static_cast<std::int64_t>(whole); n > 0; n /= 2) {
+    if (n % 2) result = result ? b.CreateFMul(result, x) : x;
+    if (n > 1) x = b.CreateFMul(x, x);
+  }
+  return result;
+}
+
+}  // namespace
+
+// Factors are multiplied in the order of the loops they belong to. A divisor of an outer loop is inverted there once.
+llvm::Value* Emitter::State::product_real(std::span<const Expr> operands, std::span<const double> weights, int copy, int level,
+                                          bool vector) {
+  std::vector<std::size_t> order(operands.size());
+  std::iota(order.begin(), order.end(), 0);
+  order_by(order, [&](std::size_t k) { return level_of(operands[k]); });
+  llvm::Value *total = nullptr, *divisor = nullptr;
+  int at_level = 0;
+  for (std::size_t k : order) {
+    Expr each = operands[k];
+    bool wide = vector && varying(each);
+    int own = level_of(each);
+    at_level = std::max(at_level, own);
+    llvm::Value* value = operand(each, copy, wide);
+    if (weights[k] < 0 && own < level) {
+      auto& known = scopes[static_cast<std::size_t>(own)].reciprocals[{each, weights[k], wide ? copy : 0}];
+      if (!known) {
+        at(own);
+        known = b.CreateFDiv(llvm::ConstantFP::get(value->getType(), 1.0), raised(*this, value, -weights[k]));
+      }
+      value = known;
+    } else if (weights[k] < 0) {
+      at(level);
+      value = raised(*this, value, -weights[k]);
+      if (divisor && lane_count(divisor) != lane_count(value))
+        (lane_count(divisor) ? value : divisor) = splat(lane_count(divisor) ? value : divisor);
+      divisor = divisor ? b.CreateFMul(divisor, value) : value;
+      continue;
+    } else if (weights[k] != 1) {
+      at(own);
+      value = raised(*this, value, weights[k]);
+    }
+    at(at_level);
+    if (total && lane_count(total) != lane_count(value)) (lane_count(total) ? value : total) = splat(lane_count(total) ? value : total);
+    total = total ? b.CreateFMul(total, value) : value;
+  }
+  at(level);
+  if (vector && total && !lane_count(total)) total = splat(total);
+  if (!divisor) return total;
+  if (vector && !lane_count(divisor)) divisor = splat(divisor);
+  return b.CreateFDiv(total ? total : llvm::ConstantFP::get(divisor->getType(), 1.0), divisor);
+}
+
+llvm::Value* Emitter::State::product_integer(Expr x, int copy, int level, bool vector) {
+  int bits = bits_of(x, vector);
+  llvm::Value* total = nullptr;
+  for (std::size_t k = 0; k < x->operands.size(); ++k) {
+    llvm::Value* value = integer_operand(x->operands[k], copy, vector, bits);
+    at(level);
+    for (auto n = static_cast<std::int64_t>(x->weights[k]); n > 0; n /= 2) {
+      if (n % 2) total = total ? b.CreateMul(total, value) : value;
+      if (n > 1) value = b.CreateMul(value, value);
+    }
+  }
+  return total;
+}
+
+// Quotient and remainder, floored, by a constant.
+llvm::Value* Emitter::State::divided(Expr x, int copy, int level, bool vector) {
+  Expr of = x->operands[0];
+  int bits = x->integer >> 31 ? 64 : bits_of(of, vector);
+  llvm::Value* a = integer_operand(of, copy, vector, bits);
+  Interval range = intervals.of(of);
+  at(level);
+  auto constant = [&](std::int64_t value) { return llvm::ConstantInt::get(a->getType(), static_cast<std::uint64_t>(value), true); };
+  std::int64_t n = x->integer;
+  llvm::Value* result;
+  if ((n & (n - 1)) == 0) {
+    std::int64_t shift = 0;
+    while ((std::int64_t{1} << shift) < n) ++shift;
+    result = x->op == Op::quotient ? b.CreateAShr(a, constant(shift)) : b.CreateAnd(a, constant(n - 1));
+  } else if (range.low >= 0) {
+    result = x->op == Op::quotient ? b.CreateUDiv(a, constant(n)) : b.CreateURem(a, constant(n));
+  } else {
+    llvm::Value* quotient = b.CreateSDiv(a, constant(n));
+    llvm::Value* rest = b.CreateSub(a, b.CreateMul(quotient, constant(n)));
+    llvm::Value* below = b.CreateICmpSLT(rest, constant(0));
+    result = x->op == Op::quotient ? b.CreateSub(quotient, b.CreateZExt(below, a->getType()))
+                                   : b.CreateSelect(below, b.CreateAdd(rest, constant(n)), rest);
+  }
+  int wanted = bits_of(x, vector);
+  if (wanted == bits) return result;
+  llvm::Type* type = b.getIntNTy(static_cast<unsigned>(wanted));
+  if (vector) type = llvm::FixedVectorType::get(type, static_cast<unsigned>(shape.lanes));
+  return b.CreateSExtOrTrunc(result, type);
+}
+
+llvm::Value* Emitter::State::convert(Expr x, int copy, int level, bool vector) {
+  Expr of = x->operands[0];
+  auto shaped = [&](llvm::Type* type) -> llvm::Type* {
+    return vector ? llvm::FixedVectorType::get(type, static_cast<unsigned>(shape.lanes)) : type;
+  };
+  llvm::LLVMContext& context = module.getContext();
+  bool from_real = is_floating(of->dtype), from_integer = of->dtype == DType::i64;
+  llvm::Value* value = from_integer ? integer_operand(of, copy, vector, bits_of(of, vector)) : operand(of, copy, vector);
+  at(level);
+  if (is_floating(x->to)) {
+    llvm::Type* wide = shaped(compute_llvm_type(context, x->to));
+    if (from_real)
+      value = b.CreateFPCast(value, wide);
+    else
+      value = from_integer ? b.CreateSIToFP(value, wide) : b.CreateUIToFP(value, wide);
+    return from_storage(b, x->to, to_storage(b, x->to, value));
+  }
+  if (x->to == DType::boolean) {
+    if (from_real) return b.CreateFCmpUNE(value, llvm::Constant::getNullValue(value->getType()));
+    return from_integer ? b.CreateICmpNE(value, llvm::Constant::getNullValue(value->getType())) : value;
+  }
+  int bits = bits_of(x, vector);
+  llvm::Type* result = shaped(b.getIntNTy(static_cast<unsigned>(bits)));
+  if (from_real) {
+    llvm::Type* wide = shaped(b.getInt64Ty());
+    value = b.CreateIntrinsic(llvm::Intrinsic::fptosi_sat, {wide, value->getType()}, {value});
+  } else if (!from_integer) {
+    return b.CreateZExt(value, result);
+  }
+  if (x->to != DType::i64 &&
+      !(from_integer && intervals.of(of).low == intervals.of(x).low && intervals.of(of).high == intervals.of(x).high)) {
+    llvm::Value* narrow = b.CreateTrunc(value, shaped(storage_llvm_type(context, x->to)));
+    return x->to == DType::u8 ? b.CreateZExt(narrow, result) : b.CreateSExtOrTrunc(narrow, result);
+  }
+  return b.CreateSExtOrTrunc(value, result);
+}
+
+llvm::Value* Emitter::State::call(Expr x, int copy, int level, bool vector) {
+  const ScalarFunction& f = *x->function;
+  if (&f == &functions::stop_gradient || &f == &functions::straight_through) {
+    if (x->dtype == DType::i64) return integer_operand(x->operands[0], copy, vector, bits_of(x, vector));
+    return operand(x->operands[0], copy, vector);
+  }
+  std::vector<llvm::Value*> arguments;
+  bool integers = x->operands[0]->dtype == DType::i64;
+  if (&f == &functions::random_uniform) {
+    Interval index = intervals.of(x->operands[1]);
+    bool small = vector && varying(x->operands[1]) && index.low >= 0 && fits_32_bits(index) && !varying(x->operands[0]);
+    if (small) {
+      llvm::Value* key = emit(x->operands[0], copy);
+      llvm::Value* low = integer_operand(x->operands[1], copy, true, 32);
+      at(level);
+      return emit_random_uniform(b, splat(b.CreateTrunc(key, b.getInt32Ty())), low,
+                                 splat(b.CreateTrunc(b.CreateLShr(key, 32), b.getInt32Ty())));
+    }
+    llvm::Value* key = integer_operand(x->operands[0], copy, vector, 64);
+    llvm::Value* word = integer_operand(x->operands[1], copy, vector, 64);
+    at(level);
+    llvm::Type* half = b.getInt32Ty();
+    if (vector) half = llvm::FixedVectorType::get(half, static_cast<unsigned>(shape.lanes));
+    llvm::Value* high = b.CreateTrunc(b.CreateLShr(b.CreateXor(key, word), 32), half);
+    return emit_random_uniform(b, b.CreateTrunc(key, half), b.CreateTrunc(word, half), high);
+  }
+  for (Expr argument : x->operands)
+    arguments.push_back(integers ? integer_operand(argument, copy, vector, 64) : operand(argument, copy, vector));
+  at(level);
+  if (!integers) return emit_function(b, f.name, arguments, shape.has_fma);
+  llvm::Value* value = emit_integer_function(b, f.name, arguments);
+  if (bits_of(x, vector) == 64 || x->dtype != DType::i64) return value;
+  return b.CreateTrunc(value, llvm::FixedVectorType::get(b.getInt32Ty(), static_cast<unsigned>(shape.lanes)));
+}
+
+}  // namespace heed
