@@ -5,8 +5,8 @@
 #include <unordered_set>
 
 #include "ir/algebra.h"
+#include "passes/opening.h"
 #include "passes/rewrite.h"
-#include "passes/scan_body.h"
 
 namespace heed {
 namespace {
@@ -44,25 +44,6 @@ std::unordered_map<ArrayRef, Uses> count_uses(const std::vector<ArrayRef>& array
   return uses;
 }
 
-// Results, and what enters or leaves a scan or a gradient.
-std::unordered_set<ArrayRef> fixed_arrays(const Graph& graph, const std::vector<ArrayRef>& arrays) {
-  std::unordered_set<ArrayRef> fixed;
-  auto fix = [&](const std::vector<ArrayRef>& some) { fixed.insert(some.begin(), some.end()); };
-  fix(outputs_of(graph));
-  for (ArrayRef array : arrays) {
-    if (array->gradient) {
-      fixed.insert(array->gradient->target);
-      fix(array->gradient->wrt);
-    }
-    if (!array->scan) continue;
-    fix(array->scan->elements);
-    fix(array->scan->starts);
-    fix(roots_of(*array->scan));
-    for (ArrayRef read : reads_of(array)) fixed.insert(read);  // What a body captures is made once, not in every step.
-  }
-  return fixed;
-}
-
 enum class Body { elementwise, from_nothing, costly };
 
 Body kind_of(ArrayRef array) {
@@ -74,14 +55,6 @@ Body kind_of(ArrayRef array) {
     from_nothing = from_nothing && node->array->shape.empty();
   }
   return from_nothing ? Body::from_nothing : Body::elementwise;
-}
-
-Expr opened(ArrayRef array, std::span<const Expr> indices) {
-  Substitution table;
-  const std::vector<AxisRef> places = positions(array);
-  for (std::size_t k = 0; k < places.size(); ++k) table.emplace_back(places[k], indices[k]);
-  Expr body = substitute(array->body, table);
-  return compute_type(array->dtype) == array->dtype ? body : cast(array->dtype, body);  // As it was rounded when it was stored.
 }
 
 }  // namespace

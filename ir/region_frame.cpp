@@ -1,0 +1,183 @@
+// Joins the axes of a region's arrays.
+#include "ir/region_frame.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "ir/algebra.h"
+
+namespace heed {
+
+namespace {
+
+// Sets that only grow together.
+class Unions {
+ public:
+  int add() {
+    parent_.push_back(static_cast<int>(parent_.size()));
+    return parent_.back();
+  }
+  int find(int x) {
+    while (parent_[x] != x) x = parent_[x] = parent_[parent_[x]];
+    return x;
+  }
+  void unite(int a, int b) {
+    a = find(a), b = find(b);
+    parent_[std::max(a, b)] = std::min(a, b);
+  }
+
+ private:
+  std::vector<int> parent_;
+};
+
+class Joiner {
+ public:
+  explicit Joiner(std::span<const ArrayRef> arrays) : arrays_(arrays.begin(), arrays.end()) {}
+
+  std::optional<RegionFrame> run() {
+    for (int k = 0; k < count(); ++k) {
+      index_[arrays_[k]] = k;
+      components_.add();
+      add_axes(k);
+    }
+    for (int k = 0; k < count(); ++k)
+      for (Expr node : nodes_of(arrays_[k]->body))
+        if (node->op == Op::read && index_.contains(node->array) && !join(k, node)) return {};
+    if (!consistent()) return {};
+    join_components();
+    if (!consistent()) return {};
+    return frame();
+  }
+
+ private:
+  int count() const { return static_cast<int>(arrays_.size()); }
+
+  void add_axes(int k) {
+    axes_.emplace_back();
+    auto add = [&](AxisRef axis) {
+      if (axis->size == 1 || axes_[k].contains(axis)) return;
+      axes_[k][axis] = unions_.add();
+      sizes_.push_back(axis->size);
+      order_.emplace_back(k, axis);
+    };
+    for (AxisRef axis : positions(arrays_[k])) add(axis);
+    for (Expr node : nodes_of(arrays_[k]->body))
+      if (node->op == Op::reduction)
+        for (AxisRef axis : node->axes) add(axis);
+  }
+
+  // Array k reads another of the region.
+  bool join(int k, Expr read) {
+    int other = index_.at(read->array);
+    std::vector<AxisRef> places = positions(read->array);
+    for (std::size_t p = 0; p < places.size(); ++p) {
+      if (places[p]->size == 1) continue;
+      Expr index = read->operands[p];
+      if (index->op != Op::axis || index->axes[0]->size != places[p]->size) return false;
+      auto mine = axes_[k].find(index->axes[0]);
+      if (mine == axes_[k].end()) return false;
+      unions_.unite(mine->second, axes_[other].at(places[p]));
+    }
+    components_.unite(k, other);
+    return true;
+  }
+
+  // No array has two axes in one place.
+  bool consistent() {
+    for (const auto& axes : axes_) {
+      std::vector<int> roots;
+      for (const auto& [axis, id] : axes) roots.push_back(unions_.find(id));
+      std::ranges::sort(roots);
+      if (std::ranges::adjacent_find(roots) != roots.end()) return false;
+    }
+    return true;
+  }
+
+  bool has_position(int k, int root) {
+    return std::ranges::any_of(
+        axes_[k], [&](const auto& entry) { return entry.first->kind == AxisKind::position && unions_.find(entry.second) == root; });
+  }
+
+  // What every array among those has a position on, in the order of the largest one's.
+  std::vector<int> outer_of(const std::vector<int>& members) {
+    int largest = *std::ranges::max_element(members, {}, [&](int k) { return std::pair(element_count(arrays_[k]), -k); });
+    std::vector<int> outer;
+    for (AxisRef axis : positions(arrays_[largest])) {
+      if (axis->size == 1) continue;
+      int root = unions_.find(axes_[largest].at(axis));
+      if (std::ranges::all_of(members, [&](int k) { return has_position(k, root); })) outer.push_back(root);
+    }
+    return outer;
+  }
+
+  void join_components() {
+    std::vector<std::vector<int>> components;
+    std::vector<int> of(arrays_.size(), -1);
+    for (int k = 0; k < count(); ++k) {
+      int root = components_.find(k);
+      if (of[root] < 0) of[root] = static_cast<int>(components.size()), components.emplace_back();
+      components[of[root]].push_back(k);
+    }
+    std::vector<int> first = outer_of(components[0]);
+    for (std::size_t c = 1; c < components.size(); ++c) {
+      std::vector<int> next = outer_of(components[c]);
+      for (std::size_t k = 0; k < std::min(first.size(), next.size()) && sizes_[first[k]] == sizes_[next[k]]; ++k)
+        unions_.unite(first[k], next[k]);
+    }
+  }
+
+  RegionFrame frame() {
+    RegionFrame result;
+    result.arrays = arrays_;
+    std::vector<int> everyone(arrays_.size());
+    std::iota(everyone.begin(), everyone.end(), 0);
+    std::vector<int> number(sizes_.size(), -1);
+    auto give = [&](int root) {
+      if (number[root] >= 0) return;
+      number[root] = static_cast<int>(result.sizes.size());
+      result.sizes.push_back(sizes_[root]);
+    };
+    for (int root : outer_of(everyone)) give(root);
+    result.outer = static_cast<int>(result.sizes.size());
+    for (const auto& [k, axis] : order_) give(unions_.find(axes_[k].at(axis)));
+    for (int k = 0; k < count(); ++k) {
+      auto& axes = result.axis_of.emplace_back();
+      for (const auto& [axis, id] : axes_[k]) axes[axis] = number[unions_.find(id)];
+      int level = 0;
+      for (ArrayRef read : reads_of(arrays_[k]))
+        if (auto found = index_.find(read); found != index_.end())
+          level = std::max(level, result.level[found->second] + read->body->has_reduction);
+      result.level.push_back(level);
+    }
+    return result;
+  }
+
+  std::vector<ArrayRef> arrays_;
+  std::unordered_map<ArrayRef, int> index_;
+  std::vector<std::unordered_map<AxisRef, int>> axes_;  // ids in unions_
+  std::vector<std::pair<int, AxisRef>> order_;          // the same, in order
+  std::vector<std::int64_t> sizes_;
+  Unions unions_, components_;
+};
+
+}  // namespace
+
+int RegionFrame::passes() const {
+  int highest = 0;
+  for (std::size_t k = 0; k < arrays.size(); ++k)
+    if (std::ranges::any_of(axis_of[k], [&](const auto& entry) { return !is_outer(entry.second); })) highest = std::max(highest, level[k]);
+  return highest + 1;
+}
+
+std::optional<RegionFrame> region_frame(std::span<const ArrayRef> arrays) { return Joiner(arrays).run(); }
+
+std::optional<RegionFrame> region_frame(const Region& region) { return region_frame(arrays_of(region)); }
+
+std::vector<ArrayRef> arrays_of(const Region& region) {
+  std::vector<ArrayRef> arrays = region.locals;
+  arrays.insert(arrays.end(), region.outputs.begin(), region.outputs.end());
+  std::ranges::sort(arrays, {}, &Array::id);
+  return arrays;
+}
+
+}  // namespace heed

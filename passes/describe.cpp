@@ -1,0 +1,150 @@
+// Arrays and regions in words.
+#include "passes/describe.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cctype>
+
+#include "ir/algebra.h"
+#include "ir/function.h"
+#include "ir/region_frame.h"
+#include "passes/kind.h"
+
+namespace heed {
+
+namespace {
+
+const Origin& origin_of(ArrayRef array) { return array->arena->origin(array->origin); }
+
+void add_once(std::vector<std::string>& words, std::string word) {
+  if (!word.empty() && std::ranges::find(words, word) == words.end()) words.push_back(std::move(word));
+}
+
+// Called by a name, not written as an operator.
+bool is_named(const std::string& what) { return !what.empty() && (std::isalpha(static_cast<unsigned char>(what[0])) || what[0] == '_'); }
+
+std::string first_words(const std::vector<std::string>& words) {
+  constexpr std::size_t shown = 4;
+  if (words.size() <= shown) return fmt::format("{}", fmt::join(words, ", "));
+  return fmt::format("{}, …", fmt::join(words.begin(), words.begin() + shown, ", "));
+}
+
+std::string words_of_map(Expr body) {
+  std::vector<std::string> words;
+  for (Expr node : nodes_of(body)) {
+    if (node->op == Op::function) add_once(words, std::string(node->function->name));
+    if (!is_floating(node->dtype)) continue;
+    if (node->op == Op::product) add_once(words, "multiply");
+    if (node->op == Op::linear) add_once(words, node->operands.size() > 1 || node->real != 0 ? "add" : "scale");
+    if (node->op == Op::read && !std::ranges::all_of(node->operands, is_affine)) add_once(words, "gather");
+    if (node->op == Op::cast) add_once(words, fmt::format("to {}", name_of(node->to)));
+  }
+  if (!words.empty()) return first_words(words);
+  if (is_constant(body)) return "constant";
+  return std::ranges::any_of(nodes_of(body), [](Expr node) { return node->op == Op::read; }) ? "move" : "numbers";
+}
+
+// Which axes of what it reads a reduction takes together.
+std::string reduced_axes(Expr reduction) {
+  Expr source = nullptr;
+  auto reduces = [&](Expr index) {
+    return index->op == Op::axis && std::ranges::find(reduction->axes, index->axes[0]) != reduction->axes.end();
+  };
+  for (Expr node : nodes_of(reduction->operands[0]))
+    if (node->op == Op::read && std::ranges::any_of(node->operands, reduces) &&
+        (!source || node->operands.size() > source->operands.size()))
+      source = node;
+  if (reduction->axes.size() > 1) return reduction->free.empty() ? "over everything" : fmt::format("over {} axes", reduction->axes.size());
+  if (!source) return "over one axis";
+  std::size_t place = 0;
+  while (!reduces(source->operands[place])) ++place;
+  if (source->operands.size() == 1) return "over everything";
+  return place + 1 == source->operands.size() ? "over the last axis" : fmt::format("over axis {}", place);
+}
+
+std::string product_words(const ProductForm& form) {
+  std::string sizes = fmt::format("{}x{}x{}", span_of(form.m), span_of(form.n), span_of(form.k));
+  return form.batch.empty() ? "product " + sizes : fmt::format("{} products {}", span_of(form.batch), sizes);
+}
+
+std::string reduction_words(ArrayRef array) {
+  Expr reduction = root_reduction(array);
+  if (!reduction) return "reductions";
+  return fmt::format("{} {}", record_of(reduction->reduction).name, reduced_axes(reduction));
+}
+
+}  // namespace
+
+std::string words_of(ArrayRef array) {
+  const std::string& what = origin_of(array).what;
+  switch (array->kind) {
+    case Array::Kind::input:
+      return "input";
+    case Array::Kind::scanned:
+      return "scan";
+    case Array::Kind::gradient:
+      return "gradient";
+    case Array::Kind::definition:
+      break;
+  }
+  switch (kind_of(array)) {
+    case Kind::product:
+      return product_words(*product_form_of(array));
+    case Kind::scatter:
+      return is_named(what) ? what + ", scatter" : "scatter";
+    case Kind::reduction:
+      return is_named(what) ? fmt::format("{}: {}", what, reduction_words(array)) : reduction_words(array);
+    case Kind::map:
+      return is_named(what) ? what : words_of_map(array->body);
+  }
+  return "";
+}
+
+std::string label_of(const Region& region) {
+  std::vector<ArrayRef> arrays = arrays_of(region);
+  std::vector<std::string> words, over;
+  int reductions = 0;
+  for (ArrayRef array : arrays) {
+    Kind kind = kind_of(array);
+    const std::string& what = origin_of(array).what;
+    if (kind == Kind::product || kind == Kind::scatter)
+      add_once(words, words_of(array));
+    else if (is_named(what))
+      add_once(words, what);
+    else if (kind == Kind::map)
+      add_once(words, words_of_map(array->body));
+    if (kind != Kind::reduction) continue;
+    Expr reduction = root_reduction(array);
+    ++reductions;
+    if (reduction) add_once(over, reduced_axes(reduction));
+    if (reduction && !is_named(what)) add_once(words, std::string(record_of(reduction->reduction).name) + (reductions > 1 ? "s" : ""));
+  }
+  std::string label = first_words(words);
+  if (over.size() == 1) label += " " + over[0];
+  return label;
+}
+
+std::string source_of(ArrayRef array) {
+  const Origin& origin = origin_of(array);
+  std::string line = origin.line > 0 ? fmt::format("{}:{}", origin.file, origin.line) : origin.file;
+  if (origin.path.empty()) return line;
+  return line.empty() ? origin.path : fmt::format("{} ({})", origin.path, line);
+}
+
+std::string source_of(const Region& region) { return region.outputs.empty() ? "" : source_of(region.outputs[0]); }
+
+std::string shape_text(const std::vector<std::int64_t>& shape, const Graph& graph) {
+  std::vector<std::string> sizes;
+  for (std::int64_t size : shape) {
+    const std::string* symbol = nullptr;
+    int found = 0;
+    for (const auto& [name, bound] : graph.sizes)
+      if (bound == size) symbol = &name, ++found;
+    sizes.push_back(found == 1 && size > 1 ? *symbol : fmt::format("{}", size));
+  }
+  return fmt::format("[{}]", fmt::join(sizes, ", "));
+}
+
+}  // namespace heed

@@ -1,0 +1,36 @@
+// Opening arrays where they are read.
+#include "passes/opening.h"
+
+#include "ir/algebra.h"
+#include "passes/rewrite.h"
+#include "passes/scan_body.h"
+
+namespace heed {
+
+std::unordered_set<ArrayRef> fixed_arrays(const Graph& graph, const std::vector<ArrayRef>& arrays) {
+  std::unordered_set<ArrayRef> fixed;
+  auto fix = [&](const std::vector<ArrayRef>& some) { fixed.insert(some.begin(), some.end()); };
+  fix(outputs_of(graph));
+  for (ArrayRef array : arrays) {
+    if (array->gradient) {
+      fixed.insert(array->gradient->target);
+      fix(array->gradient->wrt);
+    }
+    if (!array->scan) continue;
+    fix(array->scan->elements);
+    fix(array->scan->starts);
+    fix(roots_of(*array->scan));
+    for (ArrayRef read : reads_of(array)) fixed.insert(read);  // What a body captures is made once, not in every step.
+  }
+  return fixed;
+}
+
+Expr opened(ArrayRef definition, std::span<const Expr> indices) {
+  Substitution table;
+  const std::vector<AxisRef> places = positions(definition);
+  for (std::size_t k = 0; k < places.size(); ++k) table.emplace_back(places[k], indices[k]);
+  Expr body = substitute(definition->body, table);
+  return compute_type(definition->dtype) == definition->dtype ? body : cast(definition->dtype, body);
+}
+
+}  // namespace heed

@@ -1,0 +1,16 @@
+// Opening arrays where they are read: what may be opened, and how.
+#pragma once
+#include <span>
+#include <unordered_set>
+
+#include "ir/graph.h"
+
+namespace heed {
+
+// Results, and what enters or leaves a scan or a gradient: arrays that stay arrays.
+std::unordered_set<ArrayRef> fixed_arrays(const Graph& graph, const std::vector<ArrayRef>& arrays);
+
+// The definition's value at the indices, rounded as it was when it was stored.
+Expr opened(ArrayRef definition, std::span<const Expr> indices);
+
+}  // namespace heed

@@ -1,0 +1,96 @@
+// The passes in their order.
+#include "passes/pipeline.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "input_error.h"
+#include "passes/differentiate.h"
+#include "passes/erase_stop_gradient.h"
+#include "passes/fuse.h"
+#include "passes/isolate_reductions.h"
+#include "passes/name_sums.h"
+#include "passes/open_cheap.h"
+#include "passes/open_single_uses.h"
+#include "passes/plan_memory.h"
+#include "passes/stage_operands.h"
+
+namespace heed {
+
+namespace {
+
+constexpr Pass pass_list[] = {
+    {"open_single_uses", "opens elementwise values where one read alone uses them", open_single_uses},
+    {"name_sums", "gives reductions inside of others, or met twice, an array of their own", name_sums},
+    {"differentiate", "replaces gradients by reverse mode", differentiate},
+    {"erase_stop_gradient", "drops what only gradients look at", erase_stop_gradient},
+    {"open_gradients", "opens single uses that came with the gradients", open_single_uses},
+    {"name_gradient_sums", "names the reductions that came with the gradients", name_sums},
+    {"isolate_reductions", "gives every reduction an array of its own", isolate_reductions},
+    {"stage_operands", "stores what a matrix product would compute again for each block", stage_operands},
+    {"open_cheap", "opens elementwise values that cost less to make again than to store", open_cheap},
+    {"isolate_opened", "gives reductions that opening changed an array of their own", isolate_reductions},
+};
+
+const Pass& pass_named(const std::string& name) {
+  auto found = std::ranges::find(pass_list, name, &Pass::name);
+  if (found == std::end(pass_list)) {
+    std::vector<std::string_view> names;
+    for (const Pass& pass : pass_list) names.push_back(pass.name);
+    throw InputError(fmt::format("there is no pass `{}`; passes are {}", name, fmt::join(names, ", ")));
+  }
+  return *found;
+}
+
+// A fault of heed's own says in which pass it was.
+Graph run(const Pass& pass, const Graph& graph) {
+  try {
+    return pass.function(graph);
+  } catch (const std::logic_error& fault) {
+    std::string message = fault.what();
+    if (message.starts_with("pass ")) throw;
+    throw std::logic_error(fmt::format("pass {}: {}", pass.name, message));
+  }
+}
+
+}  // namespace
+
+std::span<const Pass> passes() { return pass_list; }
+
+std::vector<std::pair<std::string_view, std::string_view>> pass_names() {
+  std::vector<std::pair<std::string_view, std::string_view>> names;
+  for (const Pass& pass : pass_list) names.emplace_back(pass.name, pass.purpose);
+  names.emplace_back("fuse", "cuts the graph into regions, each one kernel");
+  names.emplace_back("plan_memory", "gives every stored value a place");
+  return names;
+}
+
+Graph run_passes(const Graph& graph, const PipelineOptions& options) {
+  std::vector<const Pass*> chosen;
+  for (const std::string& name : options.only) chosen.push_back(&pass_named(name));
+  if (options.only.empty())
+    for (const Pass& pass : pass_list) chosen.push_back(&pass);
+  if (!options.to.empty()) {
+    auto last = std::ranges::find(chosen, &pass_named(options.to));
+    if (last != chosen.end()) chosen.erase(last + 1, chosen.end());
+  }
+  Graph current = graph;
+  int number = 0;
+  if (options.watch) options.watch(number, "input", current);
+  for (const Pass* pass : chosen) {
+    current = run(*pass, current);
+    if (options.watch) options.watch(++number, pass->name, current);
+  }
+  return current;
+}
+
+Plan make_plan(const Graph& graph, const PipelineOptions& options) {
+  Plan plan = fuse(run_passes(graph, options));
+  plan_memory(plan);
+  return plan;
+}
+
+}  // namespace heed

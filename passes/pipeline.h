@@ -1,0 +1,35 @@
+// The passes in their order: from a graph as it was written to a plan.
+#pragma once
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ir/plan.h"
+
+namespace heed {
+
+struct Pass {
+  std::string_view name;     // as `heed opt --to NAME` has it
+  std::string_view purpose;  // a line
+  Graph (*function)(const Graph&);
+};
+// In the order in which they run. `fuse` and `plan_memory` come after them and are named in `pass_names` only.
+std::span<const Pass> passes();
+std::vector<std::pair<std::string_view, std::string_view>> pass_names();  // of all, with their purposes, in order
+
+struct PipelineOptions {
+  std::string to;                 // the last pass to run; "" for all
+  std::vector<std::string> only;  // run these alone, in this order
+  // Called with the graph as it came and after each pass: its number, its name ("input" at first) and the graph.
+  std::function<void(int, std::string_view, const Graph&)> watch;
+};
+
+// Throws InputError for a name that is no pass's.
+Graph run_passes(const Graph& graph, const PipelineOptions& options = {});
+
+// All passes, then regions and memory. Options as above; `to` and `only` must be empty.
+Plan make_plan(const Graph& graph, const PipelineOptions& options = {});
+
+}  // namespace heed

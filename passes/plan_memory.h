@@ -1,0 +1,27 @@
+// Gives every stored value a place.
+#pragma once
+#include "ir/plan.h"
+
+namespace heed {
+
+// Values that are live at once lie apart; the arena is shared by lifetime, blocks placed best-fit, largest first. A map may write over an
+// operand that it reads last, at the same positions; so may an update over what it replaces (Plan::in_place). Bodies of scans are planned,
+// too, and their arenas lie in the outer one for the time of the scan. Fills Plan::places, arena_bytes and in_place.
+void plan_memory(Plan& plan);
+
+struct MemoryFigures {
+  std::int64_t arena_bytes = 0;
+  std::int64_t lower_bound = 0;   // the most that is live in one step, as if all could move freely
+  std::int64_t stored_bytes = 0;  // of all values in the arena, without sharing
+  std::int64_t largest = 0;       // the largest of them
+};
+MemoryFigures memory_figures(const Plan& plan);
+
+// Throws std::logic_error naming both values if two that are live at once share memory. For tests and reports of faults.
+void check_memory(const Plan& plan);
+
+// Whether an output of a region may be written over an operand: all is elementwise or follows a product elementwise, the operand is read
+// at the same positions alone, and no later output reads it.
+bool may_overwrite(const Region& region, ArrayRef output, ArrayRef operand);
+
+}  // namespace heed

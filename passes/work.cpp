@@ -1,0 +1,66 @@
+// What arrays cost.
+#include "passes/work.h"
+
+#include <cmath>
+
+#include "ir/function.h"
+
+namespace heed {
+
+namespace {
+
+double elements(const std::vector<AxisRef>& axes) {
+  double count = 1;
+  for (AxisRef axis : axes) count *= static_cast<double>(axis->size);
+  return count;
+}
+
+bool is_comparison(const Node& node) { return node.op == Op::at_least || node.op == Op::greater || node.op == Op::equal; }
+
+// Operations of the node alone, its operands given.
+double own_operations(const Node& node, double function_operations) {
+  if (is_comparison(node)) return 1;
+  if (!is_floating(node.dtype)) return node.op == Op::function ? function_operations : 0;
+  switch (node.op) {
+    case Op::linear: {
+      double count = static_cast<double>(node.operands.size()) - 1 + (node.real != 0);
+      for (double weight : node.weights) count += std::abs(weight) != 1;
+      return count;
+    }
+    case Op::product: {
+      double count = static_cast<double>(node.operands.size()) - 1;
+      for (double power : node.weights) count += power == 1 ? 0 : power == std::round(power) && power > 0 ? power - 1 : 4;
+      return count;
+    }
+    case Op::function:
+      return node.function == &functions::maximum ? 1 : function_operations;
+    case Op::select:
+      return 1;
+    default:
+      return 0;
+  }
+}
+
+}  // namespace
+
+double flop_of(ArrayRef array) {
+  if (!array->body) return 0;
+  double total = 0;
+  for (Expr node : nodes_of(array->body)) {
+    if (node->op == Op::select) continue;
+    double count = own_operations(*node, 1);
+    if (node->op == Op::reduction && is_floating(node->operands[0]->dtype)) count = elements(node->axes);
+    total += count * elements(node->free);
+  }
+  return total;
+}
+
+double operations_of(Expr body, const Machine& machine) {
+  double total = 0;
+  for (Expr node : nodes_of(body)) total += own_operations(*node, machine.function_operations);
+  return total;
+}
+
+double bytes_of(ArrayRef array) { return static_cast<double>(element_count(array)) * static_cast<double>(byte_size(array->dtype)); }
+
+}  // namespace heed

@@ -1,0 +1,22 @@
+// What arrays cost: arithmetic and bytes, from sizes alone.
+#pragma once
+#include "ir/graph.h"
+
+namespace heed {
+
+// Figures of a nominal machine, in seconds' terms. Plans depend on them, so they are constants: the same file gives the same plan
+// everywhere.
+struct Machine {
+  double bytes_per_second = 12e9;   // of memory, one core
+  double map_per_second = 40e9;     // elementwise operations
+  double function_operations = 12;  // a function counts as so many
+  double cache_bytes = 1 << 20;     // what a row may take to stay close
+};
+
+// Operations on floating values; an expression that depends on some axes only is computed once for them. A function counts once.
+double flop_of(ArrayRef array);
+// Operations in elementwise terms (a function counts as Machine::function_operations) for one element of the body, reductions not counted.
+double operations_of(Expr body, const Machine& machine = {});
+double bytes_of(ArrayRef array);
+
+}  // namespace heed
