@@ -105,7 +105,14 @@ TEST(Format, Comments) {
 }
 
 TEST(Format, SamplesAreFormatted) {
-  for (const std::string& text : samples()) EXPECT_EQ(formatted(text), text);
+  for (const std::string& text : samples()) {
+    std::istringstream before(text), after(formatted(text));
+    for (std::string expected, line; std::getline(before, expected);) {
+      std::getline(after, line);
+      ASSERT_EQ(line, expected);
+    }
+    EXPECT_EQ(formatted(text).size(), text.size());
+  }
 }
 
 TEST(Format, Truncations) {
