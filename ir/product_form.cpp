@@ -57,13 +57,13 @@ std::optional<ProductForm> product_form(Expr sum) {
     shares_summed |= has(groups[0].free, axis) && has(groups[1].free, axis);
     form.k.push_back(axis);
   }
-  if (!shares_summed) return {};
+  if (!shares_summed || span_of(form.k) == 0) return {};
   for (AxisRef axis : sum->free) {
     if (axis->size == 1) continue;
     bool in_a = has(groups[0].free, axis), in_b = has(groups[1].free, axis);
     (in_a && in_b ? form.batch : in_a ? form.m : form.n).push_back(axis);
   }
-  if (form.m.empty() || form.n.empty()) return {};
+  if (form.m.empty() || form.n.empty() || span_of(form.batch) * span_of(form.m) * span_of(form.n) == 0) return {};
   form.a = product(groups[0].factors, *sum->arena, sum->dtype);
   form.b = product(groups[1].factors, *sum->arena, sum->dtype);
   return form;

@@ -140,8 +140,8 @@ CompiledKernels compile_kernels(const std::vector<KernelSource>& sources, const 
   initialize_llvm();
 
   std::string salt = fmt::format("{}\n{}\n{}\n", build_name(), LLVM_VERSION_STRING, target.text());
-  std::vector<std::string> symbols;              // one a source
-  std::map<std::string, std::size_t> distinct;   // symbol -> first source with it
+  std::vector<std::string> symbols;             // one a source
+  std::map<std::string, std::size_t> distinct;  // symbol -> first source with it
   for (std::size_t i = 0; i < sources.size(); ++i) {
     symbols.push_back(symbol_of(sources[i], salt));
     distinct.emplace(symbols.back(), i);
@@ -152,8 +152,10 @@ CompiledKernels compile_kernels(const std::vector<KernelSource>& sources, const 
   std::vector<std::string> objects(wanted.size());
   std::vector<std::size_t> missing;
   for (std::size_t i = 0; i < wanted.size(); ++i) {
-    if (auto found = cache.find(wanted[i].first)) objects[i] = std::move(*found);
-    else missing.push_back(i);
+    if (auto found = cache.find(wanted[i].first))
+      objects[i] = std::move(*found);
+    else
+      missing.push_back(i);
   }
   int threads = settings.threads > 0 ? settings.threads : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   in_parallel(missing.size(), threads, [&](std::size_t k) {
@@ -171,11 +173,9 @@ CompiledKernels compile_kernels(const std::vector<KernelSource>& sources, const 
   llvm::orc::JITTargetMachineBuilder host{llvm::Triple(llvm::sys::getProcessTriple())};
   auto jit = std::shared_ptr<llvm::orc::LLJIT>(take("start", llvm::orc::LLJITBuilder().setJITTargetMachineBuilder(host).create()));
   for (std::size_t i = 0; i < objects.size(); ++i)
-    if (auto error = jit->addObjectFile(llvm::MemoryBuffer::getMemBufferCopy(objects[i], wanted[i].first)))
-      fail("link", std::move(error));
+    if (auto error = jit->addObjectFile(llvm::MemoryBuffer::getMemBufferCopy(objects[i], wanted[i].first))) fail("link", std::move(error));
   std::map<std::string, KernelFunction> addresses;
-  for (const auto& [symbol, source] : wanted)
-    addresses[symbol] = take("link", jit->lookup(symbol)).toPtr<KernelFunction>();
+  for (const auto& [symbol, source] : wanted) addresses[symbol] = take("link", jit->lookup(symbol)).toPtr<KernelFunction>();
   for (const std::string& symbol : symbols) out.functions.push_back(addresses.at(symbol));
   out.owner = std::move(jit);
   out.compiled = static_cast<int>(missing.size());

@@ -110,9 +110,7 @@ std::string cache_folder(const CacheOptions& options) {
   return "";
 }
 
-std::string content_name(std::string_view content) {
-  return llvm::toHex(llvm::ArrayRef(hash(content).data(), 16), true);
-}
+std::string content_name(std::string_view content) { return llvm::toHex(llvm::ArrayRef(hash(content).data(), 16), true); }
 
 const std::string& build_name() {
   static const std::string name = find_build_name();
@@ -180,7 +178,8 @@ void ObjectCache::trim() const {
     total += size;
   }
   if (total <= limit_bytes_) return;
-  std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) { return std::tie(a.used, a.path) < std::tie(b.used, b.path); });
+  std::sort(entries.begin(), entries.end(),
+            [](const Entry& a, const Entry& b) { return std::tie(a.used, a.path) < std::tie(b.used, b.path); });
   for (const Entry& entry : entries) {
     if (total <= limit_bytes_ / 4 * 3) break;
     std::error_code gone;

@@ -11,7 +11,7 @@ namespace heed {
 
 struct CacheOptions {
   bool enabled = true;
-  std::string folder;                              // empty: $XDG_CACHE_HOME/heed, else ~/.cache/heed
+  std::string folder;                                  // empty: $XDG_CACHE_HOME/heed, else ~/.cache/heed
   std::int64_t limit_bytes = std::int64_t{512} << 20;  // of all files; the longest unused go first
 };
 

@@ -70,7 +70,8 @@ Target at_level(const Level& level) {
 }  // namespace
 
 std::string Target::text() const {
-  return fmt::format("{} {} {}x{} {} {} {} {}", cpu, features, vector_bytes, vector_registers, has_fma, level1_bytes, level2_bytes, level3_bytes);
+  return fmt::format("{} {} {}x{} {} {} {} {}", cpu, features, vector_bytes, vector_registers, has_fma, level1_bytes, level2_bytes,
+                     level3_bytes);
 }
 
 Target host_target() {
@@ -83,7 +84,8 @@ Target host_target() {
     }
   Target target = at_level(*best);
   target.cpu = llvm::sys::getHostCPUName().str();
-  for (const auto& [name, on] : features) target.features += fmt::format("{}{}{}", target.features.empty() ? "" : ",", on ? '+' : '-', name);
+  for (const auto& [name, on] : features)
+    target.features += fmt::format("{}{}{}", target.features.empty() ? "" : ",", on ? '+' : '-', name);
   return target;
 }
 

@@ -11,7 +11,7 @@ struct Target {
   std::string features;  // LLVM's list, "+avx2,-avx512f,…", sorted by name
   int vector_bytes = 16;
   int vector_registers = 16;
-  bool has_fma = false;  // without it `fma` would be a call for each lane
+  bool has_fma = false;                                                                    // without it `fma` would be a call for each lane
   std::int64_t level1_bytes = 32 << 10, level2_bytes = 512 << 10, level3_bytes = 4 << 20;  // data caches; the first two of one core
 
   int lanes(std::int64_t element_bytes) const { return static_cast<int>(vector_bytes / element_bytes); }

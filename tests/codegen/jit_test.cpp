@@ -25,7 +25,8 @@ KernelSource writes(std::int64_t number, std::atomic<int>* built = nullptr) {
             if (built) ++*built;
             llvm::LLVMContext& context = module.getContext();
             llvm::IRBuilder<> builder(context);
-            auto* type = llvm::FunctionType::get(builder.getVoidTy(), {builder.getPtrTy(), builder.getPtrTy(), builder.getInt64Ty(), builder.getPtrTy()}, false);
+            auto* type = llvm::FunctionType::get(builder.getVoidTy(),
+                                                 {builder.getPtrTy(), builder.getPtrTy(), builder.getInt64Ty(), builder.getPtrTy()}, false);
             auto* function = llvm::Function::Create(type, llvm::Function::ExternalLinkage, symbol, module);
             builder.SetInsertPoint(llvm::BasicBlock::Create(context, "entry", function));
             auto* buffer = builder.CreateLoad(builder.getPtrTy(), function->getArg(0));

@@ -1,0 +1,40 @@
+// The innermost loop of matrix products: a tile of the result is held in registers while k runs. Every stride is a constant of
+// the generated code.
+#pragma once
+#include <cstdint>
+
+#include "codegen/cpu/target.h"
+
+namespace llvm {
+class Function;
+class Module;
+}  // namespace llvm
+
+namespace heed {
+
+// A tile of `rows` x (`vectors` * `lanes`) elements.
+struct Tile {
+  int rows, vectors, lanes;
+  int columns() const { return vectors * lanes; }
+  bool operator==(const Tile&) const = default;
+};
+
+// The tile that computes m x n results soonest: enough independent sums to fill the pipeline, few loads for each
+// multiplication, little waste at the edge of n.
+Tile choose_tile(const Target& target, std::int64_t element_bytes, std::int64_t m, std::int64_t n);
+
+struct MicroKernel {
+  Tile tile;
+  bool is_double;
+  bool has_fma;
+  std::int64_t a_row_stride, a_k_stride;  // all strides in elements
+  std::int64_t b_k_stride;                // vectors of one k lie side by side
+  std::int64_t c_row_stride;
+};
+
+// Adds, with internal linkage,
+//   void (const T* a, const T* b, T* c, i64 k, i64 accumulate)
+// c[row][column] = sum over k of a[row][k] b[k][column], or += where `accumulate` is not 0. a, b and c do not overlap.
+llvm::Function* emit_micro_kernel(llvm::Module& module, const MicroKernel& kernel);
+
+}  // namespace heed

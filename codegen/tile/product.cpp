@@ -1,0 +1,411 @@
+// Writes the loops of a product: tasks, blocks of the depth, packing, tiles, and the maps over their results.
+#include "codegen/tile/product.h"
+
+#include <fmt/format.h>
+#include <llvm/IR/IRBuilder.h>
+#include <llvm/IR/Module.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "codegen/tile/emitter.h"
+#include "codegen/tile/expression_text.h"
+#include "codegen/tile/product_pack.h"
+#include "codegen/tile/product_schedule.h"
+#include "codegen/tile/vectors.h"
+
+namespace heed {
+namespace {
+
+struct Output {
+  ArrayRef array;
+  Expr whole, last;  // what is stored, in whole vectors of columns and in the last one
+  LinearForm whole_address, last_address;
+};
+
+// All that is decided before code is written; it is written on another thread.
+struct Prepared {
+  FlatProduct product;
+  ProductSchedule schedule;
+  bool has_fma;
+  AxisRef block, inside;  // the depth is block * depth_block + inside
+  std::optional<PlainOperand> plain_a, plain_b;
+  VectorAxis columns;
+  PackedOperand a, b;
+  std::vector<Output> outputs;
+  ArrayRef workspace = nullptr;  // sums of the parts: [part, batch, row, padded column]
+  Accesses accesses;
+
+  explicit Prepared(FaultPlaces& places) : accesses(places) {}
+};
+
+constexpr std::int64_t alignment = 64;
+std::int64_t aligned(std::int64_t bytes) { return (bytes + alignment - 1) / alignment * alignment; }
+std::int64_t ceil_divide(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
+// Where a task keeps what, in elements from the start of its scratch memory.
+struct Scratch {
+  std::int64_t b, a, c, transposed, end;
+};
+Scratch scratch_of(const ProductSchedule& s, std::int64_t bytes) {
+  auto elements = [&](std::int64_t count) { return aligned(count * bytes) / bytes; };
+  Scratch out{};
+  std::int64_t packed_panels = s.b_packing == Packing::in_place ? 1 : s.most_panels();
+  out.a = out.b + elements(packed_panels * s.depth_block * s.tile.columns());
+  out.c = out.a + (s.a_packing == Packing::in_place ? 0 : elements(packed_lines(s) * packed_depth(s)));
+  // A block of sums is kept from one block of the depth to the next; else it is one tile high, and gone after it.
+  bool keeps = s.parts == 1 && s.depth_blocks > 1;
+  std::int64_t rows = s.parts > 1 ? 0 : keeps ? s.most_tiles() * (s.height + 1) : s.height + 1;
+  out.transposed = out.c + elements(rows * s.most_panels() * s.tile.columns());
+  out.end = out.transposed + elements(s.tile.lanes * s.tile.lanes);
+  return out;
+}
+
+class Writer {
+ public:
+  Writer(llvm::Module& module, const std::string& symbol, const Prepared& prepared)
+      : p(prepared),
+        s(prepared.schedule),
+        module_(module),
+        e(module, symbol, prepared.accesses, {s.tile.lanes, prepared.has_fma}),
+        bytes_(byte_size(p.product.dtype)),
+        scratch_(scratch_of(s, bytes_)) {}
+
+  void product() {
+    decode_task();
+    open_batches();
+    auto [first, last] = even_share(part_, s.depth_blocks, s.parts);
+    llvm::Value* block = e.open_counter(first, last);
+    e.bind_axis(p.block, block);
+    llvm::Value* begin = times(block, s.depth_block);
+    llvm::Value* count = smaller(number(s.depth_block), minus(number(s.k), begin));
+    PackPlace place{e, begin, count};
+    pack_b(place);
+    strips(place, block, first, last);
+    e.close_loop();
+    e.close_loop();
+    e.finish();
+  }
+
+  // Adds the sums of the parts in order, and maps the results.
+  void combine(std::int64_t rows_a_task) {
+    llvm::Value* tasks = number(ceil_divide(s.m, rows_a_task));
+    llvm::Value* batch = b().CreateUDiv(e.task(), tasks);
+    llvm::Value* begin = b().CreateMul(b().CreateURem(e.task(), tasks), number(rows_a_task));
+    e.bind_axis(p.product.batch, batch);
+    llvm::Value* row = e.open_counter(begin, smaller(number(s.m), plus(begin, number(rows_a_task))));
+    e.bind_axis(p.product.row, row);
+    for_vectors(e, p.columns, number(0), number(p.columns.count()), [&](llvm::Value* vector, bool whole) {
+      llvm::Value* line = b().CreateAdd(b().CreateMul(batch, number(s.m)), row);
+      llvm::Value* place = plus(times(line, padded_columns()), times(vector, s.tile.lanes));
+      llvm::Value* start = e.buffer(p.workspace);
+      llvm::Value* sum = load_vector(start, place);
+      llvm::AllocaInst* total = e.make_register(sum->getType(), sum);
+      if (s.parts > 1) {
+        llvm::Value* part = e.open_counter(number(1), number(s.parts));
+        llvm::Value* next = load_vector(start, plus(place, times(part, s.batches * s.m * padded_columns())));
+        e.set(total, b().CreateFAdd(e.get(total), next));
+        e.close_loop();
+      }
+      store_outputs(e.get(total), whole);
+    });
+    e.close_loop();
+    e.finish();
+  }
+
+ private:
+  llvm::IRBuilderBase& b() { return e.builder(); }
+  llvm::Value* number(std::int64_t value) { return e.number(value); }
+  llvm::Value* plus(llvm::Value* x, llvm::Value* y) { return b().CreateAdd(x, y); }
+  llvm::Value* minus(llvm::Value* x, llvm::Value* y) { return b().CreateSub(x, y); }
+  llvm::Value* times(llvm::Value* x, std::int64_t y) { return b().CreateMul(x, number(y)); }
+  llvm::Value* smaller(llvm::Value* x, llvm::Value* y) { return b().CreateSelect(b().CreateICmpSLT(x, y), x, y); }
+  llvm::Type* element() { return e.type_of(p.product.dtype, false); }
+  llvm::Value* at(llvm::Value* pointer, llvm::Value* offset) { return b().CreateInBoundsGEP(element(), pointer, offset); }
+  llvm::Value* scratch(std::int64_t offset) { return at(e.scratch(), number(offset)); }
+  llvm::Value* load_vector(llvm::Value* pointer, llvm::Value* offset) {
+    return b().CreateAlignedLoad(e.type_of(p.product.dtype, true), at(pointer, offset), llvm::Align(static_cast<std::uint64_t>(bytes_)));
+  }
+  std::int64_t padded_columns() const { return s.panels * s.tile.columns(); }
+
+  // Begin and end of share `index` of `count` things among `shares`; the first ones are larger by one.
+  std::pair<llvm::Value*, llvm::Value*> even_share(llvm::Value* index, std::int64_t count, std::int64_t shares) {
+    llvm::Value* larger = number(count % shares);
+    auto begin = [&](llvm::Value* i) { return plus(times(i, count / shares), smaller(i, larger)); };
+    return {begin(index), begin(plus(index, number(1)))};
+  }
+
+  void decode_task() {
+    llvm::Value* rest = e.task();
+    auto digit = [&](std::int64_t size) {
+      llvm::Value* out = b().CreateURem(rest, number(size));
+      rest = b().CreateUDiv(rest, number(size));
+      return out;
+    };
+    std::tie(first_panel_, end_panel_) = even_share(digit(s.column_tasks), s.panels, s.column_tasks);
+    std::tie(first_tile_, end_tile_) = even_share(digit(s.row_tasks), s.row_tiles, s.row_tasks);
+    part_ = digit(s.parts);
+    batch_group_ = rest;
+  }
+
+  void open_batches() {
+    llvm::Value* begin = times(batch_group_, s.batches_a_task);
+    llvm::Value* end = s.batches_a_task == 1 ? plus(begin, number(1)) : smaller(number(s.batches), plus(begin, number(s.batches_a_task)));
+    batch_ = e.open_counter(begin, end);
+    e.bind_axis(p.product.batch, batch_);
+  }
+
+  // The last panel is packed even where the others are read in place: it may be narrow.
+  bool last_is_special() const {
+    return s.last_vectors < s.tile.vectors || (s.b_packing == Packing::in_place && s.n % s.tile.columns() != 0);
+  }
+
+  void pack_b(PackPlace& place) {
+    llvm::Value* first = first_panel_;
+    if (s.b_packing == Packing::in_place) {
+      if (!last_is_special()) return;
+      first = number(s.panels - 1);
+    }
+    llvm::Value* begin = times(first, s.tile.vectors);
+    llvm::Value* end = smaller(times(end_panel_, s.tile.vectors), number(p.columns.count()));
+    PanelLayout layout{scratch(scratch_.b), begin, s.tile.vectors, s.depth_block * s.tile.columns()};
+    bool conditional = s.b_packing == Packing::in_place;
+    if (conditional) e.open_if(b().CreateICmpEQ(end_panel_, number(s.panels)));
+    if (s.b_packing == Packing::along_depth)
+      pack_transposed(place, p.b, p.columns, layout, end, scratch(scratch_.transposed));
+    else
+      pack_panels(place, p.b, layout, end);
+    if (conditional) e.close_if();
+  }
+
+  llvm::Value* row_of(llvm::Value* tile) { return plus(times(tile, s.height), smaller(tile, number(s.high_tiles))); }
+
+  void strips(PackPlace& place, llvm::Value* block, llvm::Value* first_block, llvm::Value* end_block) {
+    llvm::Value* strip = e.open_counter(first_tile_, end_tile_, s.tiles_a_strip);
+    llvm::Value* strip_end = smaller(plus(strip, number(s.tiles_a_strip)), end_tile_);
+    llvm::Value* first_row = row_of(strip);
+    if (s.a_packing != Packing::in_place) pack_rows(place, p.a, s, first_row, row_of(strip_end), scratch(scratch_.a));
+    llvm::Value* tile = e.open_counter(strip, strip_end);
+    llvm::Value* row = row_of(tile);
+    llvm::Value* accumulate = b().CreateZExt(b().CreateICmpSGT(block, first_block), b().getInt64Ty());
+    bool is_last_known = s.depth_blocks <= s.parts;
+    llvm::Value* is_last = b().CreateICmpEQ(block, minus(end_block, number(1)));
+    bool heights[] = {s.high_tiles > 0, s.high_tiles < s.row_tiles};
+    for (int low = 0; low < 2; ++low) {
+      if (!heights[low]) continue;
+      std::int64_t height = s.height + 1 - low;
+      llvm::Value* is_high = b().CreateICmpSLT(tile, number(s.high_tiles));
+      if (heights[0] && heights[1]) e.open_if(low ? b().CreateNot(is_high) : is_high);
+      tiles(place, height, row, first_row, accumulate);
+      if (s.parts == 1) {
+        if (!is_last_known) e.open_if(is_last);
+        map_rows(row, height);
+        if (!is_last_known) e.close_if();
+      }
+      if (heights[0] && heights[1]) e.close_if();
+    }
+    e.close_loop();
+    e.close_loop();
+  }
+
+  // Where the sums of a row of tiles lie, and how far its rows are apart.
+  std::int64_t c_stride() const { return (s.parts > 1 ? s.panels : s.most_panels()) * s.tile.columns(); }
+  llvm::Value* c_row(llvm::Value* row) {
+    if (s.parts > 1) {
+      llvm::Value* line = plus(times(plus(times(part_, s.batches), batch_), s.m), row);
+      return at(e.buffer(p.workspace), plus(times(line, c_stride()), times(first_panel_, s.tile.columns())));
+    }
+    if (s.depth_blocks == 1) return scratch(scratch_.c);
+    return at(scratch(scratch_.c), times(minus(row, row_of(first_tile_)), c_stride()));
+  }
+
+  // One row of tiles.
+  void tiles(PackPlace& place, std::int64_t height, llvm::Value* row, llvm::Value* first_row, llvm::Value* accumulate) {
+    e.open_counter(number(0), number(1));
+    MicroKernel kernel{s.tile, p.product.dtype == DType::f64, p.has_fma, 0, 0, s.tile.columns(), c_stride()};
+    kernel.tile.rows = static_cast<int>(height);
+    llvm::Value* a = nullptr;
+    if (s.a_packing == Packing::in_place) {
+      a = at(e.buffer(p.plain_a->array), plus(e.address_of(p.plain_a->origin), times(row, p.plain_a->line_stride)));
+      kernel.a_row_stride = p.plain_a->line_stride, kernel.a_k_stride = p.plain_a->depth_stride;
+    } else {
+      std::tie(kernel.a_row_stride, kernel.a_k_stride) = packed_strides(s);
+      a = at(scratch(scratch_.a), times(packed_line(place.e, s, row, first_row), kernel.a_row_stride));
+    }
+    llvm::Value* c = c_row(row);
+    auto call = [&](const MicroKernel& k, llvm::Value* panel_b, llvm::Value* panel_c) {
+      b().CreateCall(emit_micro_kernel(module_, k), {a, panel_b, panel_c, place.count, accumulate});
+    };
+
+    llvm::Value* panels = minus(end_panel_, first_panel_);
+    std::int64_t plain_panels = last_is_special() ? s.panels - 1 : s.panels;
+    if (plain_panels > 0) {
+      llvm::Value* count = minus(smaller(end_panel_, number(plain_panels)), first_panel_);
+      e.open_if(b().CreateICmpSGT(count, number(0)));
+      llvm::Value* panel = e.open_counter(number(0), count);
+      llvm::Value* panel_c = at(c, times(panel, s.tile.columns()));
+      if (s.b_packing == Packing::in_place) {
+        MicroKernel in_place = kernel;
+        in_place.b_k_stride = p.plain_b->depth_stride;
+        llvm::Value* column = times(plus(first_panel_, panel), s.tile.columns());
+        call(in_place, at(e.buffer(p.plain_b->array), plus(e.address_of(p.plain_b->origin), column)), panel_c);
+      } else {
+        call(kernel, at(scratch(scratch_.b), times(panel, s.depth_block * s.tile.columns())), panel_c);
+      }
+      e.close_loop();
+      e.close_if();
+    }
+    if (last_is_special()) {
+      e.open_if(b().CreateICmpEQ(end_panel_, number(s.panels)));
+      llvm::Value* panel = minus(panels, number(1));
+      kernel.tile.vectors = static_cast<int>(s.last_vectors);
+      llvm::Value* packed = s.b_packing == Packing::in_place ? number(0) : times(panel, s.depth_block * s.tile.columns());
+      call(kernel, at(scratch(scratch_.b), packed), at(c, times(panel, s.tile.columns())));
+      e.close_if();
+    }
+    e.close_loop();
+  }
+
+  // Stores what is made of the sums of `height` rows.
+  void map_rows(llvm::Value* row, std::int64_t height) {
+    llvm::Value* index = e.open_counter(number(0), number(height));
+    e.bind_axis(p.product.row, plus(row, index));
+    llvm::Value* line = at(c_row(row), times(index, c_stride()));
+    llvm::Value* begin = times(first_panel_, s.tile.vectors);
+    llvm::Value* end = smaller(times(end_panel_, s.tile.vectors), number(p.columns.count()));
+    for_vectors(e, p.columns, begin, end, [&](llvm::Value* vector, bool whole) {
+      store_outputs(load_vector(line, times(minus(vector, begin), s.tile.lanes)), whole);
+    });
+    e.close_loop();
+  }
+
+  void store_outputs(llvm::Value* sum, bool whole) {
+    e.bind_array(p.product.sum, {sum}, true);
+    for (const Output& output : p.outputs) {
+      Expr x = whole ? output.whole : output.last;
+      e.emit_checks(x);
+      llvm::Value* value = e.emit(x);
+      e.store_at(output.array->dtype, e.buffer(output.array), whole ? output.whole_address : output.last_address, value, 0,
+                 e.active_mask());
+    }
+  }
+
+  const Prepared& p;
+  const ProductSchedule& s;
+  llvm::Module& module_;
+  Emitter e;
+  std::int64_t bytes_;
+  Scratch scratch_;
+  llvm::Value *first_panel_ = nullptr, *end_panel_ = nullptr, *first_tile_ = nullptr, *end_tile_ = nullptr;
+  llvm::Value *part_ = nullptr, *batch_group_ = nullptr, *batch_ = nullptr;
+};
+
+// Which operand's axes are the columns: the other way round is tried where columns would fill few vectors.
+FlatProduct choose_sides(FlatProduct plain, ProductSchedule& schedule, const Region& region, const Target& target) {
+  schedule = schedule_product(plain, target);
+  bool good =
+      plain.column->size >= 2 * schedule.tile.lanes && std::ranges::all_of(plain.outputs, [&](const FlatProduct::Output& output) {
+        LinearForm form = linear_form(output.address);
+        return std::ranges::any_of(form.terms, [&](const IntegerTerm& term) { return term.x == value(plain.column) && term.weight == 1; });
+      });
+  if (good) return plain;
+  std::optional<FlatProduct> swapped = flat_product(region, true);
+  ProductSchedule other = schedule_product(*swapped, target);
+  if (other.cost >= schedule.cost) return plain;
+  schedule = other;
+  return std::move(*swapped);
+}
+
+void prepare(Prepared& p) {
+  const FlatProduct& product = p.product;
+  const ProductSchedule& s = p.schedule;
+  Arena& arena = *product.a->arena;
+  p.block = fresh_axis(arena, s.depth_blocks);
+  p.inside = fresh_axis(arena, s.depth_block);
+  p.plain_a = plain_operand(product.a, product.dtype, product.row, product.depth, p.block, p.inside);
+  p.plain_b = plain_operand(product.b, product.dtype, product.column, product.depth, p.block, p.inside);
+  p.columns = cut_into_vectors(product.column, s.tile.lanes);
+  p.a = packed_operand(product.a, s.a_packing, product.row, product.depth, s.tile.lanes);
+  // The last panel is packed even where the others are read in place.
+  p.b = packed_operand(product.b, s.b_packing == Packing::in_place ? Packing::across_depth : s.b_packing, product.column, product.depth,
+                       s.tile.lanes);
+  p.accesses.add_local(product.sum);
+  auto prepare_address = [&](const LinearForm& address) {
+    for (const IntegerTerm& term : address.terms) p.accesses.prepare(term.x);
+  };
+  for (const auto& plain : {p.plain_a, p.plain_b})
+    if (plain) prepare_address(plain->origin);
+  if (s.a_packing == Packing::in_place)
+    p.accesses.add_buffer(p.plain_a->array);
+  else
+    for (Expr x : {p.a.whole, p.a.last}) p.accesses.prepare(x);
+  if (s.b_packing == Packing::in_place) p.accesses.add_buffer(p.plain_b->array);
+  for (Expr x : {p.b.whole, p.b.last}) p.accesses.prepare(x);
+  for (const auto& output : product.outputs) {
+    Output out{output.array, in_whole_vector(p.columns, output.value), in_last_vector(p.columns, output.value), {}, {}};
+    out.whole_address = linear_form(in_whole_vector(p.columns, output.address));
+    out.last_address = linear_form(in_last_vector(p.columns, output.address));
+    p.accesses.prepare(out.whole);
+    p.accesses.prepare(out.last);
+    prepare_address(out.whole_address);
+    prepare_address(out.last_address);
+    p.accesses.add_buffer(output.array);
+    p.outputs.push_back(std::move(out));
+  }
+  if (s.parts > 1) {
+    p.workspace = input(arena, "workspace", {s.parts, s.batches, s.m, s.panels * s.tile.columns()}, product.dtype);
+    p.accesses.add_buffer(p.workspace);
+  }
+}
+
+std::string key_of(const Prepared& p) {
+  ExpressionText text;
+  text.add(p.schedule.text());
+  for (ArrayRef array : p.accesses.buffers()) text.add(array);
+  for (AxisRef axis : {p.product.batch, p.product.row, p.product.column, p.product.depth}) text.add(axis);
+  text.add(p.product.a);
+  text.add(p.product.b);
+  for (const auto& output : p.product.outputs) {
+    text.add(output.array);
+    text.add(output.value);
+    text.add(output.address);
+  }
+  for (Expr x : {p.a.whole, p.a.last, p.b.whole, p.b.last})
+    for (const Check& check : p.accesses.checks(x)) text.add(fmt::format("check {} {}", check.place, check.limit));
+  return text.text();
+}
+
+}  // namespace
+
+std::optional<ProductKernels> product_kernels(const Region& region, const Target& target, FaultPlaces& places) {
+  std::optional<FlatProduct> flat = flat_product(region, false);
+  if (!flat) return {};
+  auto prepared = std::make_shared<Prepared>(places);
+  prepared->product = choose_sides(std::move(*flat), prepared->schedule, region, target);
+  prepared->has_fma = target.has_fma;
+  prepare(*prepared);
+  const ProductSchedule& s = prepared->schedule;
+
+  ProductKernels out{{}, prepared->workspace, s.text()};
+  std::string key = key_of(*prepared);
+  const auto& buffers = prepared->accesses.buffers();
+  std::int64_t groups = ceil_divide(s.batches, s.batches_a_task);
+  std::int64_t bytes = byte_size(prepared->product.dtype);
+  out.launches.push_back(
+      {{"product\n" + key, [prepared](llvm::Module& module, const std::string& symbol) { Writer(module, symbol, *prepared).product(); }},
+       buffers,
+       groups * s.parts * s.row_tasks * s.column_tasks,
+       scratch_of(s, bytes).end * bytes});
+  if (s.parts > 1) {
+    std::int64_t rows = std::max<std::int64_t>(1, 32768 / (s.parts * s.n));
+    out.launches.push_back(
+        {{"sums of parts\n" + key,
+          [prepared, rows](llvm::Module& module, const std::string& symbol) { Writer(module, symbol, *prepared).combine(rows); }},
+         buffers,
+         s.batches * ceil_divide(s.m, rows),
+         0});
+  }
+  return out;
+}
+
+}  // namespace heed

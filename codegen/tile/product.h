@@ -1,0 +1,29 @@
+// Kernels of product regions: matrix products and what is mapped over their results, whatever the axes, strides, guards and
+// computed operands.
+#pragma once
+#include <optional>
+#include <vector>
+
+#include "codegen/cpu/jit.h"
+#include "codegen/cpu/target.h"
+#include "codegen/tile/access.h"
+#include "ir/plan.h"
+
+namespace heed {
+
+struct ProductLaunch {
+  KernelSource source;
+  std::vector<ArrayRef> buffers;  // of the launch, in order
+  std::int64_t tasks, scratch_bytes;
+};
+
+struct ProductKernels {
+  std::vector<ProductLaunch> launches;  // one after the other
+  ArrayRef workspace = nullptr;         // a buffer that is needed from the first launch to the last; null: none
+  std::string schedule;                 // for people
+};
+
+// Nothing if the region is no product followed by maps at its positions.
+std::optional<ProductKernels> product_kernels(const Region& region, const Target& target, FaultPlaces& places);
+
+}  // namespace heed

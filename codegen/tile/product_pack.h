@@ -1,0 +1,47 @@
+// Brings blocks of a product's operands into the order its inner loop reads, by evaluating their expressions: whatever an operand
+// is, it is computed once for each time it is packed.
+#pragma once
+#include <functional>
+
+#include "codegen/tile/emitter.h"
+#include "codegen/tile/product_schedule.h"
+#include "codegen/tile/vectors.h"
+
+namespace heed {
+
+struct PackedOperand {
+  AxisRef line, depth;
+  VectorAxis vectors;  // of the line or of the depth, whichever runs along neighbours
+  Expr whole, last;    // the operand at whole vectors and at the last one; null if it is read in place
+};
+PackedOperand packed_operand(Expr operand, Packing packing, AxisRef line, AxisRef depth, std::int64_t lanes);
+
+// The block of the depth at hand: `count` values of it from `begin`, a multiple of the lanes.
+struct PackPlace {
+  Emitter& e;
+  llvm::Value *begin, *count;
+};
+
+// Panels [depth][vectors * lanes], `size` elements apart, of columns from vector `begin` on.
+struct PanelLayout {
+  llvm::Value *start, *begin;
+  std::int64_t vectors, size;
+};
+void pack_panels(PackPlace& place, const PackedOperand& operand, const PanelLayout& layout, llvm::Value* end);
+// The same for an operand evaluated along the depth. `spare` has room for lanes * lanes elements.
+void pack_transposed(PackPlace& place, const PackedOperand& operand, const VectorAxis& columns, const PanelLayout& layout, llvm::Value* end,
+                     llvm::Value* spare);
+
+// Rows `first` to `end` of a for one strip of tiles.
+void pack_rows(PackPlace& place, const PackedOperand& operand, const ProductSchedule& schedule, llvm::Value* first, llvm::Value* end,
+               llvm::Value* start);
+std::int64_t packed_lines(const ProductSchedule& schedule);
+std::int64_t packed_depth(const ProductSchedule& schedule);
+std::pair<std::int64_t, std::int64_t> packed_strides(const ProductSchedule& schedule);                        // of row and depth
+llvm::Value* packed_line(Emitter& e, const ProductSchedule& schedule, llvm::Value* row, llvm::Value* first);  // where a row lies
+
+// Runs the body for vectors `begin` to `end` of an axis: with true at whole ones, with false at the last one if it is not whole.
+void for_vectors(Emitter& e, const VectorAxis& axis, llvm::Value* begin, llvm::Value* end,
+                 const std::function<void(llvm::Value* vector, bool whole)>& body);
+
+}  // namespace heed

@@ -1,0 +1,161 @@
+// Opens what a product region does not store, and flattens the axes of each role.
+#include "codegen/tile/product_region.h"
+
+#include <algorithm>
+#include <unordered_map>
+
+#include "ir/algebra.h"
+
+namespace heed {
+namespace {
+
+// Rewrites expressions of a region in terms of what lies in memory and of the sum.
+class Opener {
+ public:
+  Opener(const Region& region, Expr sum, Expr stand_in, ArrayRef product) : product_(product) {
+    done_.emplace(sum, stand_in);
+    own_ = positions(product);
+    for (ArrayRef array : region.locals) inside_.push_back(array);
+    for (ArrayRef array : region.outputs) inside_.push_back(array);
+  }
+
+  // Null if it reads the product at other positions than its own.
+  Expr open(Expr x) {
+    if (auto found = done_.find(x); found != done_.end()) return found->second;
+    std::vector<Expr> operands;
+    for (Expr operand : x->operands) {
+      operands.push_back(open(operand));
+      if (!operands.back()) return done_[x] = nullptr;
+    }
+    bool is_inside = x->op == Op::read && std::find(inside_.begin(), inside_.end(), x->array) != inside_.end();
+    Expr result = is_inside ? open_read(x, operands) : operands == x->operands ? x : rebuild(x, operands);
+    return done_[x] = result;
+  }
+
+ private:
+  Expr open_read(Expr x, const std::vector<Expr>& indices) {
+    std::vector<AxisRef> own = positions(x->array);
+    bool in_place = own == own_;
+    for (std::size_t i = 0; in_place && i < own.size(); ++i) in_place = indices[i] == value(own[i]);
+    if (!in_place && follows_product(x->array)) return nullptr;
+    Expr body = open(x->array->body);
+    if (!body) return nullptr;
+    Substitution table;
+    for (std::size_t i = 0; i < own.size(); ++i) table.emplace_back(own[i], indices[i]);
+    if (!in_place) body = substitute(body, table);
+    return compute_type(x->array->dtype) == x->array->dtype ? body : cast(x->array->dtype, body);
+  }
+  bool follows_product(ArrayRef array) const {
+    auto all = in_order(std::vector<ArrayRef>{array});
+    return std::find(all.begin(), all.end(), product_) != all.end();
+  }
+
+  ArrayRef product_;
+  std::vector<AxisRef> own_;
+  std::vector<ArrayRef> inside_;
+  std::unordered_map<Expr, Expr> done_;
+};
+
+// Each axis as a digit of the flat one; the last axis runs fastest.
+void add_digits(Substitution& table, const std::vector<AxisRef>& axes, AxisRef flat) {
+  std::int64_t inner = 1;
+  for (auto axis = axes.rbegin(); axis != axes.rend(); ++axis) {
+    Expr digit = inner == 1 ? value(flat) : floor_divide(value(flat), inner);
+    if (axis + 1 != axes.rend()) digit = remainder(digit, (*axis)->size);
+    table.emplace_back(*axis, digit);
+    inner *= (*axis)->size;
+  }
+}
+
+Expr row_major(ArrayRef array, const Substitution& table) {
+  std::vector<IntegerTerm> terms;
+  std::int64_t stride = 1;
+  auto axes = positions(array);
+  for (std::size_t i = axes.size(); i-- > 0; stride *= array->shape[i]) {
+    auto found = std::find_if(table.begin(), table.end(), [&](const auto& entry) { return entry.first == axes[i]; });
+    if (found != table.end()) terms.push_back({stride, found->second});
+  }
+  return linear(terms, 0, *array->arena);
+}
+
+// The order of summed axes that lies in memory from slow to fast in most of what the operands read.
+std::vector<AxisRef> by_stride(const AxisSet& axes, std::initializer_list<Expr> operands) {
+  struct Entry {
+    AxisRef axis;
+    std::int64_t stride;
+  };
+  std::vector<Entry> entries;
+  for (AxisRef axis : axes) {
+    Entry entry{axis, 0};
+    for (Expr operand : operands) {
+      for (Expr x : nodes_of(operand)) {
+        if (x->op != Op::read || entry.stride != 0) continue;
+        std::int64_t stride = 1;
+        for (std::size_t i = x->operands.size(); i-- > 0; stride *= x->array->shape[i])
+          for (const IntegerTerm& term : linear_form(x->operands[i]).terms)
+            if (term.x == value(axis)) entry.stride += std::abs(term.weight) * stride;
+      }
+    }
+    entries.push_back(entry);
+  }
+  std::sort(entries.begin(), entries.end(),
+            [](const Entry& x, const Entry& y) { return x.stride != y.stride ? x.stride > y.stride : x.axis->key < y.axis->key; });
+  std::vector<AxisRef> out;
+  for (const Entry& entry : entries) out.push_back(entry.axis);
+  return out;
+}
+
+std::vector<AxisRef> by_position(const AxisSet& axes) {
+  std::vector<AxisRef> out(axes.begin(), axes.end());
+  std::sort(out.begin(), out.end(), [](AxisRef x, AxisRef y) { return x->key < y->key; });
+  return out;
+}
+
+}  // namespace
+
+std::optional<FlatProduct> flat_product(const Region& region, bool swapped) {
+  std::vector<ArrayRef> arrays = region.locals;
+  arrays.insert(arrays.end(), region.outputs.begin(), region.outputs.end());
+  ArrayRef product = nullptr;
+  for (ArrayRef array : arrays) {
+    if (array->kind != Array::Kind::definition) return {};
+    if (!array->body->has_reduction) continue;
+    if (product) return {};
+    product = array;
+  }
+  if (!product) return {};
+  std::optional<ProductForm> form = product_form_of(product);
+  if (!form) return {};
+  if (swapped) {
+    std::swap(form->a, form->b);
+    std::swap(form->m, form->n);
+  }
+
+  Arena& arena = *product->arena;
+  FlatProduct flat{.dtype = form->sum->dtype};
+  flat.batch = fresh_axis(arena, span_of(form->batch));
+  flat.row = fresh_axis(arena, span_of(form->m));
+  flat.column = fresh_axis(arena, span_of(form->n));
+  flat.depth = fresh_axis(arena, span_of(form->k));
+  flat.sum = input(arena, "sum", {}, flat.dtype);
+  Opener opener(region, form->sum, read_stored(flat.sum, {}), product);
+
+  Substitution places, depth;
+  add_digits(places, by_position(form->batch), flat.batch);
+  add_digits(places, by_position(form->m), flat.row);
+  add_digits(places, by_position(form->n), flat.column);
+  Expr a = opener.open(form->a), b = opener.open(form->b);
+  if (!a || !b || a->has_reduction || b->has_reduction) return {};
+  add_digits(depth, by_stride(form->k, {a, b}), flat.depth);
+  depth.insert(depth.end(), places.begin(), places.end());
+  flat.a = substitute(a, depth);
+  flat.b = substitute(b, depth);
+  for (ArrayRef array : region.outputs) {
+    Expr value = opener.open(array->body);
+    if (!value || value->has_reduction || array->shape != product->shape) return {};
+    flat.outputs.push_back({array, substitute(value, places), row_major(array, places)});
+  }
+  return flat;
+}
+
+}  // namespace heed

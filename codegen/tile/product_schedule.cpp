@@ -1,0 +1,208 @@
+// Estimates what each way of packing costs, then cuts the product into blocks and tasks.
+#include "codegen/tile/product_schedule.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "ir/algebra.h"
+
+namespace heed {
+namespace {
+
+std::int64_t ceil_divide(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_divide(a, b) * b; }
+std::int64_t between(std::int64_t low, double x, std::int64_t high) {
+  return x <= static_cast<double>(low) ? low : x >= static_cast<double>(high) ? high : static_cast<std::int64_t>(x);
+}
+
+// Cycles for a vector of values of x whose lanes lie along `axis`.
+double vector_cost(Expr x, AxisRef axis, int lanes) {
+  if (axis->size == 1) return 4.0 * lanes;
+  Arena& arena = *x->arena;
+  AxisRef vectors = fresh_axis(arena, ceil_divide(axis->size, lanes)), lane = fresh_axis(arena, lanes);
+  const IntegerTerm terms[] = {{lanes, value(vectors)}, {1, value(lane)}};
+  x = substitute(x, {{axis, linear(terms, 0, arena)}});
+  double cost = 1;
+  for (Expr node : nodes_of(x)) {
+    bool varies = std::find(node->free.begin(), node->free.end(), lane) != node->free.end();
+    if (node->op == Op::function)
+      cost += 12;
+    else if (node->op == Op::select && varies)
+      cost += 1;
+    else if (node->op == Op::product || node->op == Op::cast || (node->op == Op::linear && is_floating(node->dtype)))
+      cost += 1;
+    if (node->op != Op::read || !varies) continue;
+    std::int64_t stride = 1, unit = 0;
+    bool scattered = false;
+    for (std::size_t i = node->operands.size(); i-- > 0; stride *= node->array->shape[i])
+      for (const IntegerTerm& term : linear_form(node->operands[i]).terms) {
+        if (std::find(term.x->free.begin(), term.x->free.end(), lane) == term.x->free.end()) continue;
+        if (term.x == value(lane))
+          unit += term.weight * stride;
+        else
+          scattered = true;
+      }
+    cost += !scattered && unit == 1 ? 1.0 : 1.5 * lanes;
+  }
+  // Part of a vector costs as much as the whole.
+  return cost * static_cast<double>(round_up(axis->size, lanes)) / static_cast<double>(axis->size);
+}
+
+// A length of blocks of the depth within which flat addresses of the operands may become plain: what their quotients divide by.
+std::int64_t natural_block(const FlatProduct& product, std::int64_t longest, int lanes) {
+  std::int64_t best = 0;
+  for (Expr operand : {product.a, product.b})
+    for (Expr node : nodes_of(operand)) {
+      if (node->op != Op::quotient || node->operands[0] != value(product.depth)) continue;
+      for (std::int64_t pieces = 1; pieces <= node->integer / 128; ++pieces) {
+        std::int64_t length = node->integer / pieces;
+        if (node->integer % pieces != 0 || length > longest || length % lanes != 0 || product.depth->size % length != 0) continue;
+        best = std::max(best, length);
+        break;
+      }
+    }
+  return best;
+}
+
+}  // namespace
+
+std::optional<PlainOperand> plain_operand(Expr operand, DType dtype, AxisRef line, AxisRef depth, AxisRef block, AxisRef inside) {
+  if (operand->op != Op::read || operand->array->dtype != dtype || !std::ranges::all_of(operand->operands, is_affine)) return {};
+  Arena& arena = *operand->arena;
+  std::vector<IntegerTerm> terms;
+  std::int64_t stride = 1;
+  for (std::size_t i = operand->operands.size(); i-- > 0; stride *= operand->array->shape[i])
+    terms.push_back({stride, operand->operands[i]});
+  Expr address = linear(terms, 0, arena);
+  const IntegerTerm places[] = {{inside->size, value(block)}, {1, value(inside)}};
+  LinearForm form = linear_form(substitute(address, {{depth, linear(places, 0, arena)}}));
+  PlainOperand plain{operand->array, {{}, form.constant}, 0, 0};
+  for (const IntegerTerm& term : form.terms) {
+    if (term.x == value(line))
+      plain.line_stride = term.weight;
+    else if (term.x == value(inside))
+      plain.depth_stride = term.weight;
+    else if (std::ranges::any_of(term.x->free, [&](AxisRef axis) { return axis == line || axis == inside; }))
+      return {};
+    else
+      plain.origin.terms.push_back(term);
+  }
+  return plain;
+}
+
+std::string ProductSchedule::text() const {
+  return fmt::format("tile {}x{}x{} of {}x{}x{}x{}; tiles {} {} {}; panels {} {}; depth {} {}; tasks {} {} {} {}; strip {}; pack {} {}",
+                     tile.rows, tile.vectors, tile.lanes, batches, m, n, k, row_tiles, high_tiles, height, panels, last_vectors,
+                     depth_block, depth_blocks, row_tasks, column_tasks, parts, batches_a_task, tiles_a_strip, static_cast<int>(a_packing),
+                     static_cast<int>(b_packing));
+}
+
+ProductSchedule schedule_product(const FlatProduct& product, const Target& target) {
+  std::int64_t bytes = byte_size(product.dtype);
+  ProductSchedule s{};
+  s.batches = product.batch->size, s.m = product.row->size, s.n = product.column->size, s.k = product.depth->size;
+  s.tile = choose_tile(target, bytes, s.m, s.n);
+  int lanes = s.tile.lanes;
+  s.row_tiles = ceil_divide(s.m, s.tile.rows);
+  s.height = s.m / s.row_tiles;
+  s.high_tiles = s.m % s.row_tiles;
+  s.panels = ceil_divide(s.n, s.tile.columns());
+  s.last_vectors = ceil_divide(s.n - (s.panels - 1) * s.tile.columns(), lanes);
+
+  // The depth: whole where it is short, else in blocks of a size at which addresses are plain, if there is one.
+  std::int64_t longest = 4096 / bytes;
+  s.depth_block = round_up(std::max<std::int64_t>(s.k, 1), lanes);
+  if (s.k > longest) {
+    std::int64_t natural = natural_block(product, 2 * longest, lanes);
+    std::int64_t blocks = ceil_divide(s.k, longest * 3 / 4);
+    s.depth_block = natural > 0 ? natural : round_up(ceil_divide(s.k, blocks), lanes);
+  }
+  auto plain_at = [&](Expr operand, AxisRef line, std::int64_t block) {
+    Arena& arena = *operand->arena;
+    return plain_operand(operand, product.dtype, line, product.depth, fresh_axis(arena, ceil_divide(s.k, block)), fresh_axis(arena, block));
+  };
+
+  // Few rows do not repay packing b: its rows are read where they are, in short blocks so that they stay in the cache.
+  double a_cost = 0, b_cost = 0;
+  s.b_packing = Packing::across_depth;
+  if (s.m <= 32)
+    if (auto plain = plain_at(product.b, product.column, 32);
+        plain && plain->line_stride == 1 && plain->depth_stride >= 0 && s.n >= lanes) {
+      s.b_packing = Packing::in_place;
+      s.depth_block = std::min<std::int64_t>(s.depth_block, 32);
+    }
+  if (s.b_packing != Packing::in_place) {
+    double across = vector_cost(product.b, product.column, lanes), along = vector_cost(product.b, product.depth, lanes) + 8;
+    if (along < across) s.b_packing = Packing::along_depth;
+    b_cost = std::min(across, along) / lanes;
+  }
+  s.depth_blocks = std::max<std::int64_t>(1, ceil_divide(s.k, s.depth_block));
+
+  auto plain = plain_at(product.a, product.row, s.depth_block);
+  if (plain && (std::abs(plain->depth_stride) <= 2 || s.panels == 1)) {
+    s.a_packing = Packing::in_place;
+  } else {
+    double across = vector_cost(product.a, product.row, lanes), along = vector_cost(product.a, product.depth, lanes);
+    s.a_packing = across < along ? Packing::across_depth : Packing::along_depth;
+    a_cost = std::min(across, along) / lanes;
+  }
+
+  // Tasks: a block of b in half of the second cache, and enough of them to share out.
+  double flop = 2.0 * static_cast<double>(s.m) * static_cast<double>(s.n) * static_cast<double>(s.k);
+  double all = flop * static_cast<double>(s.batches);
+  std::int64_t wanted = between(1, all / 2e6, 32);
+  std::int64_t block_bytes = s.depth_block * s.tile.columns() * bytes;
+  std::int64_t most_panels = s.b_packing == Packing::in_place ? std::max<std::int64_t>(1, 2048 / s.tile.columns())
+                                                              : std::max<std::int64_t>(1, target.level2_bytes / 2 / block_bytes);
+  s.column_tasks = ceil_divide(s.panels, most_panels);
+  auto tasks = [&] { return s.batches * s.row_tasks * s.column_tasks; };
+  auto split_rows = [&](std::int64_t fewest) {
+    s.row_tasks = between(1, static_cast<double>(ceil_divide(wanted, s.batches * s.column_tasks)), std::max<std::int64_t>(1, s.m / fewest));
+  };
+  s.row_tasks = 1;
+  split_rows(192);
+  if (tasks() < wanted) s.column_tasks = std::max(s.column_tasks, std::min(s.panels, ceil_divide(wanted, s.batches * s.row_tasks)));
+  if (tasks() * 2 < wanted) split_rows(64);
+  if (s.depth_blocks > 1) {  // The sums of a task stay in the cache, too.
+    std::int64_t rows = std::max<std::int64_t>(64, (1 << 20) / (s.most_panels() * s.tile.columns() * bytes));
+    s.row_tasks = std::max(s.row_tasks, ceil_divide(s.m, rows));
+  }
+  s.row_tasks = std::min(s.row_tasks, s.row_tiles);
+  // Every task has something to do.
+  s.row_tasks = ceil_divide(s.row_tiles, s.most_tiles());
+  s.column_tasks = ceil_divide(s.panels, s.most_panels());
+  s.parts = 1;
+  if (s.depth_blocks > 1 && tasks() * 2 < wanted) {
+    s.parts = std::min(s.depth_blocks, ceil_divide(wanted, tasks()));
+    s.parts = ceil_divide(s.depth_blocks, ceil_divide(s.depth_blocks, s.parts));
+  }
+  s.batches_a_task = 1;
+  if (s.row_tasks * s.column_tasks == 1 && flop < 1e6)
+    s.batches_a_task =
+        std::max<std::int64_t>(1, std::min<std::int64_t>(s.batches / wanted, static_cast<std::int64_t>(1e6 / std::max(flop, 1.0))));
+
+  s.tiles_a_strip = s.most_tiles();
+  if (s.a_packing != Packing::in_place) {
+    std::int64_t rows = between(16, static_cast<double>(target.level2_bytes / 4 / (s.depth_block * bytes)), 128);
+    s.tiles_a_strip = std::min(s.tiles_a_strip, std::max<std::int64_t>(1, rows / (s.height + 1)));
+  }
+
+  double row_count = static_cast<double>(s.m), depth = static_cast<double>(s.k), columns = static_cast<double>(s.n);
+  double vectors = static_cast<double>((s.panels - 1) * s.tile.vectors + s.last_vectors);
+  double loads = static_cast<double>(s.tile.rows + s.tile.vectors) / (s.tile.rows * s.tile.vectors);
+  s.cost = row_count * vectors * depth * 0.5 * std::max({1.0, 2 * loads, 10.0 / (s.tile.rows * s.tile.vectors)});
+  s.cost += columns * depth * b_cost * static_cast<double>(s.row_tasks) + row_count * depth * a_cost * static_cast<double>(s.column_tasks);
+  for (const auto& output : product.outputs) s.cost += row_count * columns / lanes * vector_cost(output.value, product.column, lanes);
+  for (const auto& output : product.outputs) {
+    LinearForm form = linear_form(output.address);
+    bool contiguous =
+        std::ranges::any_of(form.terms, [&](const IntegerTerm& term) { return term.x == value(product.column) && term.weight == 1; });
+    s.cost += row_count * columns * (contiguous ? 1.0 / lanes : 1.5);
+  }
+  s.cost *= static_cast<double>(s.batches);
+  return s;
+}
+
+}  // namespace heed

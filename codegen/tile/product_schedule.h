@@ -1,0 +1,53 @@
+// How a product is computed: the tile of registers, the blocks that fit the caches, the tasks, and how each operand is brought
+// into the order the inner loop reads. Everything follows from shapes, strides and the target, never from the number of threads.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "codegen/tile/micro_kernel.h"
+#include "codegen/tile/product_region.h"
+#include "ir/algebra.h"
+
+namespace heed {
+
+// Where the elements of an operand lie for the inner loop.
+enum class Packing : std::uint8_t {
+  in_place,      // read where they are
+  along_depth,   // copied; neighbours in memory are those of the depth
+  across_depth,  // copied; neighbours in memory are those of the row or column
+};
+
+// An operand that is one unguarded read: element (line, depth) at origin + line_stride * line + depth_stride * depth.
+struct PlainOperand {
+  ArrayRef array;
+  LinearForm origin;  // over batch, block of depth, and whatever else is no line and no place in the block
+  std::int64_t line_stride, depth_stride;
+};
+
+struct ProductSchedule {
+  Tile tile;
+  std::int64_t batches, m, n, k;
+  std::int64_t row_tiles, high_tiles, height;  // the first `high_tiles` have height + 1 rows
+  std::int64_t panels;                         // of tile.columns() columns
+  std::int64_t last_vectors;                   // in the last panel
+  std::int64_t depth_block, depth_blocks;
+  std::int64_t row_tasks, column_tasks;  // tiles and panels are divided evenly among them
+  std::int64_t parts;                    // of the depth blocks; more than one: sums of parts are added by a second launch
+  std::int64_t batches_a_task;
+  std::int64_t tiles_a_strip;  // rows of a that are packed at a time
+  Packing a_packing, b_packing;
+  double cost;  // in cycles; to compare one schedule of a product with another
+
+  std::int64_t most_tiles() const { return (row_tiles + row_tasks - 1) / row_tasks; }
+  std::int64_t most_panels() const { return (panels + column_tasks - 1) / column_tasks; }
+  std::string text() const;
+};
+
+ProductSchedule schedule_product(const FlatProduct& product, const Target& target);
+
+// `operand` as a plain read along `line`, with the depth cut into blocks: axis `block` counts them, `inside` runs in one.
+// Nothing if it is no such read.
+std::optional<PlainOperand> plain_operand(Expr operand, DType dtype, AxisRef line, AxisRef depth, AxisRef block, AxisRef inside);
+
+}  // namespace heed
