@@ -132,8 +132,13 @@ class Lexer {
   void broken() {
     auto known = std::find_if(foreign.begin(), foreign.end(), [&](const Foreign& f) { return rest().starts_with(f.text); });
     if (known != foreign.end()) {
-      report(span(known->text.size()), fmt::format("`{}` is not part of the language", known->text), std::string(known->mend));
-      return add(Token::Kind::broken, known->text.size());
+      std::size_t length = known->text.size();
+      if (peek() == '\'') {  // a whole string in single quotes
+        std::size_t end = length_while([](char c) { return c != '\'' && c != '\n'; }, 1);
+        if (peek(end) == '\'') length = end + 1;
+      }
+      report(span(length), fmt::format("`{}` is not part of the language", known->text), std::string(known->mend));
+      return add(Token::Kind::broken, length);
     }
     auto is_foreign = [](char c) {
       return static_cast<unsigned char>(c) >= 0x80 || (static_cast<unsigned char>(c) < 0x20 && c != '\t' && c != '\n' && c != '\r');

@@ -14,6 +14,22 @@ constexpr int most_levels = 200;
 constexpr std::array<std::string_view, 13> reserved = {"for", "if",   "else",  "return", "yield", "and", "or",
                                                        "not", "true", "false", "none",   "None",  "inf"};
 
+// How definitions begin elsewhere.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 8> foreign_items = {{{"def", "fn"},
+                                                                                         {"func", "fn"},
+                                                                                         {"function", "fn"},
+                                                                                         {"class", "layer"},
+                                                                                         {"module", "layer"},
+                                                                                         {"const", "let"},
+                                                                                         {"var", "let"},
+                                                                                         {"from", "import"}}};
+
+std::string mend_of_item(std::string_view word) {
+  for (auto [theirs, ours] : foreign_items)
+    if (word == theirs) return fmt::format("write `{}`", ours);
+  return "";
+}
+
 bool is_reserved(std::string_view name) { return std::find(reserved.begin(), reserved.end(), name) != reserved.end(); }
 
 }  // namespace
@@ -159,7 +175,8 @@ Parser::Level::Level(Parser& parser) : parser(parser) {
 }
 
 bool Parser::begins_item(bool in_train) const {
-  if (!begins_line() || ahead(1).kind != Token::Kind::name) return is("import") && ahead(1).kind == Token::Kind::string;
+  if (!begins_line() || current().span.column != 1) return false;  // a word that begins an item is a name elsewhere
+  if (ahead(1).kind != Token::Kind::name) return is("import") && ahead(1).kind == Token::Kind::string;
   if (is("fn") || is("model") || is("train") || is("import") || is("let")) return true;
   return !in_train && (is("layer") || is("optimizer")) && is(ahead(2), "(");
 }
@@ -176,7 +193,7 @@ std::vector<Item> Parser::items() {
         fail(previous().span, "`}` closes nothing");
       }
       items.push_back(item());
-      if (!unclosed_) expect_line_end("this");
+      if (!unclosed_) expect_line_end("this definition");
     } catch (const Mistake&) {
       recover(begun);
     }
@@ -203,7 +220,7 @@ Item Parser::item() {
   else if (is("train"))
     item.node = train();
   else
-    fail_here("`import`, `let`, `fn`, `layer`, `model`, `optimizer` or `train`");
+    fail_here("`import`, `let`, `fn`, `layer`, `model`, `optimizer` or `train`", mend_of_item(current().text));
   item.span = first.span;
   item.span.length = std::max(line_ends_[static_cast<std::size_t>(first.span.line)] - first.span.column, 1);
   return item;
@@ -255,6 +272,7 @@ Function Parser::function(Function::Kind kind) {
     result.inputs = parameters();
   }
   if (accept("->", Token::Role::binary)) results(result);
+  if (is(":")) fail_here("`->` and the type of the result, or `{`", "the type of the result follows `->`");
   if (!is("{")) fail_here(result.results.empty() ? "`->` and the type of the result, or `{`" : "`{` after the type of the result");
   result.body = block(fmt::format("{} {}", what, result.name.text));
   result.end = previous().span;
@@ -266,6 +284,7 @@ std::vector<Parameter> Parser::parameters() {
   bracketed(")", Token::Role::call, [&] {
     Parameter parameter;
     parameter.name = expect_path("a name");
+    if (is_name()) fail_here(fmt::format("`:` after `{}`", parameter.name.text));
     if (accept(":")) parameter.type = type();
     if (accept("=", Token::Role::binary))
       parameter.fallback = expression();
@@ -286,7 +305,7 @@ void Parser::results(Function& function) {
   function.several_results = true;
   bracketed(")", Token::Role::plain, [&] {
     Result result;
-    if (ahead(1).text == ":" || is(ahead(1), ".")) {
+    if (ahead(1).text == ":" || is(ahead(1), ".") || ahead(1).kind == Token::Kind::name) {
       result.name = expect_path("the name of a result");
       expect(":", fmt::format("after `{}`", result.name->text));
     }

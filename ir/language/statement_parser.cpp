@@ -13,7 +13,8 @@ void Parser::lines(const std::string& of, bool of_train, const std::function<voi
   expect("{", "to begin a block", Role::block);
   auto unclosed = [&](std::string_view before) {
     if (!unclosed_)
-      report(opening, fmt::format("the block{}{} is not closed before {}", of.empty() ? "" : " of ", of, before), "close it with `}`");
+      report(opening, fmt::format("the block{} is not closed before {}", of.empty() ? "" : fmt::format(" of `{}`", of), before),
+             "close it with `}`");
     unclosed_ = true;
   };
   for (skip_newlines(); !is("}"); skip_newlines()) {
@@ -62,8 +63,9 @@ Statement Parser::statement() {
     if (returns) return ended(Return{std::move(given)}, "what is returned");
     return ended(Yield{std::move(given)}, "what is yielded");
   }
+  if (names && (is("let") || is("fn") || is("model") || is("train") || is("import") || is("optimizer")))
+    fail(first, fmt::format("`{}` stands at the top of a file", current().text), is("let") ? "inside a block write `name = value`" : "");
   if (is_name() && is_assignment()) return ended(assignment(), "the value");
-  if (is("let")) fail(first, "`let` stands at the top of a file", "inside a block write `name = value`");
   ExpressionPtr unused = expression();
   if (!at_line_end() && !is("}")) fail_here("`=` after a name, or the end of the line");
   fail(unused->span, "this value is not used", "give it a name: `y = …`");
@@ -103,7 +105,7 @@ Instance Parser::instance() {
       if (result.count) fail_here("`]` after the number of layers");
       result.count = expression();
     });
-    if (!result.count) fail_here("how many layers, between the brackets");
+    if (!result.count) fail(from(result.name.span), "there is nothing between the brackets", "say how many layers: `layer blocks[6] = …`");
   }
   expect("=", fmt::format("after `{}`", result.name.text), Role::binary);
   result.maker = expression();
@@ -111,6 +113,7 @@ Instance Parser::instance() {
 }
 
 bool Parser::is_assignment() const {
+  if (ahead(1).text == ":") return true;
   int depth = 0;
   for (std::size_t k = at_; k < words_.size(); ++k) {
     const Token& token = *words_[k];
@@ -133,7 +136,7 @@ Assignment Parser::assignment() {
   if (is(ahead(1), "=") && op.kind == Token::Kind::symbol && op.text != "]" && op.text != ")")
     fail(op.span, fmt::format("there is no `{}=`", op.text), fmt::format("write `{} = {} {} …`", name, name, op.text));
   result.update = is(":=");
-  if (!result.update && !is("=")) fail_here(fmt::format("`=` after `{}`", name));
+  if (!result.update && !is("=")) fail_here(fmt::format("`=` after `{}`", name), "only a name can stand on the left of `=`");
   take(Role::binary);
   if (result.update)
     for (const Target& target : result.targets)
