@@ -13,8 +13,8 @@ namespace {
 
 struct Uses {
   int reads = 0;
-  double evaluations = 0;    // of the reads, all axes around them counted
-  Expr summand = nullptr;    // the read, where it is a factor of the body of a sum and nothing else
+  double evaluations = 0;         // of the reads, all axes around them counted
+  Expr summand = nullptr;         // the read, where it is a factor of the body of a sum and nothing else
   std::vector<AxisRef> summed{};  // the axes of that sum
 };
 
@@ -94,7 +94,8 @@ bool factors_leave(ArrayRef array, const Uses& uses) {
   std::vector<AxisRef> varying;  // positions at which the read has a summed axis
   const std::vector<AxisRef> places = positions(array);
   for (std::size_t k = 0; k < places.size(); ++k)
-    if (std::ranges::find_first_of(uses.summand->operands[k]->free, uses.summed) != uses.summand->operands[k]->free.end()) varying.push_back(places[k]);
+    if (std::ranges::find_first_of(uses.summand->operands[k]->free, uses.summed) != uses.summand->operands[k]->free.end())
+      varying.push_back(places[k]);
   std::size_t stay = 0;
   for (std::size_t k = 0; k < product->operands.size(); ++k) {
     Expr factor = product->operands[k];
@@ -104,6 +105,7 @@ bool factors_leave(ArrayRef array, const Uses& uses) {
   }
   return stay == 1 && product->operands.size() > 1;
 }
+
 }  // namespace
 
 Graph open_single_uses(const Graph& graph) {
@@ -123,7 +125,8 @@ Graph open_single_uses(const Graph& graph) {
     const Body kind = kind_of(made);
     auto used = uses.find(definition);
     const bool once = used != uses.end() && used->second.reads == 1;
-    const bool is_free = once && (used->second.evaluations <= static_cast<double>(element_count(definition)) || factors_leave(made, used->second));
+    const bool is_free =
+        once && (used->second.evaluations <= static_cast<double>(element_count(definition)) || factors_leave(made, used->second));
     if (kind == Body::from_nothing || (kind == Body::elementwise && is_free)) open.insert(made);
     return made;
   });

@@ -51,7 +51,8 @@ Expr with_name(const ReadAdjoint& each) {
   const std::vector<AxisRef> axes = by_layout(each.read);
   std::vector<Expr> at;
   for (AxisRef axis : axes) at.push_back(value(axis));
-  return read_stored(define(axes, each.adjoint, each.adjoint->dtype), at);
+  const std::string& name = each.read->array->name;
+  return read_stored(define(axes, each.adjoint, each.adjoint->dtype, name.empty() ? "" : "d_" + name), at);
 }
 
 class Reverse {
