@@ -3,11 +3,10 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
-#include <utility>
-#include <vector>
 
 #include "runtime/data.h"
 #include "runtime/execute.h"
@@ -38,7 +37,7 @@ struct TrainSettings {
   bool profile = false;  // print where the time went
 };
 
-using Metrics = std::vector<std::pair<std::string, double>>;  // in the order of the program's outputs
+using Metrics = std::map<std::string, double>;
 
 struct TrainResult {
   bool interrupted = false;  // a checkpoint was written

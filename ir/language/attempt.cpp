@@ -1,0 +1,30 @@
+// Which nominal sizes are tried.
+#include "ir/language/attempt.h"
+
+#include <algorithm>
+
+namespace heed {
+
+void attempt_sizes(Diagnostics& diagnostics, const std::function<void(std::int64_t, bool, Diagnostics&)>& walk) {
+  constexpr int attempts = 10;
+  constexpr std::int64_t largest = 1 << 20;
+  std::int64_t nominal = 64;
+  for (int k = 0; k < attempts; ++k) {
+    Diagnostics found;
+    try {
+      walk(nominal, k + 1 < attempts, found);
+    } catch (const NominalMismatch& mismatch) {
+      nominal = std::clamp<std::int64_t>(nominal * mismatch.multiply / mismatch.divide, 1, largest);
+      continue;
+    }
+    for (const Diagnostic& each : found.all()) {
+      if (each.severity == Diagnostic::Severity::error)
+        diagnostics.error(each.span, each.message, each.help);
+      else
+        diagnostics.warning(each.span, each.message, each.help);
+    }
+    return;
+  }
+}
+
+}  // namespace heed

@@ -1,0 +1,98 @@
+// Checks a whole file: every definition with its symbols, every train block, and what is written but never used.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "ir/language/attempt.h"
+#include "ir/language/elaborator.h"
+#include "ir/language/names.h"
+
+namespace heed {
+namespace {
+
+using Kind = syntax::Function::Kind;
+
+void keep(const Diagnostics& found, Diagnostics& diagnostics) {
+  for (const Diagnostic& each : found.all()) {
+    if (each.severity == Diagnostic::Severity::error)
+      diagnostics.error(each.span, each.message, each.help);
+    else
+      diagnostics.warning(each.span, each.message, each.help);
+  }
+}
+
+// Where each parameter of the file's own layers is declared.
+void find_declarations(const syntax::Block& block, std::map<std::string, Span>& spans) {
+  for (const syntax::Statement& statement : block) {
+    if (const auto* param = std::get_if<syntax::Param>(&statement.node))
+      spans.emplace(param->name.text, param->name.span);
+    else if (const auto* instance = std::get_if<syntax::Instance>(&statement.node))
+      spans.emplace(instance->name.text, instance->name.span);
+    else if (const auto* loop = std::get_if<syntax::For>(&statement.node))
+      find_declarations(loop->body, spans);
+    else if (const auto* choice = std::get_if<syntax::If>(&statement.node)) {
+      find_declarations(choice->then, spans);
+      find_declarations(choice->otherwise, spans);
+    }
+  }
+}
+
+void warn_of_idle_parameters(const syntax::Function& function, const Graph& graph, Diagnostics& diagnostics) {
+  std::set<std::string> needed;
+  for (ArrayRef array : in_order(graph)) needed.insert(array->kind == Array::Kind::input ? array->name : "");
+  std::map<std::string, Span> spans;
+  find_declarations(function.body, spans);
+  for (const GraphInput& input : graph.inputs) {
+    if (input.role != GraphInput::Role::parameter || needed.contains(input.array->name)) continue;
+    auto place = spans.find(input.array->name.substr(0, input.array->name.find('.')));
+    diagnostics.warning(place == spans.end() ? function.name.span : place->second,
+                        fmt::format("no result depends on the parameter `{}`", input.array->name));
+  }
+}
+
+void check_definition(const Module& module, const syntax::Function& function, const Settings& settings, Diagnostics& diagnostics) {
+  attempt_sizes(diagnostics, [&](std::int64_t nominal, bool may_change, Diagnostics& found) {
+    Elaborator elaborator(module, settings, {}, nominal, found);
+    elaborator.builder.may_change_nominal = may_change;
+    auto results = elaborator.run_entry(function);
+    if (!results || found.has_errors() || function.kind != Kind::model) return;
+    elaborator.finish(function, *results, false);
+    warn_of_idle_parameters(function, elaborator.builder.graph, found);
+  });
+}
+
+}  // namespace
+
+void check_module(const Module& module, const Settings& settings, Diagnostics& diagnostics) {
+  {
+    Diagnostics found;
+    Elaborator elaborator(module, settings, {}, 64, found);
+    elaborator.check_settings();
+    Scope scope{&module};
+    for (const syntax::Item& item : module.file.items)
+      if (const auto* let = std::get_if<syntax::Let>(&item.node))
+        for (const syntax::Binding& binding : let->bindings) elaborator.lookup(binding.name.text, scope);
+    keep(found, diagnostics);
+  }
+  for (const syntax::Item& item : module.file.items)
+    if (const auto* function = std::get_if<syntax::Function>(&item.node)) {
+      check_definition(module, *function, settings, diagnostics);
+      warn_of_unused_names(*function, diagnostics);
+    }
+  warn_of_unused_lets(module, diagnostics);
+  for (const auto& [model, train] : module.trains) {
+    Diagnostics found;
+    train_block(module, model, settings, found);
+    bool fine = !found.has_errors() && !diagnostics.has_errors();
+    keep(found, diagnostics);
+    // The model's own mistakes are known by now; what is new is the optimizer's.
+    if (fine) {
+      Diagnostics training;
+      elaborate_training(module, {.entry = model, .settings = settings}, training);
+      keep(training, diagnostics);
+    }
+  }
+}
+
+}  // namespace heed
