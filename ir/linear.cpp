@@ -1,8 +1,10 @@
 // Linear combinations, quotients and remainders, and the intervals that decide them.
 #include <algorithm>
+#include <functional>
 #include <limits>
 #include <map>
 #include <numeric>
+#include <optional>
 #include <stdexcept>
 
 #include "ir/arena.h"
@@ -33,11 +35,16 @@ std::int64_t floored_remainder(std::int64_t a, std::int64_t n) { return a - n * 
 
 Interval of_type(DType dtype) {
   switch (dtype) {
-    case DType::i32: return {std::numeric_limits<std::int32_t>::min(), std::numeric_limits<std::int32_t>::max()};
-    case DType::i8: return {-128, 127};
-    case DType::u8: return {0, 255};
-    case DType::boolean: return {0, 1};
-    default: return {lowest, highest};
+    case DType::i32:
+      return {std::numeric_limits<std::int32_t>::min(), std::numeric_limits<std::int32_t>::max()};
+    case DType::i8:
+      return {-128, 127};
+    case DType::u8:
+      return {0, 255};
+    case DType::boolean:
+      return {0, 1};
+    default:
+      return {lowest, highest};
   }
 }
 
@@ -45,8 +52,10 @@ Interval meet(Interval a, Interval b) { return {std::max(a.low, b.low), std::min
 
 Interval compute_bounds(Expr x) {
   switch (x->op) {
-    case Op::constant: return {x->integer, x->integer};
-    case Op::axis: return {0, std::max<std::int64_t>(x->axes[0]->size - 1, 0)};
+    case Op::constant:
+      return {x->integer, x->integer};
+    case Op::axis:
+      return {0, std::max<std::int64_t>(x->axes[0]->size - 1, 0)};
     case Op::linear: {
       Interval result{x->integer, x->integer};
       for (std::size_t k = 0; k < x->operands.size(); ++k) {
@@ -70,7 +79,8 @@ Interval compute_bounds(Expr x) {
     }
     case Op::quotient: {
       Interval part = bounds(x->operands[0]);
-      return {is_infinite(part.low) ? part.low : floored(part.low, x->integer), is_infinite(part.high) ? part.high : floored(part.high, x->integer)};
+      return {is_infinite(part.low) ? part.low : floored(part.low, x->integer),
+              is_infinite(part.high) ? part.high : floored(part.high, x->integer)};
     }
     case Op::remainder: {
       Interval part = bounds(x->operands[0]);
@@ -102,7 +112,8 @@ Interval compute_bounds(Expr x) {
       if (x->reduction == Reduction::argmax) return {0, std::max<std::int64_t>(x->axes[0]->size - 1, 0)};
       if (x->reduction == Reduction::maximum) return bounds(x->operands[0]);
       return {lowest, highest};
-    default: return {lowest, highest};
+    default:
+      return {lowest, highest};
   }
 }
 
@@ -150,7 +161,8 @@ class Combination {
   }
 
   Expr node(Arena& arena) {
-    while (join_quotient()) {}
+    while (join_quotient()) {
+    }
     Node node{.op = Op::linear, .dtype = DType::i64};
     node.integer = constant_;
     for (auto& [id, entry] : weights_)
@@ -214,6 +226,35 @@ Expr shift(Expr x, std::int64_t constant) {
   return linear(std::span(&term, 1), constant, *x->arena);
 }
 
+namespace {
+
+// x as g a + r with 0 <= r < g, where g > 1 divides n: what r is does not matter to x // n, and passes through x % n.
+struct Parts {
+  std::int64_t g;
+  Expr a, r;
+};
+std::optional<Parts> parts_below(const LinearForm& form, std::int64_t n, Arena& arena) {
+  std::vector<std::int64_t> candidates;
+  for (const IntegerTerm& term : form.terms)
+    if (std::int64_t g = std::gcd(term.weight, n); g > 1) candidates.push_back(g);
+  std::ranges::sort(candidates, std::greater<>());
+  for (std::int64_t g : candidates) {
+    LinearForm a{{}, floored(form.constant, g)}, r{{}, floored_remainder(form.constant, g)};
+    for (const IntegerTerm& term : form.terms) {
+      if (term.weight % g == 0)
+        a.terms.push_back({term.weight / g, term.x});
+      else
+        r.terms.push_back(term);
+    }
+    Expr rest = from_form(r, arena);
+    Interval range = bounds(rest);
+    if (range.low >= 0 && range.high < g) return Parts{g, from_form(a, arena), rest};
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
 Expr floor_divide(Expr x, std::int64_t n) {
   if (n <= 0) throw std::logic_error("floor_divide: divisor must be positive");
   if (n == 1) return x;
@@ -235,6 +276,7 @@ Expr floor_divide(Expr x, std::int64_t n) {
     for (const IntegerTerm& term : form.terms) smaller.terms.push_back({term.weight / divisor, term.x});
     return floor_divide(from_form(smaller, arena), n / divisor);
   }
+  if (auto parts = parts_below(form, n, arena)) return floor_divide(parts->a, n / parts->g);
   if (x->op == Op::quotient) return floor_divide(x->operands[0], n * x->integer);
   Node node{.op = Op::quotient, .dtype = DType::i64};
   node.operands = {x};
@@ -271,6 +313,7 @@ Expr remainder(Expr x, std::int64_t n) {
     IntegerTerm term{divisor, remainder(from_form(smaller, arena), n / divisor)};
     return linear(std::span(&term, 1), floored_remainder(form.constant, divisor), arena);
   }
+  if (auto parts = parts_below(form, n, arena)) return add(scale(parts->g, remainder(parts->a, n / parts->g)), parts->r);
   if (x->op == Op::remainder && x->integer % n == 0) return remainder(x->operands[0], n);
   Node node{.op = Op::remainder, .dtype = DType::i64};
   node.operands = {x};

@@ -303,11 +303,7 @@ class Writer {
 // Which operand's axes are the columns: the other way round is tried where columns would fill few vectors.
 FlatProduct choose_sides(FlatProduct plain, ProductSchedule& schedule, const Region& region, const Target& target) {
   schedule = schedule_product(plain, target);
-  bool good =
-      plain.column->size >= 2 * schedule.tile.lanes && std::ranges::all_of(plain.outputs, [&](const FlatProduct::Output& output) {
-        LinearForm form = linear_form(output.address);
-        return std::ranges::any_of(form.terms, [&](const IntegerTerm& term) { return term.x == value(plain.column) && term.weight == 1; });
-      });
+  bool good = plain.column->size >= 2 * schedule.tile.lanes && stores_contiguously(plain, schedule.tile.lanes);
   if (good) return plain;
   std::optional<FlatProduct> swapped = flat_product(region, true);
   ProductSchedule other = schedule_product(*swapped, target);

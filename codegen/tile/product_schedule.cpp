@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "codegen/tile/vectors.h"
 #include "ir/algebra.h"
 
 namespace heed {
@@ -17,16 +18,26 @@ std::int64_t between(std::int64_t low, double x, std::int64_t high) {
   return x <= static_cast<double>(low) ? low : x >= static_cast<double>(high) ? high : static_cast<std::int64_t>(x);
 }
 
+// How the address moves from lane to lane of vectors along `axis`: nothing if not by a constant.
+std::optional<std::int64_t> lane_stride(const LinearForm& address, AxisRef lane) {
+  std::int64_t stride = 0;
+  for (const IntegerTerm& term : address.terms) {
+    if (std::find(term.x->free.begin(), term.x->free.end(), lane) == term.x->free.end()) continue;
+    if (term.x != value(lane)) return {};
+    stride += term.weight;
+  }
+  return stride;
+}
+
 // Cycles for a vector of values of x whose lanes lie along `axis`.
 double vector_cost(Expr x, AxisRef axis, int lanes) {
   if (axis->size == 1) return 4.0 * lanes;
   Arena& arena = *x->arena;
-  AxisRef vectors = fresh_axis(arena, ceil_divide(axis->size, lanes)), lane = fresh_axis(arena, lanes);
-  const IntegerTerm terms[] = {{lanes, value(vectors)}, {1, value(lane)}};
-  x = substitute(x, {{axis, linear(terms, 0, arena)}});
+  VectorAxis vectors = cut_into_vectors(axis, lanes);
+  x = in_whole_vector(vectors, x);
   double cost = 1;
   for (Expr node : nodes_of(x)) {
-    bool varies = std::find(node->free.begin(), node->free.end(), lane) != node->free.end();
+    bool varies = std::find(node->free.begin(), node->free.end(), vectors.lane) != node->free.end();
     if (node->op == Op::function)
       cost += 12;
     else if (node->op == Op::select && varies)
@@ -34,17 +45,10 @@ double vector_cost(Expr x, AxisRef axis, int lanes) {
     else if (node->op == Op::product || node->op == Op::cast || (node->op == Op::linear && is_floating(node->dtype)))
       cost += 1;
     if (node->op != Op::read || !varies) continue;
-    std::int64_t stride = 1, unit = 0;
-    bool scattered = false;
-    for (std::size_t i = node->operands.size(); i-- > 0; stride *= node->array->shape[i])
-      for (const IntegerTerm& term : linear_form(node->operands[i]).terms) {
-        if (std::find(term.x->free.begin(), term.x->free.end(), lane) == term.x->free.end()) continue;
-        if (term.x == value(lane))
-          unit += term.weight * stride;
-        else
-          scattered = true;
-      }
-    cost += !scattered && unit == 1 ? 1.0 : 1.5 * lanes;
+    std::vector<IntegerTerm> terms;
+    std::int64_t stride = 1;
+    for (std::size_t i = node->operands.size(); i-- > 0; stride *= node->array->shape[i]) terms.push_back({stride, node->operands[i]});
+    cost += lane_stride(linear_form(linear(terms, 0, arena)), vectors.lane) == 1 ? 1.0 : 1.5 * lanes;
   }
   // Part of a vector costs as much as the whole.
   return cost * static_cast<double>(round_up(axis->size, lanes)) / static_cast<double>(axis->size);
@@ -97,6 +101,13 @@ std::string ProductSchedule::text() const {
                      tile.rows, tile.vectors, tile.lanes, batches, m, n, k, row_tiles, high_tiles, height, panels, last_vectors,
                      depth_block, depth_blocks, row_tasks, column_tasks, parts, batches_a_task, tiles_a_strip, static_cast<int>(a_packing),
                      static_cast<int>(b_packing));
+}
+
+bool stores_contiguously(const FlatProduct& product, int lanes) {
+  VectorAxis columns = cut_into_vectors(product.column, lanes);
+  return std::ranges::all_of(product.outputs, [&](const FlatProduct::Output& output) {
+    return lane_stride(linear_form(in_whole_vector(columns, output.address)), columns.lane) == 1;
+  });
 }
 
 ProductSchedule schedule_product(const FlatProduct& product, const Target& target) {
@@ -195,12 +206,7 @@ ProductSchedule schedule_product(const FlatProduct& product, const Target& targe
   s.cost = row_count * vectors * depth * 0.5 * std::max({1.0, 2 * loads, 10.0 / (s.tile.rows * s.tile.vectors)});
   s.cost += columns * depth * b_cost * static_cast<double>(s.row_tasks) + row_count * depth * a_cost * static_cast<double>(s.column_tasks);
   for (const auto& output : product.outputs) s.cost += row_count * columns / lanes * vector_cost(output.value, product.column, lanes);
-  for (const auto& output : product.outputs) {
-    LinearForm form = linear_form(output.address);
-    bool contiguous =
-        std::ranges::any_of(form.terms, [&](const IntegerTerm& term) { return term.x == value(product.column) && term.weight == 1; });
-    s.cost += row_count * columns * (contiguous ? 1.0 / lanes : 1.5);
-  }
+  s.cost += row_count * columns * (stores_contiguously(product, lanes) ? 1.0 / lanes : 1.5) * static_cast<double>(product.outputs.size());
   s.cost *= static_cast<double>(s.batches);
   return s;
 }

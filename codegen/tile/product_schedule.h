@@ -46,6 +46,9 @@ struct ProductSchedule {
 
 ProductSchedule schedule_product(const FlatProduct& product, const Target& target);
 
+// Whether all outputs are written by whole vectors along the columns.
+bool stores_contiguously(const FlatProduct& product, int lanes);
+
 // `operand` as a plain read along `line`, with the depth cut into blocks: axis `block` counts them, `inside` runs in one.
 // Nothing if it is no such read.
 std::optional<PlainOperand> plain_operand(Expr operand, DType dtype, AxisRef line, AxisRef depth, AxisRef block, AxisRef inside);
