@@ -12,7 +12,7 @@ namespace heed {
 namespace {
 
 using MakeCommand = Command (*)();
-constexpr MakeCommand commands[] = {devices_command};
+constexpr MakeCommand commands[] = {check_command, fmt_command, devices_command};
 
 // The options an application knows, as written: "--size", "-v".
 std::vector<std::string> known_options(const CLI::App& app) {

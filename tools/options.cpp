@@ -1,0 +1,151 @@
+// Reading FILE:NAME, --set and --size, and getting from there to a graph.
+#include "tools/options.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <cstdio>
+
+#include "tools/command.h"
+
+namespace heed {
+
+namespace {
+
+// Cuts "B=32,T=1024" at commas after which a name and `=` follow, so that a value may hold commas.
+std::vector<std::string> split_list(const std::string& list) {
+  std::vector<std::string> parts;
+  std::size_t begin = 0;
+  for (std::size_t comma = list.find(','); comma != std::string::npos; comma = list.find(',', comma + 1)) {
+    std::size_t end = list.find_first_of("=,", comma + 1);
+    if (end == std::string::npos || list[end] == ',') continue;
+    parts.push_back(list.substr(begin, comma - begin));
+    begin = comma + 1;
+  }
+  parts.push_back(list.substr(begin));
+  return parts;
+}
+
+// One option with a list, and repeated options alike.
+std::vector<std::pair<std::string, std::string>> pairs_of(const std::vector<std::string>& written, const std::string& option) {
+  std::vector<std::pair<std::string, std::string>> pairs;
+  for (const std::string& list : written)
+    for (const std::string& each : split_list(list)) {
+      std::size_t equals = each.find('=');
+      if (equals == std::string::npos || equals == 0) throw UserError(fmt::format("{} needs name=value, got `{}`", option, each));
+      pairs.emplace_back(each.substr(0, equals), each.substr(equals + 1));
+    }
+  return pairs;
+}
+
+std::int64_t size_value(const std::string& name, const std::string& text) {
+  std::int64_t value = 0;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || value < 0)
+    throw UserError(fmt::format("--size {} needs a whole number of at least 0, got `{}`", name, text));
+  return value;
+}
+
+// The last colon separates a name from the file, unless what follows is part of a path.
+std::pair<std::string, std::string> split_target(const std::string& target) {
+  std::size_t colon = target.rfind(':');
+  if (colon == std::string::npos || target.find('/', colon) != std::string::npos || target.ends_with(".heed")) return {target, ""};
+  return {target.substr(0, colon), target.substr(colon + 1)};
+}
+
+}  // namespace
+
+Settings settings_of(const std::vector<std::string>& written) { return pairs_of(written, "--set"); }
+
+bool standard_error_is_terminal() { return isatty(STDERR_FILENO) != 0; }
+bool standard_output_is_terminal() { return isatty(STDOUT_FILENO) != 0; }
+
+void report(const Diagnostics& diagnostics) {
+  fmt::print(stderr, "{}", diagnostics.text(standard_error_is_terminal()));
+  if (diagnostics.has_errors()) throw UserError("");
+}
+
+void add_model_options(CLI::App& app, ModelOptions& options) {
+  app.add_option("FILE", options.target, "a .heed file, or FILE:NAME for one model or function in it")->required();
+  app.add_option("--set", options.settings, "name=value: overrides a top-level `let` or a setting of `train`")->allow_extra_args(false);
+  app.add_option("--size", options.sizes, "B=32,T=1024: binds symbols")->allow_extra_args(false);
+  app.add_flag("-v,--verbose", options.verbose, "says what is done and why");
+}
+
+void add_run_options(CLI::App& app, RunOptions& options) {
+  app.add_option("--device", options.device, "cpu");
+  app.add_option("--precision", options.precision, "f32");
+  app.add_option("--threads", options.threads, "how many (default: as many as the machine has)")->check(CLI::Range(1, 1024));
+  app.add_option("--seed", options.seed, "of random inputs, parameters and dropout (default 0)");
+  app.add_option("--cache", options.cache, "folder of compiled kernels, or `off`");
+}
+
+Model::Model(const ModelOptions& options) {
+  std::tie(path_, entry_) = split_target(options.target);
+  settings_ = settings_of(options.settings);
+  for (const auto& [name, text] : pairs_of(options.sizes, "--size")) sizes_[name] = size_value(name, text);
+  Diagnostics diagnostics;
+  module_ = load_module(path_, diagnostics);
+  report(diagnostics);
+  if (!module_) throw std::logic_error("load_module: no module and no mistake");
+}
+
+ElaborateRequest Model::request(bool training) const {
+  ElaborateRequest request;
+  request.entry = entry_;
+  request.settings = settings_;
+  request.sizes = sizes_;
+  request.training = training;
+  return request;
+}
+
+namespace {
+
+Elaborated finished(std::optional<Elaborated> elaborated, const Diagnostics& diagnostics) {
+  report(diagnostics);
+  if (!elaborated) throw std::logic_error("elaborate: no graph and no mistake");
+  if (!elaborated->nominal.empty()) {
+    std::string sizes;
+    for (const auto& [name, size] : elaborated->graph.sizes)
+      if (std::ranges::find(elaborated->nominal, name) != elaborated->nominal.end())
+        sizes += fmt::format("{}{}={}", sizes.empty() ? "" : ",", name, size);
+    fmt::print(stderr, "note: sizes not given are taken as {}; --size {} sets them\n", sizes, sizes);
+  }
+  return std::move(*elaborated);
+}
+
+}  // namespace
+
+Elaborated Model::elaborate(bool training) const {
+  Diagnostics diagnostics;
+  auto elaborated = heed::elaborate(*module_, request(training), diagnostics);
+  return finished(std::move(elaborated), diagnostics);
+}
+
+Elaborated Model::elaborate_training() const {
+  Diagnostics diagnostics;
+  auto elaborated = heed::elaborate_training(*module_, request(true), diagnostics);
+  return finished(std::move(elaborated), diagnostics);
+}
+
+Elaborated Model::elaborate_at_batch(std::int64_t batch) const {
+  ElaborateRequest at = request();
+  TrainBlock block = train_block();
+  at.entry = block.model;
+  for (const EntryInfo& each : entries(*module_))
+    if (each.name == block.model && !each.symbols.empty()) at.sizes[each.symbols.front()] = batch;
+  Diagnostics diagnostics;
+  auto elaborated = heed::elaborate(*module_, at, diagnostics);
+  return finished(std::move(elaborated), diagnostics);
+}
+
+TrainBlock Model::train_block() const {
+  Diagnostics diagnostics;
+  auto block = heed::train_block(*module_, entry_, settings_, diagnostics);
+  report(diagnostics);
+  if (!block) throw std::logic_error("train_block: nothing and no mistake");
+  return std::move(*block);
+}
+
+}  // namespace heed

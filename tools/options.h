@@ -1,0 +1,56 @@
+// Options that several subcommands share, and the model file they work on.
+#pragma once
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "ir/language/elaborate.h"
+
+namespace heed {
+
+// As given on the command line.
+struct ModelOptions {
+  std::string target;                        // FILE or FILE:NAME
+  std::vector<std::string> settings, sizes;  // name=value
+  bool verbose = false;
+};
+void add_model_options(CLI::App& app, ModelOptions& options);
+
+Settings settings_of(const std::vector<std::string>& written);  // --set name=value
+
+struct RunOptions {
+  std::string device = "cpu", precision = "f32", cache;
+  int threads = 0;  // 0: as many as the machine has
+  std::int64_t seed = 0;
+};
+void add_run_options(CLI::App& app, RunOptions& options);
+
+// A parsed file and which of its programs is meant. Diagnostics go to standard error; mistakes end the command.
+class Model {
+ public:
+  explicit Model(const ModelOptions& options);
+
+  const Module& module() const { return *module_; }
+  const std::string& path() const { return path_; }
+  ElaborateRequest request(bool training = false) const;
+  // The forward program; `nominal` sizes are named on standard error.
+  Elaborated elaborate(bool training = false) const;
+  Elaborated elaborate_training() const;
+  // The forward program of a trained model at another batch size: that of the first axis of its data.
+  Elaborated elaborate_at_batch(std::int64_t batch) const;
+  TrainBlock train_block() const;
+
+ private:
+  std::string path_, entry_;
+  Settings settings_;
+  Sizes sizes_;
+  std::shared_ptr<const Module> module_;
+};
+
+// Prints what was found; throws UserError if there is a mistake.
+void report(const Diagnostics& diagnostics);
+bool standard_error_is_terminal();
+bool standard_output_is_terminal();
+
+}  // namespace heed
