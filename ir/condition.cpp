@@ -163,6 +163,15 @@ Expr guard_factors(Expr condition, Expr x) {
   return product(free, arena, x->dtype);
 }
 
+// A condition with a read that may leave its array is asked only where the others hold. Null where there is nothing to part.
+Expr ask_in_turn(Expr condition, Expr a, Expr b) {
+  std::vector<Expr> first, then;
+  for (Expr part : conjuncts(condition)) (unsafe_axes(part).empty() ? first : then).push_back(part);
+  if (first.empty() || then.empty()) return nullptr;
+  Arena& arena = *condition->arena;
+  return select(both(first, arena), select(both(then, arena), a, b), b);
+}
+
 }  // namespace
 
 Expr at_least(Expr a, Expr b) {
@@ -242,13 +251,15 @@ Expr select(Expr condition, Expr a, Expr b) {
   if (a == b) return a;
   if (a->dtype == DType::boolean) return either(both(condition, a), both(negate(condition), b));
   if (condition->op == Op::negation) return select(condition->operands[0], b, a);
-  if (a->op == Op::select && a->operands[2] == b) return select(both(condition, a->operands[0]), a->operands[1], b);
+  if (Expr nested = ask_in_turn(condition, a, b)) return nested;
+  auto joins = [&] { return a->op == Op::select && a->operands[2] == b && unsafe_axes(a->operands[0]).empty(); };
+  if (joins()) return select(both(condition, a->operands[0]), a->operands[1], b);
   if (b->op == Op::select && conjuncts(condition).size() == 1)  // What the condition excludes is known in the other branch.
     b = select(assume(b->operands[0], negate(condition)), b->operands[1], b->operands[2]);
   if (a->op == Op::select) {
     Expr known = assume(a->operands[0], condition);
     if (known != a->operands[0]) a = select(known, a->operands[1], a->operands[2]);
-    if (a->op == Op::select && a->operands[2] == b) return select(both(condition, a->operands[0]), a->operands[1], b);
+    if (joins()) return select(both(condition, a->operands[0]), a->operands[1], b);
   }
   if (a == b) return a;
   if (is_floating(a->dtype) && is_constant(b, 0) && a->op == Op::product)

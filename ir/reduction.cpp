@@ -366,8 +366,9 @@ const AxisSet& unsafe_axes(Expr x) {
       Interval range = bounds(x->operands[k]);
       if (range.low < 0 || range.high >= x->array->shape[k]) result = united(result, x->operands[k]->free);
     }
-  if (!(x->op == Op::select && is_constant(x->operands[2])))
-    for (Expr operand : x->operands) result = united(result, unsafe_axes(operand));
+  const bool guards = x->op == Op::select && is_constant(x->operands[2]);
+  for (Expr operand : x->operands)
+    if (!guards || operand == x->operands[0]) result = united(result, unsafe_axes(operand));
   if (x->op == Op::reduction) result = without(result, x->axes);
   return table.emplace(x, std::move(result)).first->second;
 }

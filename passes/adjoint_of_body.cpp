@@ -72,23 +72,27 @@ Expr product_of_others(Expr product) {
   return reduce(Reduction::product, others, select(both(same, arena), one, substitute(product->operands[0], table)));
 }
 
-// o = u / l, u made by a reduction: the derivative by l is -(g o) / l, so that o is kept and u is not. Gives o where this applies.
-Expr kept_quotient(ArrayRef definition, Expr product) {
+// The value of a node that is the whole body, a constant factor aside, read from the array; null if it is not.
+Expr from_array(ArrayRef definition, Expr node) {
   Expr body = definition->body;
   double factor = 1;
-  if (body != product) {
-    if (body->op != Op::linear || body->operands.size() != 1 || body->operands[0] != product || body->real != 0) return nullptr;
+  if (body != node) {
+    if (body->op != Op::linear || body->operands.size() != 1 || body->operands[0] != node || body->real != 0) return nullptr;
     factor = body->weights[0];
   }
-  if (definition->dtype != body->dtype) return nullptr;
+  if (definition->dtype != body->dtype) return nullptr;  // Rounded when it was stored.
+  std::vector<Expr> at;
+  for (AxisRef place : positions(definition)) at.push_back(value(place));
+  return scale(1 / factor, read_stored(definition, at));
+}
+
+// o = u / l, u made by a reduction: the derivative by l is -(g o) / l, so that o is kept and u is not. Gives o where this applies.
+Expr kept_quotient(ArrayRef definition, Expr product) {
   const bool of_reduction = std::ranges::any_of(product->operands, [&](Expr x) {
     return x->has_reduction || (x->op == Op::read && x->array->kind == Array::Kind::definition && x->array->body->has_reduction &&
                                 x->array->shape.size() == definition->shape.size());
   });
-  if (!of_reduction) return nullptr;
-  std::vector<Expr> at;
-  for (AxisRef place : positions(definition)) at.push_back(value(place));
-  return scale(1 / factor, read_stored(definition, at));
+  return of_reduction ? from_array(definition, product) : nullptr;
 }
 
 class BodyAdjoint {
@@ -131,12 +135,15 @@ class BodyAdjoint {
         return;
       case Op::product:
         return pass_on_product(node, adjoint);
-      case Op::function:
+      case Op::function: {
+        Expr result = from_array(definition_, node);
+        if (!result) result = node;
         for (std::size_t k = 0; k < operands.size(); ++k)
           if (live_.contains(operands[k]))
-            if (Expr slope = node->function->derivative(operands, node, static_cast<int>(k)))
+            if (Expr slope = node->function->derivative(operands, result, static_cast<int>(k)))
               give(operands[k], times(adjoint, slope), scope);
         return;
+      }
       case Op::cast:
         return give(operands[0], adjoint, scope);
       case Op::select: {

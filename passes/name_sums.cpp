@@ -2,6 +2,7 @@
 #include "passes/name_sums.h"
 
 #include <algorithm>
+#include <tuple>
 
 #include "ir/algebra.h"
 #include "passes/reads_outside.h"
@@ -10,13 +11,38 @@
 namespace heed {
 namespace {
 
-Expr named(Expr reduction) {
-  // So named a value and its transpose are one array.
-  const std::vector<AxisRef> axes = axes_by_use(reduction, reduction->free);
-  std::vector<Expr> at;
-  for (AxisRef axis : axes) at.push_back(value(axis));
-  return read_stored(define(axes, reduction, reduction->dtype), at);
+// Positions first, then bound axes from the outside in: the order in which the array around it is laid out.
+std::vector<AxisRef> by_place(Expr x) {
+  std::vector<AxisRef> axes = x->free;
+  std::ranges::sort(axes, {}, [](AxisRef axis) { return std::tuple(axis->kind, axis->key); });
+  return axes;
 }
+
+// Reductions that have a name. The first that is met decides the layout.
+class Names {
+ public:
+  Expr operator()(Expr reduction) {
+    const std::vector<AxisRef> axes = axes_by_use(reduction, reduction->free);
+    ArrayRef key = define(axes, reduction, reduction->dtype);
+    auto [found, fresh] = named_.try_emplace(key);
+    Named& named = found->second;
+    if (fresh) {
+      const std::vector<AxisRef> layout = by_place(reduction);
+      for (AxisRef axis : layout) named.order.push_back(static_cast<std::size_t>(std::ranges::find(axes, axis) - axes.begin()));
+      named.array = define(layout, reduction, reduction->dtype);
+    }
+    std::vector<Expr> at;
+    for (std::size_t k : named.order) at.push_back(value(axes[k]));
+    return read_stored(named.array, at);
+  }
+
+ private:
+  struct Named {
+    ArrayRef array = nullptr;
+    std::vector<std::size_t> order{};  // of its dimensions, as indices into the axes by use
+  };
+  std::unordered_map<ArrayRef, Named> named_;
+};
 
 // The reduction that a body is, a constant factor aside.
 Expr whole_reduction(Expr body) {
@@ -27,21 +53,22 @@ Expr whole_reduction(Expr body) {
   return body->op == Op::reduction ? body : nullptr;
 }
 
-Expr with_named_reductions(Expr body) {
+Expr with_named_reductions(Expr body, Names& names) {
   if (!body->has_reduction) return body;
   Expr whole = whole_reduction(body);
   return rewrite(body, [&](Expr node, std::span<const Expr> operands) {
     Expr made = with_operands(node, operands);
     if (node == whole || made->op != Op::reduction || may_read_outside(made)) return made;
-    return named(made);
+    return names(made);
   });
 }
 
 }  // namespace
 
 Graph name_sums(const Graph& graph) {
-  return rewrite(graph, [](ArrayRef definition, const ArrayTable& table) {
-    Expr body = with_named_reductions(replace_arrays(definition->body, table));
+  Names names;
+  return rewrite(graph, [&](ArrayRef definition, const ArrayTable& table) {
+    Expr body = with_named_reductions(replace_arrays(definition->body, table), names);
     return body == definition->body ? definition : define(positions(definition), body, definition->dtype, definition->name);
   });
 }

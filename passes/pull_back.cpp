@@ -6,6 +6,7 @@
 #include "ir/algebra.h"
 #include "passes/adjoint_of_read.h"
 #include "passes/cancel_shifts.h"
+#include "passes/reads_outside.h"
 
 namespace heed {
 namespace {
@@ -25,6 +26,34 @@ void mark_gradient_of(ArrayRef array) {
 }
 
 bool is_differentiable(ArrayRef array) { return is_floating(array->dtype); }
+
+// Axes of a read in the order in which its array lays them out.
+std::vector<AxisRef> by_layout(Expr read) {
+  std::vector<AxisRef> axes;
+  for (Expr index : read->operands) {
+    std::vector<IntegerTerm> terms = linear_form(index).terms;
+    std::ranges::sort(terms, {}, [](const IntegerTerm& term) { return std::pair(-std::abs(term.weight), term.x->id); });
+    for (const IntegerTerm& term : terms)
+      for (AxisRef axis : term.x->free)
+        if (std::ranges::find(axes, axis) == axes.end()) axes.push_back(axis);
+  }
+  return axes;
+}
+
+// A derivative made by a reduction is an array over the axes of its read: what is left to do is movement, without the guards and
+// divisions that solving the read for its axes brings. Not where that is larger than what was read: the windows of a convolution are
+// summed at once.
+Expr with_name(const ReadAdjoint& each) {
+  double elements = 1;
+  for (AxisRef axis : each.axes) elements *= static_cast<double>(axis->size);
+  const bool is_expanded = elements > static_cast<double>(element_count(each.read->array));
+  if (!each.adjoint->has_reduction || is_expanded || may_read_outside(each.adjoint)) return each.adjoint;
+  const std::vector<AxisRef> axes = by_layout(each.read);
+  std::vector<Expr> at;
+  for (AxisRef axis : axes) at.push_back(value(axis));
+  const std::string& name = each.read->array->name;
+  return read_stored(define(axes, each.adjoint, each.adjoint->dtype, name.empty() ? "" : "d_" + name), at);
+}
 
 class Reverse {
  public:
@@ -86,7 +115,7 @@ class Reverse {
     // From here on the sum is one array; as a derivative that was asked for it is the same one.
     found->second = {read_stored(derivative, here(array))};
     for (const ReadAdjoint& each : adjoints_of_reads(array, read(derivative, here(array)), is_active()))
-      add(each.read->array, adjoint_of_read(each.read->array, each.read->operands, each.adjoint, each.axes));
+      add(each.read->array, adjoint_of_read(each.read->array, each.read->operands, with_name(each), each.axes));
   }
 
   // All results of a scan at the first of them: whatever reads any of them comes later, and what the scan reads earlier.

@@ -3,10 +3,11 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "runtime/data.h"
 #include "runtime/execute.h"
@@ -37,7 +38,7 @@ struct TrainSettings {
   bool profile = false;  // print where the time went
 };
 
-using Metrics = std::map<std::string, double>;
+using Metrics = std::vector<std::pair<std::string, double>>;  // in the order of the program's outputs
 
 struct TrainResult {
   bool interrupted = false;  // a checkpoint was written

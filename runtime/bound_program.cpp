@@ -1,0 +1,88 @@
+// A program with memory for all that it takes and gives; parameters and states go in by name and come out updated.
+#include "runtime/bound_program.h"
+
+#include <fmt/format.h>
+
+#include <stdexcept>
+
+namespace heed {
+
+using Role = ProgramValue::Role;
+
+BoundProgram::BoundProgram(std::shared_ptr<const Program> program, ThreadPool& pool) : executor_(std::move(program), pool) {
+  for (const auto& output : this->program().outputs) outputs_.push_back(output.in_place < 0 ? HostTensor(output.type) : HostTensor());
+}
+
+void BoundProgram::bind(NamedTensors& values, const std::vector<HostTensor>& batch, std::int64_t seed, std::int64_t step) {
+  seed_ = seed;
+  step_ = step;
+  input_pointers_.clear();
+  std::size_t next = 0;
+  for (const auto& input : program().inputs) {
+    switch (input.role) {
+      case Role::data:
+        input_pointers_.push_back(batch.at(next++).data());
+        break;
+      case Role::seed:
+        input_pointers_.push_back(&seed_);
+        break;
+      case Role::step:
+        input_pointers_.push_back(&step_);
+        break;
+      default: {
+        const auto found = values.find(input.name);
+        if (found == values.end() || found->second.type != input.type) {
+          throw std::logic_error(fmt::format("train: no value {}: {} for the program", input.name, text_of(input.type)));
+        }
+        input_pointers_.push_back(found->second.data());
+      }
+    }
+  }
+  output_pointers_.clear();
+  for (std::size_t k = 0; k < outputs_.size(); ++k) {
+    const auto in_place = program().outputs[k].in_place;
+    output_pointers_.push_back(in_place < 0 ? outputs_[k].data() : input_pointers_.at(static_cast<std::size_t>(in_place)));
+  }
+}
+
+void BoundProgram::keep_updates(NamedTensors& values) {
+  for (std::size_t k = 0; k < outputs_.size(); ++k) {
+    const auto& output = program().outputs[k];
+    if (output.role == Role::update && output.in_place < 0) std::swap(values.at(output.name).memory, outputs_[k].memory);
+  }
+}
+
+void BoundProgram::run(NamedTensors& values, const std::vector<HostTensor>& batch, std::int64_t seed, std::int64_t step, Profile* profile) {
+  bind(values, batch, seed, step);
+  executor_.run(input_pointers_, output_pointers_, profile);
+  keep_updates(values);
+}
+
+std::optional<NanOrigin> BoundProgram::run_and_find_nan(NamedTensors& values, const std::vector<HostTensor>& batch, std::int64_t seed,
+                                                        std::int64_t step) {
+  bind(values, batch, seed, step);
+  const auto found = executor_.run_and_find_nan(input_pointers_, output_pointers_);
+  if (!found) keep_updates(values);
+  return found;
+}
+
+Metrics BoundProgram::scalars() const {
+  Metrics metrics;
+  for (std::size_t k = 0; k < outputs_.size(); ++k) {
+    const auto& output = program().outputs[k];
+    if (output.role == Role::result && output.type.shape.empty())
+      metrics.emplace_back(output.name, floating_at(output.type.dtype, outputs_[k].data()));
+  }
+  return metrics;
+}
+
+NamedTensors BoundProgram::take_outputs() {
+  NamedTensors result;
+  for (std::size_t k = 0; k < outputs_.size(); ++k) {
+    result.insert_or_assign(program().outputs[k].name, std::move(outputs_[k]));
+    outputs_[k] = HostTensor(program().outputs[k].type);
+  }
+  return result;
+}
+
+}  // namespace heed

@@ -1,0 +1,39 @@
+// A program with memory for all that it takes and gives; parameters and states go in by name and come out updated.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "runtime/execute.h"
+#include "runtime/tensor.h"
+#include "runtime/train.h"
+
+namespace heed {
+
+class BoundProgram {
+ public:
+  BoundProgram(std::shared_ptr<const Program> program, ThreadPool& pool);
+
+  // `batch`: the data inputs in the program's order. Updates replace the values of their names.
+  void run(NamedTensors& values, const std::vector<HostTensor>& batch, std::int64_t seed, std::int64_t step, Profile* profile = nullptr);
+  // The same, looking for the first NaN; if there is one, the values are of no use any more.
+  std::optional<NanOrigin> run_and_find_nan(NamedTensors& values, const std::vector<HostTensor>& batch, std::int64_t seed,
+                                            std::int64_t step);
+
+  Metrics scalars() const;  // of the last run
+  // What the outputs of the last run hold, by name.
+  NamedTensors take_outputs();
+  const Program& program() const { return executor_.program(); }
+
+ private:
+  void bind(NamedTensors& values, const std::vector<HostTensor>& batch, std::int64_t seed, std::int64_t step);
+  void keep_updates(NamedTensors& values);
+
+  Executor executor_;
+  std::vector<HostTensor> outputs_;  // none for updates in place
+  std::int64_t seed_ = 0, step_ = 0;
+  std::vector<void*> input_pointers_, output_pointers_;
+};
+
+}  // namespace heed

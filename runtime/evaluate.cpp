@@ -1,0 +1,62 @@
+// Tests a model on a data set: every row once, means weighted by rows.
+#include "runtime/evaluate.h"
+
+#include <algorithm>
+#include <span>
+
+#include "runtime/batches.h"
+
+namespace heed {
+
+Evaluator::Evaluator(Compile compile, const DataSet& data, std::int64_t batch, ThreadPool& pool)
+    : compile_(std::move(compile)), data_(data), batch_(batch), pool_(pool) {}
+
+BoundProgram& Evaluator::program_for(std::int64_t batch) {
+  auto& program = programs_[batch];
+  if (!program) program = std::make_unique<BoundProgram>(compile_(batch), pool_);
+  return *program;
+}
+
+Metrics Evaluator::run(const NamedTensors& values, std::int64_t seed) {
+  NamedTensors kept;  // A test changes no state of the model: every batch starts from the same.
+  for (const auto& [name, tensor] : values) kept.emplace(name, tensor.copy());
+  const auto rows = rows_in_order(data_);
+  const auto count = static_cast<std::int64_t>(rows.size());
+  Metrics sums;
+  const auto test = [&](std::int64_t begin, std::int64_t end, std::int64_t batch) {
+    if (begin == end) return;
+    BoundProgram& program = program_for(batch);
+    const auto inputs = bind_columns(data_, program.program(), batch);
+    std::int64_t next = begin;
+    Prefetcher batches(inputs, [&](std::vector<HostTensor>& filled) {
+      if (next == end) return false;
+      fill_batch(data_, inputs, std::span(rows).subspan(static_cast<std::size_t>(next), static_cast<std::size_t>(batch)), filled);
+      next += batch;
+      return true;
+    });
+    while (const auto* filled = batches.next()) {
+      program.run(kept, *filled, seed, 0);
+      for (const auto& output : program.program().outputs) {
+        if (output.role != ProgramValue::Role::update) continue;
+        kept.insert_or_assign(output.name, values.at(output.name).copy());
+      }
+      const Metrics metrics = program.scalars();
+      if (sums.empty()) {
+        for (const auto& metric : metrics) sums.emplace_back(metric.first, 0.0);
+      }
+      for (std::size_t k = 0; k < metrics.size(); ++k) sums[k].second += metrics[k].second * static_cast<double>(batch);
+    }
+  };
+  const std::int64_t whole = count / batch_ * batch_;
+  test(0, whole, batch_);
+  test(whole, count, count - whole);
+  for (auto& sum : sums) sum.second /= static_cast<double>(count);
+  return sums;
+}
+
+Metrics evaluate(const std::function<std::shared_ptr<const Program>(std::int64_t batch)>& evaluation, const DataSet& data,
+                 std::int64_t batch, const NamedTensors& values, std::int64_t seed, ThreadPool& pool) {
+  return Evaluator(evaluation, data, batch, pool).run(values, seed);
+}
+
+}  // namespace heed

@@ -1,0 +1,262 @@
+// The training loop: batches, epochs, tests, the log, checkpoints.
+#include "runtime/train.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <filesystem>
+#include <limits>
+#include <memory>
+#include <span>
+
+#include "input_error.h"
+#include "runtime/batches.h"
+#include "runtime/bound_program.h"
+#include "runtime/checkpoint.h"
+#include "runtime/evaluate.h"
+#include "runtime/files.h"
+#include "runtime/nan_search.h"
+#include "runtime/train_log.h"
+
+namespace heed {
+namespace {
+
+using Role = ProgramValue::Role;
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+bool is_value(const ProgramValue& value) { return value.role == Role::parameter || value.role == Role::state; }
+
+void check_settings(const DataSet& data, const TrainSettings& settings) {
+  if (settings.batch < 1) throw InputError(fmt::format("a batch has at least 1 row, not {}", settings.batch));
+  if (rows_of_epoch(data) < settings.batch) {
+    throw InputError(fmt::format("a batch of {} rows is larger than the data set: {} has {}: make batch smaller", settings.batch,
+                                 data.description, rows_of_epoch(data)));
+  }
+  if (!settings.epochs && !settings.steps) throw InputError("the train block says neither epochs nor steps: add one of them");
+}
+
+// Before anything is allocated: what a step needs, and what there is.
+void check_memory(const TrainPrograms& programs, std::int64_t snapshot_copies, int threads) {
+  const auto total = [](const std::vector<ProgramValue>& list, auto&& counts) {
+    double bytes = 0;
+    for (const auto& value : list) bytes += counts(value) ? static_cast<double>(value.type.bytes()) : 0;
+    return bytes;
+  };
+  const auto& step = *programs.step;
+  const double values = total(step.inputs, is_value);
+  const double outputs = total(step.outputs, [](const auto& value) { return value.in_place < 0; });
+  const double batches = total(step.inputs, [](const auto& value) { return value.role == Role::data; }) * (Prefetcher::batches + 1);
+  const double between = static_cast<double>(working_memory(step, threads));
+  const double training = values * static_cast<double>(1 + snapshot_copies) + outputs + batches + between;
+  const double initial = values + static_cast<double>(working_memory(*programs.initial, threads));
+  const double needed = std::max(training, initial), there = static_cast<double>(available_memory());
+  if (needed <= there) return;
+  throw InputError(
+      fmt::format("training this model needs {} of memory and {} are free ({} of parameters and optimizer states, {} between the layers): "
+                  "make the batch or the model smaller",
+                  readable_bytes(needed), readable_bytes(there), readable_bytes(values), readable_bytes(between)));
+}
+
+// Keeps what an earlier run left in the folder when another one begins there.
+void set_aside(const std::string& folder, const std::string& name, const std::string& ending) {
+  const std::string path = folder + "/" + name + ending;
+  std::error_code none;
+  if (std::filesystem::exists(path, none)) std::filesystem::rename(path, folder + "/" + name + ".previous" + ending, none);
+}
+
+class Training {
+ public:
+  Training(const TrainPrograms& programs, const DataSet& data, const DataSet* test, const TrainSettings& settings, ThreadPool& pool)
+      : programs_(programs), data_(data), settings_(settings), pool_(pool), steps_of_epoch_(rows_of_epoch(data) / settings.batch) {
+    total_ = std::numeric_limits<std::int64_t>::max();
+    if (settings.steps) total_ = *settings.steps;
+    if (settings.epochs) total_ = std::min(total_, *settings.epochs * steps_of_epoch_);
+    inputs_ = bind_columns(data, *programs.step, settings.batch);
+    if (test) {
+      evaluator_.emplace(programs.evaluation, *test, settings.batch, pool);
+    }
+    make_folder(settings.folder);
+    settings.resume ? resume() : begin();
+  }
+
+  TrainResult run(const std::atomic<bool>& stop);
+
+ private:
+  std::string path(const char* name) const { return settings_.folder + "/" + name; }
+  void begin();
+  void resume();
+  bool fill(std::int64_t step, std::vector<HostTensor>& batch);
+  void test();
+  void save();
+  void save_weights();
+  void draw() const;
+  bool is_lost(const Metrics& metrics) const;
+  [[noreturn]] void fail_on_nan();
+  void print_profile(const Program& program) const;
+
+  const TrainPrograms& programs_;
+  const DataSet& data_;
+  const TrainSettings& settings_;
+  ThreadPool& pool_;
+  std::int64_t steps_of_epoch_, total_;
+  std::vector<BoundInput> inputs_;
+  std::optional<Evaluator> evaluator_;
+  Checkpoint state_;
+  std::optional<TrainLog> log_;
+  std::optional<Progress> progress_;
+  std::optional<NanSearch> nan_search_;
+  Metrics tested_;
+  Profile profile_;
+  std::int64_t epoch_of_rows_ = -1;  // whose order is in rows_; used by one thread at a time
+  std::vector<std::int64_t> rows_;
+  Clock::time_point saved_ = Clock::now();
+  double save_seconds_ = 0;
+};
+
+void Training::begin() {
+  state_ = {settings_.model, 0, settings_.seed, settings_.batch, rows_of_epoch(data_), false, {}};
+  NamedTensors nothing;
+  BoundProgram initial(programs_.initial, pool_);
+  initial.run(nothing, {}, settings_.seed, 0);
+  state_.values = initial.take_outputs();
+  set_aside(settings_.folder, "checkpoint", ".safetensors");
+  set_aside(settings_.folder, "log", ".jsonl");
+}
+
+void Training::resume() {
+  const auto file = path("checkpoint.safetensors");
+  std::error_code none;
+  if (!std::filesystem::exists(file, none))
+    throw InputError(fmt::format("{} is missing: there is no run to resume; start one without --resume", file));
+  state_ = read_checkpoint(file);
+  check_values(file, state_.values, *programs_.step);
+  const auto same = [&](const char* what, std::int64_t then, std::int64_t now) {
+    if (then != now)
+      throw InputError(fmt::format("{} was written with {} {} and this run has {}: a resumed run needs the same", file, what, then, now));
+  };
+  same("seed", state_.seed, settings_.seed);
+  same("batch", state_.batch, settings_.batch);
+  same("an epoch of rows", state_.rows, rows_of_epoch(data_));
+}
+
+// The batch of update `step` (from 1). False after the last one.
+bool Training::fill(std::int64_t step, std::vector<HostTensor>& batch) {
+  if (step > total_) return false;
+  const std::int64_t epoch = (step - 1) / steps_of_epoch_, place = (step - 1) % steps_of_epoch_;
+  if (epoch != epoch_of_rows_) rows_ = shuffled_rows(data_, settings_.seed, epoch);
+  epoch_of_rows_ = epoch;
+  fill_batch(data_, inputs_,
+             std::span(rows_).subspan(static_cast<std::size_t>(place * settings_.batch), static_cast<std::size_t>(settings_.batch)), batch);
+  return true;
+}
+
+void Training::test() {
+  state_.tested = true;
+  if (!evaluator_) return;
+  const std::int64_t epoch = (state_.step - 1) / steps_of_epoch_ + 1;
+  tested_ = evaluator_->run(state_.values, settings_.seed);
+  log_->test(state_.step, epoch, tested_);
+  progress_->say(fmt::format("epoch {}, step {}: test {}", epoch, state_.step, text_of(tested_)));
+}
+
+void Training::save() {
+  const auto start = Clock::now();
+  std::vector<std::string> parameters;
+  for (const auto& input : programs_.step->inputs) {
+    if (input.role == Role::parameter) parameters.push_back(input.name);
+  }
+  log_->flush();
+  write_checkpoint(path("checkpoint.safetensors"), state_, parameters);
+  saved_ = Clock::now();
+  save_seconds_ = std::chrono::duration<double>(saved_ - start).count();
+}
+
+void Training::save_weights() {
+  const auto program = programs_.evaluation ? programs_.evaluation(settings_.batch) : programs_.step;
+  write_weights(path("weights.safetensors"), state_.values, *program);
+}
+
+void Training::draw() const {
+  const auto curves = log_->curves(settings_.minimize);
+  if (!curves.empty()) replace_file(path("curve.svg"), draw_curves(fmt::format("{}: {}", settings_.model, settings_.minimize), curves));
+}
+
+bool Training::is_lost(const Metrics& metrics) const {
+  return std::any_of(metrics.begin(), metrics.end(),
+                     [&](const auto& metric) { return metric.first == settings_.minimize && std::isnan(metric.second); });
+}
+
+void Training::fail_on_nan() {
+  progress_->finish();
+  log_->flush();
+  const std::string where = nan_search_->find(state_.step, [&](std::int64_t step, auto& batch) { fill(step, batch); });
+  throw InputError(fmt::format("{} became NaN at step {}: {}", settings_.minimize, state_.step, where));
+}
+
+void Training::print_profile(const Program& program) const {
+  for (std::size_t k = 0; k < profile_.seconds.size(); ++k) {
+    std::fprintf(stderr, "%s\n",
+                 fmt::format("{:9.3f} s  {}  {}", profile_.seconds[k], program.regions[k].label, program.regions[k].source).c_str());
+  }
+}
+
+TrainResult Training::run(const std::atomic<bool>& stop) {
+  log_.emplace(path("log.jsonl"), state_.step, state_.tested, settings_.json);
+  progress_.emplace(state_.step, total_, steps_of_epoch_);
+  BoundProgram step(programs_.step, pool_);
+  nan_search_.emplace(step, inputs_, state_.values, state_.step, settings_.seed);
+  const auto ends_epoch = [&] { return state_.step > 0 && state_.step % steps_of_epoch_ == 0; };
+  if ((ends_epoch() || state_.step >= total_) && state_.step > 0 && !state_.tested) test();
+  const auto start = Clock::now();
+  double testing = 0, rate = 0, last = 0;
+  {
+    std::int64_t next = state_.step;
+    Prefetcher batches(inputs_, [&, this](std::vector<HostTensor>& batch) { return fill(++next, batch); });
+    while (!stop) {
+      const auto* batch = batches.next();
+      if (!batch) break;
+      state_.tested = false;
+      step.run(state_.values, *batch, settings_.seed, ++state_.step, settings_.profile ? &profile_ : nullptr);
+      const double now = seconds_since(start) - testing, took = std::max(now - last, 1e-9);
+      const double instant = static_cast<double>(settings_.batch) / took, weight = std::min(1.0, std::max(took, 0.05));
+      rate = rate == 0 ? instant : rate + weight * (instant - rate);
+      last = now;
+      const Metrics metrics = step.scalars();
+      log_->step(state_.step, (state_.step - 1) / steps_of_epoch_ + 1, metrics, now, rate);
+      if (is_lost(metrics)) break;
+      nan_search_->keep(state_.values, state_.step);
+      progress_->step(state_.step, metrics, rate);
+      const auto begin = Clock::now();
+      if (ends_epoch() || state_.step == total_) test();
+      const double unsaved = seconds_since(saved_);
+      if (state_.step != total_ && unsaved > 20 * save_seconds_ && unsaved > (ends_epoch() ? 10 : 60)) {
+        save();
+        draw();
+      }
+      testing += seconds_since(begin);
+    }
+  }
+  if (is_lost(step.scalars())) fail_on_nan();  // After the loop: the other thread is at rest then.
+  progress_->finish();
+  const bool interrupted = stop && state_.step < total_;
+  save();
+  draw();
+  if (!interrupted) save_weights();
+  if (settings_.profile) print_profile(*programs_.step);
+  return {interrupted, state_.step, tested_};
+}
+
+}  // namespace
+
+TrainResult train(const TrainPrograms& programs, const DataSet& data, const DataSet* test, const TrainSettings& settings, ThreadPool& pool,
+                  const std::atomic<bool>& stop) {
+  check_settings(data, settings);
+  check_memory(programs, 1, pool.size());
+  return Training(programs, data, test, settings, pool).run(stop);
+}
+
+}  // namespace heed
