@@ -14,25 +14,48 @@ class Remaker {
   Remaker(const RewriteDefinition& definition, const Redirect& redirect) : definition_(definition), redirect_(redirect) {}
 
   ArrayRef operator()(ArrayRef array) {
-    for (ArrayRef each : in_order({array})) remake(each);
+    take(array);
     return table_.at(array);
   }
   std::vector<ArrayRef> operator()(const std::vector<ArrayRef>& arrays) {
-    for (ArrayRef each : in_order(arrays)) remake(each);
     std::vector<ArrayRef> made;
-    for (ArrayRef each : arrays) made.push_back(table_.at(each));
+    for (ArrayRef each : arrays) made.push_back((*this)(each));
     return made;
   }
 
  private:
-  void remake(ArrayRef array) {
-    if (table_.contains(array)) return;
-    if (auto found = redirect_.arrays.find(array); found != redirect_.arrays.end()) {
-      table_[array] = (*this)(found->second);
-      return;
+  // What it reads first; nothing below what is made already is looked at again.
+  void take(ArrayRef root) {
+    std::vector<std::pair<ArrayRef, bool>> stack{{root, false}};
+    while (!stack.empty()) {
+      auto [array, reads_done] = stack.back();
+      stack.pop_back();
+      if (table_.contains(array)) continue;
+      if (reads_done) {
+        remake(array);
+        continue;
+      }
+      stack.emplace_back(array, true);
+      if (ArrayRef other = redirected(array)) {
+        stack.emplace_back(other, false);
+      } else {
+        const std::vector<ArrayRef> reads = reads_of(array);
+        for (auto read = reads.rbegin(); read != reads.rend(); ++read) stack.emplace_back(*read, false);
+      }
     }
-    if (auto found = redirect_.scans.find(array->scan); array->scan && found != redirect_.scans.end()) {
-      table_[array] = (*this)(found->second.at(static_cast<std::size_t>(array->result)));
+  }
+
+  // What is made in its place; null for the array itself.
+  ArrayRef redirected(ArrayRef array) const {
+    if (auto found = redirect_.arrays.find(array); found != redirect_.arrays.end()) return found->second;
+    if (!array->scan) return nullptr;
+    auto found = redirect_.scans.find(array->scan);
+    return found == redirect_.scans.end() ? nullptr : found->second.at(static_cast<std::size_t>(array->result));
+  }
+
+  void remake(ArrayRef array) {
+    if (ArrayRef other = redirected(array)) {
+      table_[array] = table_.at(other);
       return;
     }
     array->arena->set_origin_index(array->origin);
