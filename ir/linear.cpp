@@ -145,7 +145,15 @@ class Combination {
       std::int64_t n = m->integer;
       for (auto& [other_id, quotient] : weights_) {
         auto [other_weight, q] = quotient;
-        if (q->op != Op::quotient || q->integer != n || other_weight != weight * n) continue;
+        if (q->op != Op::quotient || other_weight != weight * n) continue;
+        Expr y = m->operands[0];  // x // d // n is kept as x // (d n)
+        if (y->op == Op::quotient && q->operands[0] == y->operands[0] && q->integer == y->integer * n) {
+          weights_.erase(m->id);
+          weights_.erase(q->id);
+          put(weight, y);
+          return true;
+        }
+        if (q->integer != n) continue;
         LinearForm difference = linear_form(subtract(q->operands[0], m->operands[0]));
         bool multiple = difference.constant % n == 0 &&
                         std::ranges::all_of(difference.terms, [&](const IntegerTerm& term) { return term.weight % n == 0; });
