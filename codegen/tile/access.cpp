@@ -49,39 +49,37 @@ void Accesses::note_nodes(Expr root) {
         if (std::find(locals.begin(), locals.end(), local) == locals.end()) locals.push_back(local);
     }
     if (x->op == Op::read) {
-      if (is_local(x->array)) {
+      add_access(x);
+      if (is_local(x->array))
         locals.push_back(x->array);
-      } else {
+      else
         add_buffer(x->array);
-        add_access(x);
-        checked = checked || !accesses_.at(x).checked.empty();
-      }
+      checked = checked || !accesses_.at(x).checked.empty();
     }
     has_checked_[x] = checked;
     locals_in_[x] = std::move(locals);
   }
 }
 
-void Accesses::add_access(Expr read) {
-  Access access{.array = read->array};
+LinearForm affine_address(Expr read) {
   std::vector<std::int64_t> strides = strides_of(read->array->shape);
   std::vector<IntegerTerm> terms;
-  bool inside = true;
-  for (std::size_t k = 0; k < strides.size(); ++k) {
-    Expr index = read->operands[k];
-    if (read->array->shape[k] == 1 && is_affine(index)) continue;  // only 0 is inside
-    if (is_affine(index))
-      terms.push_back({strides[k], index});
-    else
-      access.checked.push_back({index, strides[k], read->array->shape[k]});
-  }
-  Expr address = linear(terms, 0, *read->arena);
-  access.address = linear_form(address);
-  Interval range = intervals_.of(address);
+  for (std::size_t k = 0; k < strides.size(); ++k)  // of one element only index 0 is inside
+    if (is_affine(read->operands[k]) && read->array->shape[k] != 1) terms.push_back({strides[k], read->operands[k]});
+  return linear_form(linear(terms, 0, *read->arena));
+}
+
+void Accesses::add_access(Expr read) {
+  Access access{.array = read->array, .address = affine_address(read)};
+  std::vector<std::int64_t> strides = strides_of(read->array->shape);
   std::int64_t span = element_count(read->array);
-  for (const auto& each : access.checked) span -= (each.limit - 1) * each.stride;
-  inside = range.low >= 0 && range.high < span;
-  access.inside = inside;
+  for (std::size_t k = 0; k < strides.size(); ++k) {
+    if (is_affine(read->operands[k])) continue;
+    access.checked.push_back({read->operands[k], strides[k], read->array->shape[k]});
+    span -= (read->array->shape[k] - 1) * strides[k];
+  }
+  Interval range = intervals_.of(linear(access.address.terms, access.address.constant, *read->arena));
+  access.inside = range.low >= 0 && range.high < span;
   accesses_[read] = std::move(access);
 }
 
@@ -96,7 +94,7 @@ void Accesses::add_checks(Expr owner, Expr x, Expr guard) {
   }
   if (x->op == Op::reduction) owner = x;
   for (Expr operand : x->operands) add_checks(owner, operand, guard);
-  if (x->op != Op::read || is_local(x->array)) return;
+  if (x->op != Op::read) return;
   if (guard) {
     if (is_constant(guard, 0)) return;
     note_nodes(guard);  // combined here, so that nobody else has prepared it

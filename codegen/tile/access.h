@@ -47,6 +47,7 @@ class Accesses {
  public:
   explicit Accesses(FaultPlaces& places) : places_(&places) {}
   // A value that the kernel computes itself (Emitter::bind_array): it is no buffer.
+  // One with dimensions lies in scratch (Emitter::bind_strip).
   void add_local(ArrayRef array) { locals_.insert(array); }
   bool is_local(ArrayRef array) const { return locals_.contains(array); }
   // The index of an array among the launch's buffers.
@@ -78,6 +79,8 @@ class Accesses {
   Intervals intervals_;
 };
 
+// The address of the indices of a read that depend on axes alone, in elements.
+LinearForm affine_address(Expr read);
 // Row-major strides in elements.
 std::vector<std::int64_t> strides_of(const std::vector<std::int64_t>& shape);
 // "table (gpt.heed:34)".

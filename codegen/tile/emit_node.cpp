@@ -161,7 +161,7 @@ llvm::Value* Emitter::State::compute(Expr x, int copy, int level, bool vector) {
       return reduce(*owner, x, copy, level, vector);
     case Op::read: {
       auto found = arrays.find(x->array);
-      if (found != arrays.end()) return found->second.copies[static_cast<std::size_t>(vector ? copy : 0)];
+      if (found != arrays.end() && !found->second.strip) return found->second.copies[static_cast<std::size_t>(vector ? copy : 0)];
       return read(x, copy, level, vector);
     }
   }

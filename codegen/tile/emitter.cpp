@@ -166,6 +166,11 @@ void Emitter::bind_array(ArrayRef array, std::vector<llvm::Value*> copies, bool 
   state_->scopes.back().arrays.push_back(array);
 }
 
+void Emitter::bind_strip(ArrayRef array, llvm::Value* pointer, int width) {
+  state_->arrays[array] = {state_->top(), {}, width > 0, pointer, width};
+  state_->scopes.back().arrays.push_back(array);
+}
+
 int Emitter::State::level_of(Expr x) const {
   int level = 0;
   for (AxisRef axis : x->free) {

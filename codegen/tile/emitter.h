@@ -66,6 +66,9 @@ class Emitter {
   // The value of an array that is local to the kernel, at the positions of the open loops: one a copy; vectors if `varying`.
   void bind_array(ArrayRef array, std::vector<llvm::Value*> copies, bool varying);
 
+  // A local array with dimensions, kept in scratch. `width` > 0: each of so many lanes has its own, element by element.
+  void bind_strip(ArrayRef array, llvm::Value* pointer, int width);
+
   // --- values. f64, f32, integers (i64; vectors also i32 where nothing can overflow), i1.
   bool is_varying(Expr x) const;                  // differs between lanes
   llvm::Value* emit(Expr x, int copy = 0);        // a vector if it varies, else a scalar
@@ -82,6 +85,7 @@ class Emitter {
   // Stores the value of one copy at an address, an affine expression of open axes: contiguous, one element, or scattered, as it comes out.
   void store_at(DType dtype, llvm::Value* pointer, const LinearForm& address, llvm::Value* value, int copy, llvm::Value* mask = nullptr);
   llvm::Value* address_of(const LinearForm& address);  // of expressions that do not vary
+  void store_strip(ArrayRef array, const LinearForm& address, llvm::Value* value, int copy);
 
   // --- accumulators: registers that live across loops
   llvm::AllocaInst* make_register(llvm::Type* type, llvm::Value* initial);  // set at the end of the innermost open loop

@@ -39,6 +39,8 @@ struct Emitter::State {
     int level;
     std::vector<llvm::Value*> copies;
     bool varying;
+    llvm::Value* strip = nullptr;  // where it lies in scratch; else copies has its values
+    int width = 0;
   };
   struct LanesBinding {
     AxisRef axis = nullptr;

@@ -1,4 +1,4 @@
-// Polynomials are Cephes' and Juffa's (single precision), ranges are reduced so that no branch is needed.
+// Polynomials are Cephes', Juffa's (single precision) and minimax fits; ranges are reduced so that no branch is needed.
 #include "codegen/tile/math.h"
 
 #include <fmt/format.h>
@@ -58,11 +58,11 @@ struct Math {
     Value* n = plus(shifted, -magic);
     Value* r = fma(n, -0.693145751953125, y);
     r = fma(n, -1.42860682030941723e-6, r);
-    constexpr std::array twice{2 * 0.0013806997798383236,
-                               2 * 0.008368341252207756,
-                               2 * 0.04166955500841141,
-                               2 * 0.16666184663772583,
-                               2 * 0.4999999701976776,
+    constexpr std::array twice{2 * 0.0013814464964398594,
+                               2 * 0.008368780844002263,
+                               2 * 0.04166839427189143,
+                               2 * 0.16666520103715662,
+                               2 * 0.49999993412160715,
                                2.0,
                                2.0};
     Value* scale = as_real(b.CreateShl(b.CreateAdd(as_bits(shifted), bits(x, 126U - 0x4B400000U)), bits(x, 23)));  // 2^(n - 1)
@@ -96,7 +96,8 @@ struct Math {
   }
 
   Value* expm1(Value* x) {
-    constexpr std::array c{1.0 / 40320, 1.0 / 5040, 1.0 / 720, 1.0 / 120, 1.0 / 24, 1.0 / 6, 0.5};
+    constexpr std::array c{0.00019849807750176542, 0.0013996177781924232, 0.008333579051010837,
+                           0.04166535855621758,    0.16666663985311356,   0.500000038534018};
     Value* small = fma(b.CreateFMul(x, x), polynomial(x, c), x);
     return below(absolute(x), 0.5, small, plus(exp(x), -1));
   }

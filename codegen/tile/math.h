@@ -10,8 +10,8 @@ class Value;
 
 namespace heed {
 
-// Floating arguments of one type, scalars or vectors. f32 results are within 3 units in the last place of the exact value, arguments and
-// results below 2^-126 count as 0. Throws std::logic_error for a function that has no code.
+// Floating arguments of one type, scalars or vectors. f32 results are within 4 units in the last place of the exact value;
+// arguments below 2^-126 and results below 2^-125 may count as 0. Throws std::logic_error for a function that has no code.
 llvm::Value* emit_function(llvm::IRBuilderBase& b, std::string_view name, std::span<llvm::Value* const> arguments, bool has_fma);
 llvm::Value* emit_integer_function(llvm::IRBuilderBase& b, std::string_view name, std::span<llvm::Value* const> arguments);  // i64
 llvm::Value* emit_power(llvm::IRBuilderBase& b, llvm::Value* x, llvm::Value* exponent);

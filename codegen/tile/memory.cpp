@@ -146,6 +146,20 @@ void Emitter::store_at(DType dtype, llvm::Value* pointer, const LinearForm& addr
   s.b.CreateMaskedScatter(to_storage(s.b, dtype, value), places, llvm::Align(static_cast<std::uint64_t>(byte_size(dtype))), mask);
 }
 
+void Emitter::store_strip(ArrayRef array, const LinearForm& address, llvm::Value* value, int copy) {
+  State& s = *state_;
+  const State::ArrayBinding& binding = s.arrays.at(array);
+  if (binding.width == 0) {
+    store_at(array->dtype, binding.strip, address, value, copy);
+    return;
+  }
+  llvm::Value* base = s.scalar_sum(address, true);
+  s.at_top();
+  if (!lane_count(value)) value = s.splat(value);
+  llvm::Value* element = s.b.CreateAdd(s.b.CreateMul(base, number(binding.width)), number(copy * s.shape.lanes));
+  store(array->dtype, binding.strip, element, value);
+}
+
 llvm::Value* Emitter::State::clamped(llvm::Value* index, std::int64_t limit) {
   auto constant = [&](std::int64_t value) { return llvm::ConstantInt::get(index->getType(), static_cast<std::uint64_t>(value), true); };
   llvm::Value* low = b.CreateBinaryIntrinsic(llvm::Intrinsic::smax, index, constant(0));
@@ -200,8 +214,15 @@ llvm::Value* Emitter::State::read(Expr x, int copy, int level, bool vector) {
   llvm::Align align(static_cast<std::uint64_t>(byte_size(dtype)));
   at(level);
   if (count == 0) return from_storage(b, dtype, llvm::Constant::getNullValue(type));
-  llvm::Value* pointer = pointer_to(accesses.buffer(access.array));
+  auto strip = arrays.find(access.array);
+  llvm::Value* pointer = strip != arrays.end() ? strip->second.strip : pointer_to(accesses.buffer(access.array));
   llvm::Value* base = scalar_sum(access.address, true);
+  if (strip != arrays.end() && strip->second.width > 0) {
+    at(level);
+    llvm::Value* element = b.CreateAdd(b.CreateMul(base, b.getInt64(static_cast<std::uint64_t>(strip->second.width))),
+                                       b.getInt64(static_cast<std::uint64_t>(copy * shape.lanes)));
+    return from_storage(b, dtype, b.CreateAlignedLoad(type, b.CreateGEP(scalar, pointer, element), align));
+  }
   for (const Access::Checked& each : access.checked) {
     if (varying(each.index)) continue;
     llvm::Value* index = emit(each.index, 0);

@@ -1,0 +1,22 @@
+// From a plan to a program that the runtime can run: each region becomes kernels, equal kernels are one.
+#pragma once
+#include "codegen/cpu/jit.h"
+#include "ir/plan.h"
+#include "runtime/program.h"
+
+namespace heed {
+
+struct CompileOptions {
+  Target target = host_target();
+  CompileSettings settings;
+};
+
+struct Compilation {
+  Program program;
+  int compiled = 0, from_cache = 0;  // distinct kernels
+  double lower_seconds = 0, compile_seconds = 0;
+};
+
+Compilation compile(const Plan& plan, const CompileOptions& options = {});
+
+}  // namespace heed

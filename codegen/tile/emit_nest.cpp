@@ -1,0 +1,168 @@
+// A nest as machine code.
+#include <llvm/IR/IRBuilder.h>
+
+#include "codegen/tile/emitter_state.h"
+#include "codegen/tile/nest.h"
+#include "codegen/tile/reduce.h"
+
+namespace heed {
+namespace {
+
+class NestEmitter {
+ public:
+  NestEmitter(llvm::Module& module, const std::string& symbol, const Nest& nest, const Accesses& accesses, VectorShape shape)
+      : e_(module, symbol, accesses, shape), nest_(nest) {}
+
+  void emit() {
+    bind_strips();
+    llvm::IRBuilderBase& b = e_.builder();
+    std::int64_t lane_size = nest_.lane_row ? nest_.lane_row->size : 1;
+    std::int64_t lane_tasks = (lane_size + nest_.lanes_per_task - 1) / nest_.lanes_per_task;
+    llvm::Value* row_task = b.CreateSDiv(e_.task(), e_.number(lane_tasks));
+    llvm::Value* lane_task = b.CreateSRem(e_.task(), e_.number(lane_tasks));
+    auto [first_row, last_row] = range(row_task, nest_.rows_per_task, nest_.row_count());
+    auto [first_lane, last_lane] = range(lane_task, nest_.lanes_per_task, lane_size);
+    bind_rows(e_.open_counter(first_row, last_row));
+    if (nest_.lane_row)
+      e_.for_lanes(nest_.lane_row, first_lane, last_lane, lane_size, nest_.unroll, [&](int copies) { sweeps(copies); });
+    else
+      sweeps(1);
+    e_.close_loop();
+    e_.finish();
+  }
+
+ private:
+  // What task `task` covers of 0 … size - 1, `part` at a time.
+  std::pair<llvm::Value*, llvm::Value*> range(llvm::Value* task, std::int64_t part, std::int64_t size) {
+    llvm::IRBuilderBase& b = e_.builder();
+    if (part >= size) return {e_.number(0), e_.number(size)};
+    llvm::Value* first = b.CreateMul(task, e_.number(part));
+    llvm::Value* last = b.CreateAdd(first, e_.number(part));
+    if (size % part != 0) last = b.CreateBinaryIntrinsic(llvm::Intrinsic::smin, last, e_.number(size));
+    return {first, last};
+  }
+
+  void bind_strips() {
+    for (const Strip& strip : nest_.strips) {
+      llvm::IRBuilderBase& b = e_.builder();
+      llvm::Value* place = b.CreateConstInBoundsGEP1_64(b.getInt8Ty(), e_.scratch(), static_cast<std::uint64_t>(strip.offset));
+      e_.bind_strip(strip.array, place, nest_.lane_row ? nest_.unroll * e_.lanes() : 0);
+    }
+  }
+
+  void bind_rows(llvm::Value* row) {
+    for (std::size_t k = nest_.rows.size(); k-- > 0;) {
+      llvm::IRBuilderBase& b = e_.builder();
+      AxisRef axis = nest_.rows[k];
+      e_.bind_axis(axis, k == 0 ? row : b.CreateURem(row, e_.number(axis->size)));
+      if (k > 0) row = b.CreateUDiv(row, e_.number(axis->size));
+    }
+  }
+
+  void sweeps(int copies) {
+    for (const Sweep& pass : nest_.sweeps) emit(pass, copies);
+  }
+
+  void emit(const Sweep& pass, int copies) {
+    bool lanes_inside = pass.lane_axis != nullptr;
+    int parts = lanes_inside ? pass.unroll : copies;
+    std::vector<std::vector<Accumulator>> accumulators;  // of each accumulation, one a copy
+    std::vector<bool> vectors;
+    for (const Accumulation& each : pass.accumulations) {
+      bool vector = lanes_inside || e_.is_varying(each.body);
+      vectors.push_back(vector);
+      auto& own = accumulators.emplace_back();
+      for (int part = 0; part < (vector ? parts : 1); ++part) own.emplace_back(e_, each.reduction, each.body->dtype, vector);
+    }
+    auto body = [&](int now) {
+      for (std::size_t k = 0; k < pass.accumulations.size(); ++k) {
+        const Accumulation& each = pass.accumulations[k];
+        e_.emit_checks(each.body, now);
+        for (int part = 0; part < (vectors[k] ? now : 1); ++part)
+          accumulators[k][static_cast<std::size_t>(part)].add(each.body, pass.axes[0], part, lanes_inside ? e_.active_mask() : nullptr);
+      }
+      stores(pass, now);
+    };
+    for (AxisRef axis : pass.axes)
+      if (axis != pass.lane_axis) e_.open_loop(axis, axis->size);
+    if (lanes_inside)
+      e_.for_lanes(pass.lane_axis, pass.lane_axis->size, pass.unroll, body);
+    else
+      body(copies);
+    for (AxisRef axis : pass.axes)
+      if (axis != pass.lane_axis) e_.close_loop();
+    for (std::size_t k = 0; k < pass.accumulations.size(); ++k) bind(pass.accumulations[k], accumulators[k], lanes_inside, vectors[k]);
+  }
+
+  void bind(const Accumulation& accumulation, std::vector<Accumulator>& parts, bool across, bool vector) {
+    std::vector<llvm::Value*> results;
+    if (across) {
+      for (std::size_t step = 1; step < parts.size(); step *= 2)
+        for (std::size_t k = 0; k + step < parts.size(); k += 2 * step) parts[k].merge(parts[k + step]);
+      results.push_back(parts[0].across_lanes());
+    } else {
+      for (Accumulator& part : parts) results.push_back(part.result());
+    }
+    e_.bind_array(accumulation.into, std::move(results), vector && !across);
+  }
+
+  // All values before any store: a store may be in place of what another value reads.
+  void stores(const Sweep& pass, int copies) {
+    std::vector<std::vector<llvm::Value*>> values(pass.stores.size());
+    for (std::size_t k = 0; k < pass.stores.size(); ++k) {
+      const NestStore& store = pass.stores[k];
+      e_.emit_checks(store.value, copies);
+      for (int copy = 0; copy < copies; ++copy) values[k].push_back(e_.emit(store.value, copy));
+    }
+    for (std::size_t k = 0; k < pass.stores.size(); ++k)
+      for (int copy = 0; copy < copies; ++copy) emit(pass.stores[k], values[k][static_cast<std::size_t>(copy)], copy);
+  }
+
+  void emit(const NestStore& store, llvm::Value* value, int copy) {
+    for (const Strip& strip : nest_.strips)
+      if (strip.array == store.array) {
+        e_.store_strip(store.array, store.address, value, copy);
+        return;
+      }
+    if (!store.add) {
+      e_.store_at(store.array->dtype, e_.buffer(store.array), store.address, value, copy);
+      return;
+    }
+    // A scatter: the guard is the same for all lanes, which lie side by side.
+    e_.open_if(e_.emit_scalar(store.guard));
+    Emitter::State& s = e_.state();
+    llvm::Value* element = s.scalar_sum(store.address, true);
+    bool vector = nest_.lane_row != nullptr;
+    llvm::IRBuilderBase& b = e_.builder();
+    if (vector) {
+      element = b.CreateAdd(element, b.CreateAdd(s.lanes.base, e_.number(copy * e_.lanes())));
+      if (!lane_count(value)) value = s.splat(value);
+    }
+    llvm::Value* old = e_.load(store.array->dtype, e_.buffer(store.array), element, vector, vector ? e_.active_mask() : nullptr);
+    llvm::Value* sum = is_floating(store.array->dtype) ? e_.builder().CreateFAdd(old, value) : e_.builder().CreateAdd(old, value);
+    e_.store(store.array->dtype, e_.buffer(store.array), element, sum, vector ? e_.active_mask() : nullptr);
+    e_.close_if();
+  }
+
+  Emitter e_;
+  const Nest& nest_;
+};
+
+}  // namespace
+
+void prepare_nest(const Nest& nest, Accesses& accesses) {
+  for (ArrayRef local : nest.locals) accesses.add_local(local);
+  for (const Strip& strip : nest.strips) accesses.add_local(strip.array);
+  for (const Sweep& pass : nest.sweeps)
+    for (const NestStore& store : pass.stores) {
+      if (!accesses.is_local(store.array)) accesses.add_buffer(store.array);
+      for (const IntegerTerm& term : store.address.terms) accesses.prepare(term.x);
+    }
+  for (Expr root : nest.roots()) accesses.prepare(root);
+}
+
+void emit_nest(llvm::Module& module, const std::string& symbol, const Nest& nest, const Accesses& accesses, VectorShape shape) {
+  NestEmitter(module, symbol, nest, accesses, shape).emit();
+}
+
+}  // namespace heed

@@ -1,0 +1,462 @@
+// Rows, sweeps and levels: each reduction that is free of inner axes is a value of the row, computed in a sweep of its level.
+#include "codegen/tile/lower.h"
+
+#include <algorithm>
+#include <limits>
+#include <map>
+#include <numeric>
+#include <optional>
+#include <set>
+
+namespace heed {
+
+ArrayRef StandIns::of(ArrayRef array) {
+  if (originals_.contains(array)) return array;
+  ArrayRef& entry = stand_ins_[array];
+  if (!entry) {
+    entry = input(*array->arena, array->name, array->shape, array->dtype);
+    originals_[entry] = array;
+  }
+  return entry;
+}
+
+ArrayRef StandIns::original(ArrayRef array) const {
+  auto found = originals_.find(array);
+  return found == originals_.end() ? array : found->second;
+}
+
+namespace {
+
+constexpr std::int64_t few_rows = 8;     // not worth splitting among threads
+constexpr double small_work = 32768;     // elements one thread does at once
+constexpr std::int64_t few_trips = 16;   // of a reduction that may be done again for each row
+constexpr std::int64_t most_parts = 64;  // of a long reduction
+
+std::int64_t product_of(const auto& axes) {
+  std::int64_t count = 1;
+  for (AxisRef axis : axes) count *= axis->size;
+  return count;
+}
+bool has(const auto& list, const auto* one) { return std::ranges::find(list, one) != list.end(); }
+
+Expr in_stored_type(ArrayRef array, Expr body) { return compute_type(array->dtype) == array->dtype ? body : cast(array->dtype, body); }
+
+// Positions of the region's arrays that are the same loop: those joined by reads at plain positions.
+class Classes {
+ public:
+  Classes(const std::vector<ArrayRef>& members, const std::vector<ArrayRef>& stored) {
+    for (ArrayRef member : members) {
+      first_[member] = parent_.size();
+      for (std::size_t k = 0; k < member->shape.size(); ++k) parent_.push_back(parent_.size());
+    }
+    inner_.resize(parent_.size());
+    for (ArrayRef member : members)
+      for (Expr node : nodes_of(member->body))
+        if (node->op == Op::read && first_.contains(node->array)) join(node, member);
+    // Arrays that do not read each other share their loops where they have the same shape.
+    for (ArrayRef array : stored)
+      if (array != stored[0] && array->shape == stored[0]->shape && !shares(array, stored[0]))
+        for (std::size_t k = 0; k < array->shape.size(); ++k) unite(first_[array] + k, first_[stored[0]] + k);
+  }
+
+  std::size_t of(ArrayRef member, std::size_t k) const { return root(first_.at(member) + k); }
+  bool inner(std::size_t root) const { return inner_[root]; }
+  bool knows(ArrayRef array) const { return first_.contains(array); }
+
+ private:
+  void join(Expr read, ArrayRef member) {
+    for (std::size_t k = 0; k < read->operands.size(); ++k) {
+      std::size_t there = first_[read->array] + k;
+      Expr index = read->operands[k];
+      if (read->array->shape[k] == 1) continue;
+      if (index->op == Op::axis && index->axes[0]->kind == AxisKind::position && index->axes[0]->size == read->array->shape[k])
+        unite(there, first_[member] + static_cast<std::size_t>(index->axes[0]->key));
+      else
+        inner_[root(there)] = true;
+    }
+  }
+  bool shares(ArrayRef a, ArrayRef b) const {
+    for (std::size_t i = 0; i < a->shape.size(); ++i)
+      for (std::size_t j = 0; j < b->shape.size(); ++j)
+        if (of(a, i) == of(b, j)) return true;
+    return false;
+  }
+  std::size_t root(std::size_t x) const {
+    while (parent_[x] != x) x = parent_[x];
+    return x;
+  }
+  void unite(std::size_t a, std::size_t b) {
+    a = root(a), b = root(b);
+    bool inner = inner_[a] || inner_[b];
+    parent_[std::max(a, b)] = std::min(a, b);
+    inner_[std::min(a, b)] = inner;
+  }
+  std::unordered_map<ArrayRef, std::size_t> first_;
+  std::vector<std::size_t> parent_;
+  std::vector<bool> inner_;
+};
+
+class RegionLowering {
+ public:
+  // Members are opened where they are read; those in `stored` are written.
+  RegionLowering(std::vector<ArrayRef> members, std::vector<ArrayRef> stored, StandIns& stand_ins, VectorShape shape)
+      : members_(std::move(members)),
+        stored_(std::move(stored)),
+        stand_ins_(stand_ins),
+        shape_(shape),
+        classes_(members_, stored_),
+        arena_(*stored_[0]->arena) {}
+
+  Lowered lower() {
+    choose_rows();
+    while (!attempt()) {
+    }
+    schedule(nest_, shape_);
+    Lowered result;
+    for (Lowered& before : before_) {
+      std::ranges::move(before.nests, std::back_inserter(result.nests));
+      std::ranges::move(before.workspace, std::back_inserter(result.workspace));
+    }
+    std::ranges::move(workspace_, std::back_inserter(result.workspace));
+    result.nests.push_back(std::move(nest_));
+    return result;
+  }
+
+ private:
+  struct Value {
+    Expr value;
+    std::vector<AxisRef> axes;  // one a position; null where the size is 1
+    int level;
+  };
+
+  void choose_rows() {
+    for (std::size_t k = 0; k < stored_[0]->shape.size(); ++k) {
+      if (stored_[0]->shape[k] == 1) continue;
+      std::size_t row = classes_.of(stored_[0], k);
+      bool shared = !classes_.inner(row);
+      for (ArrayRef array : stored_) {
+        int count = 0;
+        for (std::size_t j = 0; j < array->shape.size(); ++j) count += array->shape[j] != 1 && classes_.of(array, j) == row;
+        shared = shared && count == 1;
+      }
+      if (shared) rows_.emplace_back(row, fresh_axis(arena_, stored_[0]->shape[k]));
+    }
+  }
+
+  AxisRef row_axis(ArrayRef member, std::size_t k) const {
+    for (const auto& [row, axis] : rows_)
+      if (classes_.of(member, k) == row) return axis;
+    return nullptr;
+  }
+  bool is_row(AxisRef axis) const {
+    return std::ranges::any_of(rows_, [&](const auto& row) { return row.second == axis; });
+  }
+  std::vector<AxisRef> inner_axes(const std::vector<std::int64_t>& sizes) {
+    auto [found, added] = inner_.try_emplace(sizes);
+    if (added)
+      for (std::int64_t size : sizes) found->second.push_back(fresh_axis(arena_, size));
+    return found->second;
+  }
+
+  // One try with the present rows; false when it took fewer.
+  bool attempt() {
+    nest_ = {};
+    values_.clear(), reductions_.clear(), levels_.clear();
+    for (const auto& [row, axis] : rows_) nest_.rows.push_back(axis);
+    for (ArrayRef member : members_) {
+      Value value = value_of(member);
+      if (shrunk_) {
+        shrunk_ = false;
+        return false;
+      }
+      values_[member] = value;
+      if (has(stored_, member)) store(member, value);
+    }
+    return true;
+  }
+
+  Value value_of(ArrayRef member) {
+    Value result{nullptr, {}, 0};
+    std::vector<std::int64_t> sizes;
+    for (std::size_t k = 0; k < member->shape.size(); ++k)
+      if (member->shape[k] != 1 && !row_axis(member, k)) sizes.push_back(member->shape[k]);
+    std::vector<AxisRef> inner = inner_axes(sizes);
+    Substitution table;
+    std::size_t next = 0;
+    for (std::size_t k = 0; k < member->shape.size(); ++k) {
+      AxisRef axis = member->shape[k] == 1 ? nullptr : row_axis(member, k);
+      if (!axis && member->shape[k] != 1) axis = inner[next++];
+      result.axes.push_back(axis);
+      table.emplace_back(positions(member)[k], axis ? value(axis) : integer(arena_, 0));
+    }
+    Expr body = rewrite(member->body, [&](Expr node, std::span<const Expr> operands) { return opened(node, operands, member); });
+    body = in_stored_type(member, substitute(body, table));
+    result.value = extracted(body);
+    result.level = level_of(result.value);
+    return result;
+  }
+
+  template <class Change>
+  Expr rewrite(Expr root, Change change) {
+    std::unordered_map<Expr, Expr> made;
+    std::vector<Expr> operands;
+    for (Expr node : nodes_of(root)) {
+      operands.clear();
+      for (Expr operand : node->operands) operands.push_back(made.at(operand));
+      made[node] = change(node, std::span<const Expr>(operands));
+    }
+    return made.at(root);
+  }
+  static Expr with_operands(Expr node, std::span<const Expr> operands) {
+    if (std::ranges::equal(node->operands, operands)) return node;
+    return node->op == Op::read ? read_stored(node->array, operands) : rebuild(node, operands);
+  }
+
+  // Reads of members by their values; of anything else by its stand-in.
+  Expr opened(Expr node, std::span<const Expr> operands, ArrayRef reader) {
+    if (node->op != Op::read) return with_operands(node, operands);
+    if (!classes_.knows(node->array)) return read_stored(stand_ins_.of(node->array), operands);
+    ArrayRef member = node->array;
+    auto known = values_.find(member);
+    bool aligned = known != values_.end();
+    Substitution table;
+    for (std::size_t k = 0; aligned && k < operands.size(); ++k) {
+      if (member->shape[k] == 1) continue;
+      AxisRef row = row_axis(member, k);
+      if (!row)
+        table.emplace_back(known->second.axes[k], operands[k]);
+      else
+        aligned = operands[k]->op == Op::axis && operands[k]->axes[0]->kind == AxisKind::position &&
+                  row_axis(reader, static_cast<std::size_t>(operands[k]->axes[0]->key)) == row;
+    }
+    if (aligned) return substitute(known->second.value, table);
+    table.clear();
+    std::vector<AxisRef> places = positions(member);
+    for (std::size_t k = 0; k < operands.size(); ++k) table.emplace_back(places[k], operands[k]);
+    return substitute(whole(member), table);
+  }
+
+  // The body of a member with all members in it opened, at its own positions.
+  Expr whole(ArrayRef member) {
+    Expr& known = whole_[member];
+    if (!known)
+      known = in_stored_type(member, rewrite(member->body, [&](Expr node, std::span<const Expr> operands) {
+                               if (node->op != Op::read) return with_operands(node, operands);
+                               if (!classes_.knows(node->array)) return read_stored(stand_ins_.of(node->array), operands);
+                               Substitution table;
+                               std::vector<AxisRef> places = positions(node->array);
+                               for (std::size_t k = 0; k < operands.size(); ++k) table.emplace_back(places[k], operands[k]);
+                               return substitute(whole(node->array), table);
+                             }));
+    return whole_[member];
+  }
+
+  int level_of(Expr x) const {  // of the pass in which it can be computed
+    int level = 0;
+    for (Expr node : nodes_of(x))
+      if (node->op == Op::read)
+        if (auto found = levels_.find(node->array); found != levels_.end()) level = std::max(level, found->second + 1);
+    return level;
+  }
+
+  // Reductions that are values of a row become reads of locals.
+  Expr extracted(Expr x) {
+    return rewrite(x, [&](Expr node, std::span<const Expr> operands) -> Expr {
+      Expr made = with_operands(node, operands);
+      if (made->op != Op::reduction || shrunk_) return made;
+      for (AxisRef axis : made->free)
+        if (!is_row(axis)) return made;
+      return row_value(made);
+    });
+  }
+
+  Expr row_value(Expr sum) {
+    std::int64_t trips = product_of(sum->axes);
+    bool pure = level_of(sum) == 0;
+    if (sum->free.size() < rows_.size() && trips > few_trips) {
+      // It is the same for many rows: done once for what it depends on, in a kernel of its own if those are too few for the rest.
+      double work = static_cast<double>(product_of(nest_.rows));
+      if (pure && product_of(sum->free) < few_rows && work > small_work) return stored_apart(sum);
+      std::erase_if(rows_, [&](const auto& row) { return !has(sum->free, row.second); });
+      shrunk_ = true;
+      return sum;
+    }
+    if (pure)
+      if (Expr parts = in_parts(sum, trips)) sum = parts;
+    if (sum->op != Op::reduction) return sum;
+    std::vector<std::int64_t> sizes;
+    for (AxisRef axis : sum->axes) sizes.push_back(axis->size);
+    std::vector<AxisRef> axes = inner_axes(sizes);
+    Substitution table;
+    for (std::size_t k = 0; k < axes.size(); ++k) table.emplace_back(sum->axes[k], value(axes[k]));
+    Expr body = substitute(sum->operands[0], table);
+    ArrayRef& local = reductions_[{sum->reduction, body}];
+    if (!local) {
+      local = input(arena_, "", {}, sum->dtype);
+      nest_.locals.push_back(local);
+      int level = level_of(body);
+      levels_[local] = level;
+      pass(level, axes).accumulations.push_back({sum->reduction, body, local});
+    }
+    return read_stored(local, {});
+  }
+
+  Sweep& pass(int level, const std::vector<AxisRef>& axes) {
+    for (Sweep& known : nest_.sweeps)
+      if (known.level == level && known.axes == axes) return known;
+    auto after = std::ranges::upper_bound(nest_.sweeps, level, {}, &Sweep::level);
+    return *nest_.sweeps.insert(after, Sweep{.level = level, .axes = axes});
+  }
+
+  Expr stored_apart(Expr sum) {
+    std::vector<AxisRef> axes(sum->free.begin(), sum->free.end());
+    std::vector<Expr> indices;
+    for (AxisRef axis : axes) indices.push_back(value(axis));
+    return read_stored(stand_ins_.of(apart(axes, sum)), indices);
+  }
+
+  ArrayRef apart(const std::vector<AxisRef>& axes, Expr body) {
+    ArrayRef array = define(axes, body, body->dtype);
+    if (array->kind == Array::Kind::definition && !has(workspace_, array)) {
+      before_.push_back(RegionLowering({array}, {array}, stand_ins_, shape_, true).lower());
+      workspace_.push_back(array);
+    }
+    return array;
+  }
+
+  // A long reduction for few rows is cut into parts, one row each in a kernel before; what is left reduces the parts.
+  Expr in_parts(Expr sum, std::int64_t trips) {
+    std::int64_t rows = product_of(nest_.rows);
+    if (is_part_ || rows >= 1024 || trips < 1024 || rows * trips < (1 << 19) || sum->reduction == Reduction::argmax) return nullptr;
+    AxisRef axis = *std::ranges::max_element(sum->axes, {}, [](AxisRef each) { return each->size; });
+    std::int64_t parts = std::min({most_parts, axis->size, trips / 256});
+    if (parts < 2) return nullptr;
+    std::int64_t divisor = parts;
+    while (divisor > 1 && axis->size % divisor != 0) --divisor;
+    if (divisor * 4 >= parts) parts = divisor;
+    std::int64_t length = (axis->size + parts - 1) / parts;
+    AxisRef part = fresh_axis(arena_, parts), rest = fresh_axis(arena_, length);
+    Expr index = add(scale(length, value(part)), value(rest));
+    std::vector<AxisRef> bound{rest};
+    Substitution table{{axis, index}};
+    for (AxisRef other : sum->axes)
+      if (other != axis) {
+        bound.push_back(fresh_axis(arena_, other->size));
+        table.emplace_back(other, value(bound.back()));
+      }
+    Expr body = substitute(sum->operands[0], table);
+    if (axis->size % length != 0) body = select(inside(index, axis->size), body, identity(sum));
+    std::vector<AxisRef> axes{part};
+    axes.insert(axes.end(), sum->free.begin(), sum->free.end());
+    ArrayRef array = apart(axes, reduce(sum->reduction, bound, body));
+    std::vector<Expr> indices;
+    for (AxisRef each : axes) indices.push_back(value(each));
+    return reduce(sum->reduction, std::vector<AxisRef>{part}, read_stored(stand_ins_.of(array), indices));
+  }
+
+  Expr identity(Expr sum) {
+    Expr body = sum->operands[0];
+    std::vector<AxisRef> none{fresh_axis(arena_, 0)};
+    return reduce(sum->reduction, none, body);
+  }
+
+  void store(ArrayRef member, const Value& value) {
+    std::vector<std::int64_t> strides = strides_of(member->shape);
+    std::vector<IntegerTerm> terms;
+    std::vector<AxisRef> axes;
+    for (std::size_t k = 0; k < value.axes.size(); ++k) {
+      if (!value.axes[k]) continue;
+      terms.push_back({strides[k], heed::value(value.axes[k])});
+      if (!is_row(value.axes[k])) axes.push_back(value.axes[k]);
+    }
+    pass(value.level, axes).stores.push_back({member, linear_form(linear(terms, 0, arena_)), value.value});
+  }
+
+  RegionLowering(std::vector<ArrayRef> members, std::vector<ArrayRef> stored, StandIns& stand_ins, VectorShape shape, bool is_part)
+      : RegionLowering(std::move(members), std::move(stored), stand_ins, shape) {
+    is_part_ = is_part;
+  }
+
+  std::vector<ArrayRef> members_, stored_;
+  StandIns& stand_ins_;
+  VectorShape shape_;
+  Classes classes_;
+  Arena& arena_;
+  bool is_part_ = false, shrunk_ = false;
+  std::vector<std::pair<std::size_t, AxisRef>> rows_;
+  std::map<std::vector<std::int64_t>, std::vector<AxisRef>> inner_;
+  std::unordered_map<ArrayRef, Value> values_;
+  std::unordered_map<ArrayRef, Expr> whole_;
+  std::map<std::pair<Reduction, Expr>, ArrayRef> reductions_;  // only looked up
+  std::unordered_map<ArrayRef, int> levels_;
+  Nest nest_;
+  std::vector<Lowered> before_;
+  std::vector<ArrayRef> workspace_;
+};
+
+bool is_empty(ArrayRef array) { return element_count(array) == 0; }
+
+double cycles_of(const Lowered& lowered) {
+  double total = 0;
+  for (const Nest& nest : lowered.nests) {
+    total += 4000 + nest.cycles;                                        // a launch
+    if (nest.tasks == 1 && nest.cycles > 200000) total += nest.cycles;  // one thread works, the others wait
+  }
+  return total;
+}
+
+void append(Lowered& all, Lowered more) {
+  std::ranges::move(more.nests, std::back_inserter(all.nests));
+  std::ranges::move(more.workspace, std::back_inserter(all.workspace));
+}
+
+// One nest an array; those in `kept` are read back, other locals opened.
+Lowered one_by_one(const std::vector<ArrayRef>& members, const std::vector<ArrayRef>& kept, StandIns& stand_ins, VectorShape shape) {
+  Lowered all;
+  for (ArrayRef array : kept) {
+    if (is_empty(array)) continue;
+    if (auto scatter = lower_scatter(array, stand_ins)) {
+      schedule(*scatter, shape);
+      all.nests.push_back(std::move(*scatter));
+      continue;
+    }
+    std::vector<ArrayRef> opened;
+    for (ArrayRef member : members) {
+      if (member == array) break;
+      if (!has(kept, member)) opened.push_back(member);
+    }
+    opened.push_back(array);
+    append(all, RegionLowering(opened, {array}, stand_ins, shape).lower());
+  }
+  return all;
+}
+
+}  // namespace
+
+Lowered lower_region(const Region& region, StandIns& stand_ins, VectorShape shape) {
+  // What is read comes first: locals and outputs in one order.
+  std::vector<ArrayRef> members, stored;
+  std::set<ArrayRef> own(region.locals.begin(), region.locals.end());
+  own.insert(region.outputs.begin(), region.outputs.end());
+  members.assign(own.begin(), own.end());
+  std::ranges::sort(members, {}, &Array::id);
+  for (ArrayRef array : members)
+    if (has(region.outputs, array) && !is_empty(array)) stored.push_back(array);
+  if (stored.empty()) return {};
+
+  Lowered apart = one_by_one(members, stored, stand_ins, shape);
+  if (members.size() == 1) return apart;
+  Lowered joint = RegionLowering(members, stored, stand_ins, shape).lower();
+  std::vector<ArrayRef> kept;  // locals that reduce are not opened in this third way
+  for (ArrayRef array : members)
+    if (has(stored, array) || (array->body && array->body->has_reduction)) kept.push_back(array);
+  Lowered* best = cycles_of(joint) <= cycles_of(apart) ? &joint : &apart;
+  if (kept.size() == stored.size()) return std::move(*best);
+  Lowered with_kept = one_by_one(members, kept, stand_ins, shape);
+  for (ArrayRef array : kept)
+    if (!has(stored, array)) with_kept.workspace.push_back(array);
+  if (cycles_of(with_kept) < cycles_of(*best)) best = &with_kept;
+  return std::move(*best);
+}
+
+}  // namespace heed

@@ -1,0 +1,32 @@
+// From the arrays of a region to nests of loops.
+#pragma once
+#include <unordered_map>
+#include <vector>
+
+#include "codegen/tile/nest.h"
+#include "ir/plan.h"
+
+namespace heed {
+
+// Arrays that a kernel reads stand in its expressions as inputs of their own, so that no constructor opens them.
+class StandIns {
+ public:
+  ArrayRef of(ArrayRef array);
+  ArrayRef original(ArrayRef array) const;  // the array itself if it stands for none
+
+ private:
+  std::unordered_map<ArrayRef, ArrayRef> stand_ins_, originals_;
+};
+
+struct Lowered {
+  std::vector<Nest> nests;          // in order
+  std::vector<ArrayRef> workspace;  // arrays that some of them write for later ones, in no place of the plan
+};
+
+// Any region: as one nest where its arrays share their outer axes, else one nest an array.
+Lowered lower_region(const Region& region, StandIns& stand_ins, VectorShape shape);
+
+// --- lower_scatter.cpp: `sum over axes of select(read(axes) == position, g, 0)`, as additions at the positions that are read.
+std::optional<Nest> lower_scatter(ArrayRef array, StandIns& stand_ins);
+
+}  // namespace heed

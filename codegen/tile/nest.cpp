@@ -1,0 +1,40 @@
+// Walks over nests.
+#include "codegen/tile/nest.h"
+
+namespace heed {
+
+std::int64_t Nest::row_count() const {
+  std::int64_t count = 1;
+  for (AxisRef row : rows) count *= row->size;
+  return count;
+}
+
+namespace {
+
+template <class Visit>
+void visit(auto& nest, Visit each) {
+  for (auto& pass : nest.sweeps) {
+    for (auto& accumulation : pass.accumulations) each(accumulation.body);
+    for (auto& store : pass.stores) {
+      each(store.value);
+      if (store.guard) each(store.guard);
+    }
+  }
+}
+
+}  // namespace
+
+std::vector<Expr> Nest::roots() const {
+  std::vector<Expr> all;
+  visit(*this, [&](Expr root) { all.push_back(root); });
+  return all;
+}
+
+void rewrite_nest(Nest& nest, const std::function<Expr(Expr)>& change) {
+  visit(nest, [&](Expr& root) { root = change(root); });
+  for (Sweep& pass : nest.sweeps)
+    for (NestStore& store : pass.stores)
+      store.address = linear_form(change(linear(store.address.terms, store.address.constant, *store.value->arena)));
+}
+
+}  // namespace heed

@@ -1,0 +1,77 @@
+// A kernel as loops: what lies between arrays in index notation and machine code. For each row (a position of the outer axes) sweeps
+// over inner axes run one after another; reductions of a sweep are values of the row for the sweeps after it.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "codegen/tile/access.h"
+#include "codegen/tile/emitter.h"
+
+namespace heed {
+
+// into = reduction over the pass's axes of body.
+struct Accumulation {
+  Reduction reduction;
+  Expr body;
+  ArrayRef into;  // a local without dimensions
+};
+
+struct NestStore {
+  ArrayRef array;  // an array of the plan, or a strip
+  LinearForm address;
+  Expr value;
+  bool add = false;  // to what is there, where guard holds (a scatter)
+  Expr guard = nullptr;
+};
+
+struct Sweep {
+  int level = 0;
+  std::vector<AxisRef> axes;    // outermost first; none: once a row
+  AxisRef lane_axis = nullptr;  // the one along the lanes, unless the nest has a lane_row
+  int unroll = 1;               // vectors at a time along lane_axis
+  std::vector<Accumulation> accumulations;
+  std::vector<NestStore> stores;
+};
+
+// Values of an inner expression that a later pass needs again, kept in scratch for the row (or for each lane's row).
+struct Strip {
+  ArrayRef array;
+  std::int64_t offset = 0;  // bytes in scratch
+};
+
+struct Nest {
+  std::vector<AxisRef> rows;   // outermost first, without lane_row
+  AxisRef lane_row = nullptr;  // an outer axis along the lanes
+  int unroll = 1;              // vectors at a time along lane_row
+  std::vector<Sweep> sweeps;
+  std::vector<ArrayRef> locals;
+  std::vector<Strip> strips;
+  std::int64_t scratch_bytes = 0;
+  std::int64_t rows_per_task = 1, lanes_per_task = 1, tasks = 1;
+  double cycles = 0;  // an estimate
+
+  std::int64_t row_count() const;
+  // Every expression in it.
+  std::vector<Expr> roots() const;
+};
+
+// Applies a change to every expression.
+void rewrite_nest(Nest& nest, const std::function<Expr(Expr)>& change);
+
+// --- merge_axes.cpp: axes next to each other that every address passes through as one become one.
+void merge_axes(Nest& nest);
+
+// --- schedule.cpp: which axis lies along the lanes, what is kept in strips, how the work is cut into tasks.
+void schedule(Nest& nest, VectorShape shape);
+// Cycles of one core, roughly, with the lanes as they are.
+double cycles_of(const Nest& nest, VectorShape shape);
+
+// --- emit_nest.cpp
+// Notes every expression; afterwards the buffers are known.
+void prepare_nest(const Nest& nest, Accesses& accesses);
+void emit_nest(llvm::Module& module, const std::string& symbol, const Nest& nest, const Accesses& accesses, VectorShape shape);
+
+// --- nest_text.cpp: a text that determines the code; equal for equal nests whatever their arrays and axes are called.
+std::string text_of(const Nest& nest, const Accesses& accesses, VectorShape shape);
+
+}  // namespace heed

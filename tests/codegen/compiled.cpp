@@ -1,0 +1,139 @@
+#include "tests/codegen/compiled.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "ir/evaluate.h"
+#include "ir/function.h"
+#include "runtime/execute.h"
+
+namespace heed {
+
+Graph graph_of(std::shared_ptr<Arena> arena, const std::vector<ArrayRef>& outputs) {
+  Graph graph;
+  graph.arena = std::move(arena);
+  graph.name = "test";
+  std::vector<ArrayRef> inputs;
+  for (ArrayRef array : in_order(outputs))
+    if (array->kind == Array::Kind::input) inputs.push_back(array);
+  std::ranges::sort(inputs, {}, &Array::id);
+  for (ArrayRef array : inputs) graph.inputs.push_back({GraphInput::Role::data, array});
+  for (std::size_t k = 0; k < outputs.size(); ++k) graph.outputs.push_back({"y" + std::to_string(k), outputs[k]});
+  return graph;
+}
+
+namespace {
+
+Plan placed(const Graph& graph) {
+  Plan plan;
+  plan.graph = graph;
+  for (ArrayRef array : in_order(graph)) {
+    if (array->kind != Array::Kind::definition) continue;
+    plan.places[array] = {Plan::Place::Kind::arena, plan.arena_bytes};
+    plan.arena_bytes += (element_count(array) * byte_size(array->dtype) + 63) / 64 * 64;
+  }
+  for (std::size_t k = graph.outputs.size(); k-- > 0;)
+    if (graph.outputs[k].array->kind == Array::Kind::definition)
+      plan.places[graph.outputs[k].array] = {Plan::Place::Kind::output, static_cast<std::int64_t>(k)};
+  return plan;
+}
+
+}  // namespace
+
+Plan plan_apart(const Graph& graph) {
+  Plan plan = placed(graph);
+  for (ArrayRef array : in_order(graph))
+    if (array->kind == Array::Kind::definition) plan.steps.push_back(Region{{}, {array}, array->name});
+  return plan;
+}
+
+Plan plan_together(const Graph& graph) {
+  Plan plan = placed(graph);
+  Region region;
+  region.label = "all";
+  for (ArrayRef array : in_order(graph)) {
+    if (array->kind != Array::Kind::definition) continue;
+    bool result = std::ranges::any_of(graph.outputs, [&](const GraphOutput& output) { return output.array == array; });
+    (result ? region.outputs : region.locals).push_back(array);
+  }
+  plan.steps.push_back(region);
+  return plan;
+}
+
+std::map<std::string, Tensor> inputs_for(const Graph& graph, std::uint64_t seed) {
+  std::map<std::string, Tensor> tensors;
+  std::int64_t key = static_cast<std::int64_t>(seed);
+  for (const GraphInput& each : graph.inputs) {
+    Tensor tensor(each.array->dtype, each.array->shape);
+    ++key;
+    for (std::int64_t k = 0; k < tensor.count(); ++k) {
+      double number = random_word(key, k) * 0x1p-32;
+      Interval range = each.array->range.value_or(Interval{0, 5});
+      if (is_floating(each.array->dtype))
+        tensor.set(k, number * 4 - 2);
+      else if (each.array->dtype == DType::boolean)
+        tensor.set(k, static_cast<std::int64_t>(number < 0.5));
+      else
+        tensor.set(k, range.low + static_cast<std::int64_t>(number * static_cast<double>(range.high - range.low + 1)));
+    }
+    tensors.emplace(each.array->name, std::move(tensor));
+  }
+  return tensors;
+}
+
+CompileOptions test_options() {
+  CompileOptions options;
+  options.settings.cache.enabled = false;
+  return options;
+}
+
+std::vector<Tensor> run_compiled(const Program& program, const std::map<std::string, Tensor>& inputs, int threads) {
+  ThreadPool pool(threads);
+  Executor executor(std::make_shared<const Program>(program), pool);
+  // Buffers end where the values end, so that whatever reads past them is seen by the sanitizers.
+  std::vector<Tensor> given, made;
+  std::vector<void*> in, out;
+  for (const ProgramValue& value : program.inputs) given.push_back(inputs.at(value.name));
+  for (const ProgramValue& value : program.outputs) made.emplace_back(*dtype_named(value.type.dtype), value.type.shape);
+  for (Tensor& tensor : given) in.push_back(tensor.bytes.data());
+  for (Tensor& tensor : made) out.push_back(tensor.bytes.data());
+  executor.run(in, out);
+  return made;
+}
+
+void expect_as_evaluated(const Plan& plan, std::uint64_t seed, double tolerance) {
+  expect_as_evaluated(plan, inputs_for(plan.graph, seed), tolerance);
+}
+
+void expect_as_evaluated(const Plan& plan, const std::map<std::string, Tensor>& inputs, double tolerance) {
+  std::vector<Tensor> expected = evaluate(plan.graph, inputs, {EvaluateOptions::Precision::native});
+  Compilation compiled = compile(plan, test_options());
+  std::vector<Tensor> got = run_compiled(compiled.program, inputs);
+  for (int threads : {2, 3}) {
+    std::vector<Tensor> again = run_compiled(compiled.program, inputs, threads);
+    for (std::size_t k = 0; k < got.size(); ++k) EXPECT_EQ(got[k].bytes, again[k].bytes) << "with " << threads << " threads";
+  }
+  ASSERT_EQ(got.size(), expected.size());
+  for (std::size_t k = 0; k < got.size(); ++k) {
+    double largest = 0, worst = 0;
+    std::int64_t where = -1;
+    bool floating = is_floating(expected[k].dtype);
+    for (std::int64_t i = 0; i < expected[k].count(); ++i)
+      if (std::isfinite(expected[k].real(i))) largest = std::max(largest, std::abs(expected[k].real(i)));
+    for (std::int64_t i = 0; i < expected[k].count(); ++i) {
+      double a = got[k].real(i), e = expected[k].real(i);
+      if (a == e || (std::isnan(a) && std::isnan(e))) continue;
+      double error = std::isfinite(a) && std::isfinite(e) ? std::abs(a - e) : INFINITY;
+      if (error > worst) worst = error, where = i;
+    }
+    double step = expected[k].dtype == DType::f16 ? 0x1p-10 : expected[k].dtype == DType::bf16 ? 0x1p-7 : 0;
+    double allowed = floating ? (tolerance + step) * std::max(largest, 1e-30) : 0;
+    if (worst > allowed)
+      ADD_FAILURE() << "output " << k << " element " << where << ": got " << got[k].real(where) << ", expected " << expected[k].real(where)
+                    << ", largest " << largest;
+  }
+}
+
+}  // namespace heed
