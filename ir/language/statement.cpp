@@ -20,6 +20,24 @@ std::optional<std::vector<syntax::AxisBinding>> flat_axes(const syntax::Type& ty
   return axes;
 }
 
+// Names that a block would bind become unknown.
+void forget(const syntax::Block& block, Scope& scope, bool& returns) {
+  for (const syntax::Statement& statement : block) {
+    auto bind = [&](const syntax::Name& name) { scope.names[name.text] = Unknown{}; };
+    if (const auto* assignment = std::get_if<syntax::Assignment>(&statement.node))
+      for (const syntax::Target& target : assignment->targets) bind(target.name);
+    else if (const auto* param = std::get_if<syntax::Param>(&statement.node)) bind(param->name);
+    else if (const auto* state = std::get_if<syntax::State>(&statement.node)) bind(state->name);
+    else if (const auto* instance = std::get_if<syntax::Instance>(&statement.node)) bind(instance->name);
+    else if (const auto* loop = std::get_if<syntax::For>(&statement.node)) forget(loop->body, scope, returns);
+    else if (const auto* choice = std::get_if<syntax::If>(&statement.node)) {
+      forget(choice->then, scope, returns);
+      forget(choice->otherwise, scope, returns);
+    }
+    returns |= std::holds_alternative<syntax::Return>(statement.node);
+  }
+}
+
 bool makes_whole_arrays(const syntax::Expression& expression) {
   return std::holds_alternative<syntax::Scan>(expression.node) || std::holds_alternative<syntax::Region>(expression.node);
 }
@@ -85,11 +103,16 @@ void Elaborator::run_statement(const syntax::Statement& statement, Scope& scope,
   } else if (const auto* choice = std::get_if<syntax::If>(&statement.node)) {
     Value condition = evaluate(*choice->condition, scope);
     const auto* truth = get_if<bool>(condition);
-    if (!truth && !is<Unknown>(condition))
+    if (truth) return run(*truth ? choice->then : choice->otherwise, scope, flow);
+    // Which branch counts is unknown, and so is all that either would bind.
+    bool returns = false;
+    forget(choice->then, scope, returns);
+    forget(choice->otherwise, scope, returns);
+    if (returns) flow.ended = true, flow.returned.emplace(1, Evaluated{Unknown{}, statement.span});
+    if (!is<Unknown>(condition))
       throw Mistake{choice->condition->span,
                     fmt::format("`if` chooses while compiling, but {} is known only when it runs", describe(condition)),
                     "choose between values by `where(condition, a, b)`"};
-    if (truth) run(*truth ? choice->then : choice->otherwise, scope, flow);
   } else if (const auto* result = std::get_if<syntax::Return>(&statement.node)) {
     flow.ended = true;
     flow.returned.emplace();
@@ -156,7 +179,12 @@ void Elaborator::run_loop(const syntax::For& loop, Scope& scope, Flow& flow) {
     for (std::int64_t k = low->value; k < high->value; ++k) items.emplace_back(Dimension(k));
   } else {
     Value over = evaluate(*loop.range, scope);
-    if (is<Unknown>(over)) throw Unreported{};
+    if (is<Unknown>(over)) {
+      bool returns = false;
+      scope.names[loop.variable.text] = Unknown{};
+      forget(loop.body, scope, returns);
+      throw Unreported{};
+    }
     const auto* list = get_if<List>(over);
     if (!list)
       throw Mistake{loop.range->span, fmt::format("`for` runs over `0..n`, a list or an array of layers, not {}", describe(over)),

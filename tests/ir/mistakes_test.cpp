@@ -11,6 +11,7 @@
 #include <map>
 #include <sstream>
 
+#include "ir/language/elaborate.h"
 #include "ir/language/syntax.h"
 
 namespace heed {
@@ -69,9 +70,9 @@ std::string marker(const Diagnostic& diagnostic) {
 Markers found(const std::filesystem::path& path) {
   std::stringstream text;
   text << std::ifstream(path).rdbuf();
-  SourceFile source{path.filename(), text.str()};
   Diagnostics diagnostics;
-  syntax::parse(source, diagnostics);
+  auto module = parse_module(path.filename(), text.str(), diagnostics);  // what parses is checked, too
+  if (module) check_module(*module, {}, diagnostics);
   Markers markers;
   for (const Diagnostic& one : diagnostics.all()) markers[one.span.line].push_back(marker(one));
   return markers;
