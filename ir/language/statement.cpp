@@ -26,10 +26,14 @@ void forget(const syntax::Block& block, Scope& scope, bool& returns) {
     auto bind = [&](const syntax::Name& name) { scope.names[name.text] = Unknown{}; };
     if (const auto* assignment = std::get_if<syntax::Assignment>(&statement.node))
       for (const syntax::Target& target : assignment->targets) bind(target.name);
-    else if (const auto* param = std::get_if<syntax::Param>(&statement.node)) bind(param->name);
-    else if (const auto* state = std::get_if<syntax::State>(&statement.node)) bind(state->name);
-    else if (const auto* instance = std::get_if<syntax::Instance>(&statement.node)) bind(instance->name);
-    else if (const auto* loop = std::get_if<syntax::For>(&statement.node)) forget(loop->body, scope, returns);
+    else if (const auto* param = std::get_if<syntax::Param>(&statement.node))
+      bind(param->name);
+    else if (const auto* state = std::get_if<syntax::State>(&statement.node))
+      bind(state->name);
+    else if (const auto* instance = std::get_if<syntax::Instance>(&statement.node))
+      bind(instance->name);
+    else if (const auto* loop = std::get_if<syntax::For>(&statement.node))
+      forget(loop->body, scope, returns);
     else if (const auto* choice = std::get_if<syntax::If>(&statement.node)) {
       forget(choice->then, scope, returns);
       forget(choice->otherwise, scope, returns);

@@ -10,8 +10,10 @@ namespace heed {
 std::string operations_page() {
   std::string page =
       "# Operations\n"
-      "What the language has built in; everything else is in the [library](library.md), written in heed itself. Generated from the records in `ir/ops/`\n"
-      "and `ir/function.cpp`; every example is a test. Operators and functions of one value also work at each position of index notation, and\n"
+      "What the language has built in; everything else is in the [library](library.md), written in heed itself. Generated from the records "
+      "in `ir/ops/`\n"
+      "and `ir/function.cpp`; every example is a test. Operators and functions of one value also work at each position of index notation, "
+      "and\n"
       "arrays broadcast to each other as in NumPy.\n";
   auto block = [&](std::string_view title, std::span<const Operation> records) {
     page += fmt::format("\n## {}\n| operation | does | example |\n|---|---|---|\n", title);
