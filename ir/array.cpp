@@ -23,6 +23,7 @@ ArrayRef stored(Arena& arena, Array array) {
 bool moves(Expr body) {
   for (Expr node : nodes_of(body)) {
     if (node->op == Op::reduction) return false;
+    if (node->op == Op::at_least || node->op == Op::greater || node->op == Op::equal) return false;  // Of floating values: arithmetic.
     if (!is_floating(node->dtype)) continue;
     if (node->op == Op::read) {
       if (!std::ranges::all_of(node->operands, is_affine)) return false;

@@ -17,7 +17,8 @@ constexpr std::size_t largest_group = 24;  // arrays; code of a kernel stays sma
 constexpr double enough_rows = 32;         // positions on outer axes that keep every thread busy
 constexpr double small_work = 1 << 15;     // elements below which one thread does
 constexpr double launch_bytes = 24000;     // what starting a kernel costs, as memory traffic
-constexpr double across_rows = 1.5;        // traffic costs more where rows lie across memory
+constexpr double across_rows = 1.25;       // traffic costs more where rows lie across memory
+constexpr double lanes = 16;               // rows that lie across memory are taken so many at a time
 
 bool contains(const auto& range, const auto& value) { return std::ranges::find(range, value) != range.end(); }
 
@@ -45,6 +46,16 @@ double row_bytes(const RegionFrame& frame) {
   return total;
 }
 
+// Every reduction takes whole rows together: its positions are outer axes.
+bool reduces_rows(const RegionFrame& frame) {
+  for (std::size_t k = 0; k < frame.arrays.size(); ++k) {
+    if (!frame.arrays[k]->body->has_reduction) continue;
+    for (AxisRef axis : positions(frame.arrays[k]))
+      if (axis->size > 1 && !frame.is_outer(frame.axis_of[k].at(axis))) return false;
+  }
+  return true;
+}
+
 // Some map's innermost axis is an outer one although the map has inner axes: rows lie across memory.
 bool lies_across(const RegionFrame& frame) {
   for (std::size_t k = 0; k < frame.arrays.size(); ++k) {
@@ -58,13 +69,15 @@ bool lies_across(const RegionFrame& frame) {
   return false;
 }
 
-// A read of an array from outside the region, by the joined axis of each index; -1 for what is no plain axis.
+// A read of an array from outside the region, by the outer axis of each index; all inner axes are one, since a row is read whole, and
+// what is no plain axis is another.
 using Access = std::pair<ArrayRef, std::vector<int>>;
 Access access(Expr read, const RegionFrame& frame, std::size_t k) {
   Access result{read->array, {}};
   for (Expr index : read->operands) {
     auto found = index->op == Op::axis ? frame.axis_of[k].find(index->axes[0]) : frame.axis_of[k].end();
-    result.second.push_back(found == frame.axis_of[k].end() ? -1 : found->second);
+    constexpr int inner = -1, no_axis = -2;
+    result.second.push_back(found == frame.axis_of[k].end() ? no_axis : frame.is_outer(found->second) ? found->second : inner);
   }
   return result;
 }
@@ -132,10 +145,12 @@ double Grouping::cost(const std::vector<int>& members) const {
   std::optional<RegionFrame> frame = region_frame(arrays);
   if (!frame) return impossible;
   if (members.size() > 1 && !has_product) {
+    if (!reduces_rows(*frame)) return impossible;
     double work = 0;
     for (std::size_t k = 0; k < arrays.size(); ++k) work += joined_elements(*frame, k);
-    if (outer_elements(*frame) < enough_rows && work > small_work) return impossible;
-    if (row_bytes(*frame) > machine_.cache_bytes) return impossible;
+    double together = lies_across(*frame) ? lanes : 1;
+    if (outer_elements(*frame) < enough_rows * together && work > small_work) return impossible;
+    if (row_bytes(*frame) * together > machine_.cache_bytes) return impossible;
   }
   double traffic = 0;
   std::map<std::pair<std::uint32_t, std::vector<int>>, double> sources;
@@ -202,7 +217,7 @@ bool Grouping::reaches(int from, int to) const {
   return false;
 }
 
-bool Grouping::try_merge(int unit, int other) {
+bool Grouping::try_merge(int unit, int other, double least_gain) {
   int a = group_of_[unit], b = group_of_[other];
   if (a == b) return false;
   std::vector<int> merged;
@@ -211,7 +226,7 @@ bool Grouping::try_merge(int unit, int other) {
   bool has_product = std::ranges::any_of(merged, [&](int member) { return units_[member].kind == Kind::product; });
   if (has_product && !fits_product(merged)) return false;
   double together = cost(merged);
-  if (together >= costs_[a] + costs_[b] || makes_cycle(a, b)) return false;
+  if (together >= costs_[a] + costs_[b] - least_gain || makes_cycle(a, b)) return false;
   int kept = std::min(a, b), gone = std::max(a, b);
   for (int member : members_[gone]) group_of_[member] = kept;
   members_[gone].clear();
@@ -253,7 +268,7 @@ void Grouping::join_readers_of_one_source() {
     for (std::size_t k = 0; k < units.size(); ++k)
       for (std::size_t other = k + 1; other < units.size(); ++other) {
         double largest = std::max(element_count(units_[units[k]].arrays[0]), element_count(units_[units[other]].arrays[0]));
-        if (static_cast<double>(element_count(source)) >= largest && largest > 1) try_merge(units[k], units[other]);
+        if (static_cast<double>(element_count(source)) >= largest && largest > 1) try_merge(units[k], units[other], launch_bytes);
       }
   }
 }

@@ -35,7 +35,8 @@ class Grouping {
   bool is_stored(int unit) const;
 
  private:
-  bool try_merge(int unit, int other);
+  // If that saves more than `least_gain` bytes of traffic.
+  bool try_merge(int unit, int other, double least_gain = 0);
   bool makes_cycle(int a, int b) const;
   bool reaches(int from, int to) const;
   bool fits_product(const std::vector<int>& members) const;

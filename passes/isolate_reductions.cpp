@@ -2,6 +2,7 @@
 #include "passes/isolate_reductions.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <map>
 
 #include "ir/algebra.h"
@@ -77,36 +78,83 @@ class Isolator {
   Expr isolated(Expr x, Expr guard) {
     if (x->op != Op::reduction) return visit(x, guard);  // The algebra found something simpler.
     Arena& arena = *x->arena;
-    Expr left = guard && !guard->has_reduction ? guard : boolean(arena, true);
-    std::vector<Expr> at;
-    std::vector<AxisRef> axes;
-    Substitution moved;
-    // Outside of the range that the guard leaves of an axis nothing is computed.
+    Frame frame{x, guard && !guard->has_reduction ? guard : boolean(arena, true), {}, {}};
     for (AxisRef axis : in_place_order(x->free)) {
+      frame.axes.push_back(axis);
+      frame.at.push_back(value(axis));
+    }
+    if (guard) {
+      while (split_axis(frame)) {
+      }
+      if (!cut_axes(frame)) return zero_of(x);
+    }
+    if (may_read_outside(frame.body)) {
+      std::vector<Expr> conditions = conjuncts(frame.guard);
+      bool known = std::ranges::all_of(conditions, [&](Expr condition) {
+        return std::ranges::all_of(condition->free, [&](AxisRef axis) { return std::ranges::find(frame.axes, axis) != frame.axes.end(); });
+      });
+      if (!known || (guard && guard->has_reduction)) return x;  // What protects it depends on more than it does.
+      frame.body = select(frame.guard, frame.body, zero_of(frame.body));
+    }
+    return read_stored(define(frame.axes, frame.body, x->dtype, name_), frame.at);
+  }
+
+  // An array in the making: its body and the guard around it in terms of its axes, and where it is read.
+  struct Frame {
+    Expr body, guard;
+    std::vector<AxisRef> axes;
+    std::vector<Expr> at;
+    void replace(std::size_t k, Expr by) {
+      Substitution table{{axes[k], by}};
+      body = substitute(body, table);
+      guard = substitute(guard, table);
+    }
+  };
+
+  // An axis met under // or % becomes two, so that guards on its quotient are ranges.
+  static bool split_axis(Frame& frame) {
+    for (Expr side : {frame.guard, frame.body})
+      for (Expr node : nodes_of(side)) {
+        if (node->op != Op::quotient && node->op != Op::remainder) continue;
+        for (const IntegerTerm& term : linear_form(node->operands[0]).terms) {
+          std::int64_t weight = std::abs(term.weight);
+          if (term.x->op != Op::axis || node->integer % weight != 0) continue;
+          std::int64_t n = node->integer / weight;
+          auto axis = std::ranges::find(frame.axes, term.x->axes[0]);
+          if (axis == frame.axes.end() || n <= 1 || (*axis)->size <= n || (*axis)->size % n != 0) continue;
+          std::size_t k = static_cast<std::size_t>(axis - frame.axes.begin());
+          AxisRef high = fresh_axis(*side->arena, (*axis)->size / n), low = fresh_axis(*side->arena, n);
+          Expr place = frame.at[k];
+          frame.replace(k, add(scale(n, value(high)), value(low)));
+          frame.axes[k] = high;
+          frame.at[k] = floor_divide(place, n);
+          frame.axes.insert(frame.axes.begin() + static_cast<std::ptrdiff_t>(k) + 1, low);
+          frame.at.insert(frame.at.begin() + static_cast<std::ptrdiff_t>(k) + 1, remainder(place, n));
+          return true;
+        }
+      }
+    return false;
+  }
+
+  // Outside of the range that the guard leaves of an axis nothing is computed. False if nothing is left.
+  static bool cut_axes(Frame& frame) {
+    for (std::size_t k = 0; k < frame.axes.size(); ++k) {
+      AxisRef axis = frame.axes[k];
       Range range{0, axis->size};
-      for (Expr condition : conjuncts(left)) {
+      for (Expr condition : conjuncts(frame.guard)) {
         AxisRef of = nullptr;
         Range says{};
         if (!narrow(condition, of, says) || of != axis) continue;
         range = {std::max(range.low, says.low), std::min(range.high, says.high)};
       }
-      if (range.high <= range.low) return zero_of(x);
-      bool whole = range.low == 0 && range.high == axis->size;
-      axes.push_back(whole ? axis : fresh_axis(arena, range.high - range.low));
-      if (!whole) moved.emplace_back(axis, shift(value(axes.back()), range.low));
-      at.push_back(shift(value(axis), -range.low));
+      if (range.high <= range.low) return false;
+      if (range.low == 0 && range.high == axis->size) continue;
+      AxisRef shorter = fresh_axis(*axis->arena, range.high - range.low);
+      frame.replace(k, shift(value(shorter), range.low));
+      frame.axes[k] = shorter;
+      frame.at[k] = shift(frame.at[k], -range.low);
     }
-    Expr body = substitute(x, moved);
-    if (may_read_outside(body)) {
-      std::vector<Expr> needed;
-      for (Expr condition : conjuncts(substitute(left, moved)))
-        if (std::ranges::all_of(condition->free, [&](AxisRef axis) { return std::ranges::find(axes, axis) != axes.end(); }))
-          needed.push_back(condition);
-      if (needed.size() != conjuncts(substitute(left, moved)).size() || left != guard)
-        return x;  // What protects it depends on more than it does.
-      body = select(both(needed, arena), body, zero_of(body));
-    }
-    return read_stored(define(axes, body, x->dtype, name_), at);
+    return true;
   }
 
   static Expr zero_of(Expr x) {

@@ -8,6 +8,7 @@
 #include <stdexcept>
 
 #include "input_error.h"
+#include "passes/align_layouts.h"
 #include "passes/differentiate.h"
 #include "passes/erase_stop_gradient.h"
 #include "passes/fuse.h"
@@ -16,6 +17,7 @@
 #include "passes/open_cheap.h"
 #include "passes/open_single_uses.h"
 #include "passes/plan_memory.h"
+#include "passes/reuse_stored.h"
 #include "passes/stage_operands.h"
 
 namespace heed {
@@ -30,9 +32,11 @@ constexpr Pass pass_list[] = {
     {"name_gradient_sums", "names the reductions that came with the gradients", name_sums},
     {"open_gradients", "opens single uses that came with the gradients", open_single_uses},
     {"isolate_reductions", "gives every reduction an array of its own", isolate_reductions},
+    {"reuse_stored", "reads a value that is an array instead of making it again", reuse_stored},
     {"stage_operands", "stores what a matrix product would compute again for each block", stage_operands},
     {"open_cheap", "opens elementwise values that cost less to make again than to store", open_cheap},
     {"isolate_opened", "gives reductions that opening changed an array of their own", isolate_reductions},
+    {"align_layouts", "lays reductions out as what follows them reads them", align_layouts},
 };
 
 const Pass& pass_named(const std::string& name) {

@@ -189,23 +189,26 @@ bool may_overwrite(const Region& region, ArrayRef output, ArrayRef operand) {
   std::optional<RegionFrame> frame = region_frame(region);
   if (!frame) return false;
   std::size_t at = std::ranges::find(frame->arrays, output) - frame->arrays.begin();
+  auto is_elementwise = [&](std::size_t k) {
+    int own_axes = 0;
+    for (AxisRef axis : positions(frame->arrays[k])) own_axes += axis->size > 1;
+    return own_axes == frame->outer && kind_of(frame->arrays[k]) == Kind::map;
+  };
+  if (!is_elementwise(at)) return false;
   std::unordered_set<ArrayRef> reach{operand};  // The operand, and locals made from it.
   for (std::size_t k = 0; k < frame->arrays.size(); ++k) {
     ArrayRef array = frame->arrays[k];
-    Kind kind = kind_of(array);
-    std::size_t own_axes = 0;
-    for (AxisRef axis : positions(array)) own_axes += axis->size > 1;
-    if (own_axes != static_cast<std::size_t>(frame->outer)) return false;
-    if (kind != Kind::map && kind != Kind::product) return false;
     bool touches = false;
     for (Expr node : nodes_of(array->body)) {
-      if (node->op != Op::read) continue;
-      if (node->array == operand && (kind != Kind::map || !reads_element_of(*frame, k, at, node))) return false;
-      touches |= reach.contains(node->array);
+      if (node->op != Op::read || !reach.contains(node->array)) continue;
+      touches = true;
+      if (node->array == operand && !reads_element_of(*frame, k, at, node)) return false;
     }
+    if (!touches) continue;
+    if (!is_elementwise(k)) return false;
     bool is_output = std::ranges::find(region.outputs, array) != region.outputs.end();
-    if (touches && is_output && k > at) return false;
-    if (touches && !is_output) reach.insert(array);
+    if (is_output && k > at) return false;
+    if (!is_output) reach.insert(array);
   }
   return true;
 }

@@ -20,8 +20,8 @@ MemoryFigures memory_figures(const Plan& plan);
 // Throws std::logic_error naming both values if two that are live at once share memory. For tests and reports of faults.
 void check_memory(const Plan& plan);
 
-// Whether an output of a region may be written over an operand: all is elementwise or follows a product elementwise, the operand is read
-// at the same positions alone, and no later output reads it.
+// Whether an output of a region may be written over an operand: it and all that depends on the operand are maps at the region's outer axes,
+// the operand is read at the element that is written alone, and no later output depends on it.
 bool may_overwrite(const Region& region, ArrayRef output, ArrayRef operand);
 
 }  // namespace heed
