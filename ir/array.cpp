@@ -164,7 +164,8 @@ Expr read_stored(ArrayRef array, std::span<const Expr> indices) {
   node.array = array;
   node.operands = {indices.begin(), indices.end()};
   for (std::size_t k = 0; k < indices.size(); ++k)  // An index into one element is zero wherever it may be read.
-    if (array->shape[k] == 1 && is_affine(indices[k]) && bounds(indices[k]).low >= 0 && bounds(indices[k]).high <= 0) node.operands[k] = integer(*array->arena, 0);
+    if (array->shape[k] == 1 && is_affine(indices[k]) && bounds(indices[k]).low >= 0 && bounds(indices[k]).high <= 0)
+      node.operands[k] = integer(*array->arena, 0);
   return intern(*array->arena, std::move(node));
 }
 
@@ -194,7 +195,8 @@ Expr rebuild(Expr x, std::span<const Expr> operands) {
   Arena& arena = *x->arena;
   switch (x->op) {
     case Op::constant:
-    case Op::axis: return x;
+    case Op::axis:
+      return x;
     case Op::linear: {
       if (!is_floating(x->dtype)) {
         std::vector<IntegerTerm> terms;
@@ -210,20 +212,34 @@ Expr rebuild(Expr x, std::span<const Expr> operands) {
       for (std::size_t k = 0; k < operands.size(); ++k) factors.push_back({operands[k], x->weights[k]});
       return product(factors, arena, x->dtype);
     }
-    case Op::function: return apply(*x->function, operands);
-    case Op::cast: return cast(x->to, operands[0]);
-    case Op::quotient: return floor_divide(operands[0], x->integer);
-    case Op::remainder: return remainder(operands[0], x->integer);
-    case Op::at_least_zero: return at_least(operands[0], integer(arena, 0));
-    case Op::is_zero: return equal(operands[0], integer(arena, 0));
-    case Op::at_least: return at_least(operands[0], operands[1]);
-    case Op::greater: return greater(operands[0], operands[1]);
-    case Op::equal: return equal(operands[0], operands[1]);
-    case Op::both: return both(operands, arena);
-    case Op::negation: return negate(operands[0]);
-    case Op::select: return select(operands[0], operands[1], operands[2]);
-    case Op::reduction: return reduce(x->reduction, x->axes, operands[0]);
-    case Op::read: return read(x->array, operands);
+    case Op::function:
+      return apply(*x->function, operands);
+    case Op::cast:
+      return cast(x->to, operands[0]);
+    case Op::quotient:
+      return floor_divide(operands[0], x->integer);
+    case Op::remainder:
+      return remainder(operands[0], x->integer);
+    case Op::at_least_zero:
+      return at_least(operands[0], integer(arena, 0));
+    case Op::is_zero:
+      return equal(operands[0], integer(arena, 0));
+    case Op::at_least:
+      return at_least(operands[0], operands[1]);
+    case Op::greater:
+      return greater(operands[0], operands[1]);
+    case Op::equal:
+      return equal(operands[0], operands[1]);
+    case Op::both:
+      return both(operands, arena);
+    case Op::negation:
+      return negate(operands[0]);
+    case Op::select:
+      return select(operands[0], operands[1], operands[2]);
+    case Op::reduction:
+      return reduce(x->reduction, x->axes, operands[0]);
+    case Op::read:
+      return read(x->array, operands);
   }
   throw std::logic_error("rebuild: unknown operation");
 }
