@@ -116,6 +116,7 @@ class Compiler {
     if (node->op == Op::reduction) return make_reduction(node, mask, loop);
     if (node->op == Op::read) return make_read(node, mask, loop);
     if (node->op == Op::select) return make_select(node, mask, loop);
+    if (node->op == Op::both && is_unsafe(node)) return make_both(node, mask, loop);
     Instruction instruction{.code = code_of(node), .node = node};
     for (Expr operand : node->operands) instruction.operands.push_back(compile(operand, mask));
     instruction.integer = node->integer;
@@ -168,6 +169,20 @@ class Compiler {
     int value = compile(node->operands[1], combine_masks(mask, condition, true));
     int other = compile(node->operands[2], combine_masks(mask, condition, false));
     return emit_value(loop, {.code = Code::select, .operands = {condition, value, other}, .node = node});
+  }
+
+  // Conditions on indices guard the conditions that read.
+  int make_both(Expr node, int mask, int loop) {
+    Instruction instruction{.code = Code::both, .node = node};
+    int inside = mask;
+    for (Expr operand : node->operands) {
+      if (is_unsafe(operand)) continue;
+      instruction.operands.push_back(compile(operand, mask));
+      inside = combine_masks(inside, instruction.operands.back(), true);
+    }
+    for (Expr operand : node->operands)
+      if (is_unsafe(operand)) instruction.operands.push_back(compile(operand, inside));
+    return emit_value(loop, std::move(instruction));
   }
 
   int make_reduction(Expr node, int mask, int loop) {

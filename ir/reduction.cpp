@@ -159,13 +159,15 @@ Expr take_steps(const AxisSet& axes, Expr x, const Guard& guard) {
   return stepped_sum(axes, x, axis, first, n, (axis->size - first + n - 1) / n);
 }
 
-// A condition free of the axes leaves the sum.
+// A condition free of the axes leaves the sum, off every factor that it stands on: a factor left without it would copy it back.
 Expr release_condition(const AxisSet& axes, Expr x, const Guard& guard, const std::vector<Factor>& factors) {
   if (overlap(guard.condition->free, axes)) return nullptr;
-  std::vector<Expr> rest = conjuncts(guard.owner->operands[0]);
-  std::erase(rest, guard.condition);
-  std::vector<Factor> parts = without_factor(factors, guard.owner);
-  parts.push_back({select(both(rest, *x->arena), guard.owner->operands[1], zero_like(x)), 1});
+  std::vector<Factor> parts = factors;
+  for (Factor& factor : parts) {
+    if (factor.power != 1 || !is_guarded(factor.x)) continue;
+    std::vector<Expr> rest = conjuncts(factor.x->operands[0]);
+    if (std::erase(rest, guard.condition) > 0) factor.x = select(both(rest, *x->arena), factor.x->operands[1], zero_like(x));
+  }
   return select(guard.condition, total(axes, product_of(parts, x)), zero_like(x));
 }
 

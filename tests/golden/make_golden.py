@@ -102,7 +102,7 @@ for text, torch_function in {
 }.items():
     function("normal_" + text.split("(")[0] + ("_first" if "axis = 0" in text else ""), "x: f32[3, 5]", text, torch_function, x=x)
 
-function("attention", "q: f32[2, 3, 4], k: f32[2, 3, 4], v: f32[2, 3, 5]", "attention(q, k, v, causal = true)",
+function("normal_attention", "q: f32[2, 3, 4], k: f32[2, 3, 4], v: f32[2, 3, 5]", "attention(q, k, v, causal = true)",
          lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=True), q=torch.randn(2, 3, 4), k=torch.randn(2, 3, 4), v=torch.randn(2, 3, 5))
 
 label = torch.tensor([[1, 0], [4, -1], [2, 2]], dtype=torch.int32)
@@ -318,7 +318,7 @@ model NAME(x: f32[5]) -> (loss: f32) {{
 train NAME {{
   minimize loss
   optimizer {text}
-  data train = none
+  data train = csv("none.csv")
   batch 1
   steps 5
 }}""", {"x": x, "w": start}, [w])
