@@ -30,7 +30,8 @@ std::string_view read_as(const ForeignElement& element) {
 }
 
 bool same_bytes(const ForeignElement& element) {
-  if (element.swapped || element.kind == 'b') return false;  // Any byte but 0 is true in a file; heed keeps 0 and 1.
+  // Any byte but 0 is true in a file, and heed keeps 0 and 1; large u64 are no i64.
+  if (element.swapped || element.kind == 'b' || (element.kind == 'u' && element.bytes == 8)) return false;
   return element_type(read_as(element)).bytes == element.bytes;
 }
 

@@ -40,6 +40,7 @@ std::uint16_t to_half(double value) {
   if (std::isnan(value)) return 0x7e00;
   const double magnitude = std::abs(value);
   if (magnitude >= 65520) return sign | 0x7c00;  // Halfway between the largest half and the next power of two rounds up.
+  if (magnitude == 0) return sign;
   int exponent = 0;
   std::frexp(magnitude, &exponent);
   const int unit = std::max(exponent - 11, -24);  // magnitude is a multiple of 2^unit after rounding
