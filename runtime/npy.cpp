@@ -169,9 +169,9 @@ void write_npy(const std::string& path, const HostTensor& tensor) {
   file.commit();
 }
 
-NamedTensors read_npz(const std::string& path) {
-  const Bytes file = read_file(path);
-  const std::span<const std::byte> bytes(file);
+NamedTensors read_npz(const std::string& path) { return parse_npz(read_file(path), path); }
+
+NamedTensors parse_npz(std::span<const std::byte> bytes, const std::string& path) {
   const auto truncated = [&] {
     return InputError(fmt::format("{} is truncated or no .npz file: no list of contents in its {} bytes", path, bytes.size()));
   };

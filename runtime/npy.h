@@ -17,5 +17,6 @@ void write_npy(const std::string& path, const HostTensor& tensor);
 
 // The arrays of a .npz, stored or deflated, by their names without ".npy".
 NamedTensors read_npz(const std::string& path);
+NamedTensors parse_npz(std::span<const std::byte> bytes, const std::string& path);
 
 }  // namespace heed

@@ -52,6 +52,13 @@ bool is_of(const ReaderValue& value, Kind kind) {
   return false;
 }
 
+// Messages show the path: no "./" and no doubled slash in it.
+void place_in(const std::string& folder, std::string& path) {
+  if (path.empty()) return;
+  path = (std::filesystem::path(folder) / path).lexically_normal().string();
+  if (path.size() > 1 && path.ends_with('/')) path.pop_back();
+}
+
 std::vector<std::string> names_of(const auto& items) {
   std::vector<std::string> names;
   for (const auto& item : items) names.push_back(item.name);
@@ -101,9 +108,7 @@ DataSet open_data(const std::string& name, const std::vector<std::pair<std::stri
     const auto& argument = reader->arguments[k];
     if (argument.required && !set[k])
       throw InputError(fmt::format("{} needs its argument {}: {}", name, argument.name, argument.documentation));
-    if (argument.kind != Kind::path || folder.empty()) continue;
-    auto& path = std::get<std::string>(arguments.values[k].second);
-    if (!path.empty()) path = (std::filesystem::path(folder) / path).lexically_normal().string();
+    if (argument.kind == Kind::path) place_in(folder, std::get<std::string>(arguments.values[k].second));
   }
   return reader->open(arguments);
 }

@@ -133,15 +133,14 @@ Entry parse_entry(const std::string& name, const Json& json, std::int64_t data_b
   return entry;
 }
 
-void check_checksum(const Bytes& file, std::string_view header, const std::string& stored, const std::string& path) {
+void check_checksum(std::span<const std::byte> file, std::string_view header, const std::string& stored, const std::string& path) {
   const auto key = header.find(checksum_key);
   const auto at = key == std::string_view::npos ? key : header.find(stored, key);
   Checksum checksum;
   if (at != std::string_view::npos && stored.size() == no_checksum.size()) {
-    const std::span<const std::byte> all(file);
-    checksum.add(all.first(8 + at));
+    checksum.add(file.first(8 + at));
     checksum.add(std::as_bytes(std::span(no_checksum)));
-    checksum.add(all.subspan(8 + at + stored.size()));
+    checksum.add(file.subspan(8 + at + stored.size()));
     if (checksum.text() == stored) return;
   }
   throw InputError(fmt::format("{} is damaged: its checksum does not fit its contents", path));
@@ -149,8 +148,9 @@ void check_checksum(const Bytes& file, std::string_view header, const std::strin
 
 }  // namespace
 
-Safetensors read_safetensors(const std::string& path) {
-  const Bytes file = read_file(path);
+Safetensors read_safetensors(const std::string& path) { return parse_safetensors(read_file(path), path); }
+
+Safetensors parse_safetensors(std::span<const std::byte> file, const std::string& path) {
   if (file.size() < 8) throw InputError(fmt::format("{} is truncated or no safetensors file: it has {} bytes", path, file.size()));
   std::uint64_t length = 0;
   std::memcpy(&length, file.data(), sizeof length);
@@ -158,7 +158,7 @@ Safetensors read_safetensors(const std::string& path) {
     throw InputError(fmt::format("{} is truncated or no safetensors file: its header would have {} bytes and {} are there", path, length,
                                  file.size() - 8));
   }
-  const auto header_text = text_of(std::span<const std::byte>(file).subspan(8, length));
+  const auto header_text = text_of(file.subspan(8, length));
   const Json header = parse_header(header_text, path);
   Safetensors result;
   std::vector<Entry> entries;

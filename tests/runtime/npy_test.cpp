@@ -75,10 +75,7 @@ TEST(Npy, WritesWhatItReads) {
 
 TEST(Npy, SaysWhatIsWrong) {
   const TestFolder folder;
-  const auto message = [&](const std::string& text) {
-    folder.write("a.npy", text);
-    return message_of([&] { read_npy(folder / "a.npy"); }, folder.path());
-  };
+  const auto message = [&](const std::string& text) { return message_of([&] { parse(text); }); };
   const std::string good = npy(dictionary("<f4", "(2, 3)"), std::string(24, '\0'));
   EXPECT_EQ(message(good), "no error");
   EXPECT_EQ(message("hello"), "a.npy is no .npy file: it does not begin with \\x93NUMPY");
@@ -132,24 +129,20 @@ std::string zip(const std::string& name, const std::string& contents, bool defla
 }
 
 TEST(Npz, ReadsStoredAndDeflated) {
-  const TestFolder folder;
+  const auto parse_text = [](std::string_view text) { return parse_npz(std::as_bytes(std::span(text)), "a.npz"); };
   for (const bool deflated : {false, true}) {
     const std::string good = zip("w.npy", npy(dictionary("|u1", "(6,)"), "abcdef"), deflated);
-    const auto tensors = read_npz(folder.write("a.npz", good));
+    const auto tensors = parse_text(good);
     EXPECT_EQ(tensors.at("w").type, (TensorType{"u8", {6}}));
     EXPECT_EQ(at(tensors.at("w"), 5), 'f');
     for (std::size_t k = 0; k < good.size(); ++k) {
       std::string bad = good;
       bad[k] = static_cast<char>(bad[k] ^ 0x11);
-      folder.write("a.npz", bad);
-      message_of([&] { read_npz(folder / "a.npz"); });
-      folder.write("a.npz", good.substr(0, k));
-      EXPECT_NE(message_of([&] { read_npz(folder / "a.npz"); }), "no error");
+      const bool in_contents = k >= 35 && k < good.find("PK\1\2");
+      const std::string message = message_of([&] { parse_text(bad); });
+      if (in_contents) EXPECT_NE(message, "no error") << k;
+      EXPECT_NE(message_of([&] { parse_text(std::string_view(good).substr(0, k)); }), "no error");
     }
-    std::string bad = good;
-    bad[good.find("abc") == std::string::npos ? 36 : good.find("abc")] ^= 1;
-    folder.write("a.npz", bad);
-    EXPECT_NE(message_of([&] { read_npz(folder / "a.npz"); }), "no error");
   }
 }
 

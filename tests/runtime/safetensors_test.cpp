@@ -56,11 +56,9 @@ TEST(Safetensors, FindsEveryChangedByte) {
     for (const int change : {1, 2, 4, 8, 16, 32, 64, 128, 0xff, 0x33}) {
       std::string bad = good;
       bad[k] = static_cast<char>(bad[k] ^ change);
-      folder.write("a", bad);
-      ASSERT_NE(message_of([&] { read_safetensors(folder / "a"); }), "no error") << "byte " << k << " ^ " << change;
+      ASSERT_NE(message_of([&] { parse_safetensors(std::as_bytes(std::span(bad)), "a"); }), "no error") << "byte " << k << " ^ " << change;
     }
-    folder.write("a", good.substr(0, k));
-    ASSERT_NE(message_of([&] { read_safetensors(folder / "a"); }), "no error");
+    ASSERT_NE(message_of([&] { parse_safetensors(std::as_bytes(std::span(good).first(k)), "a"); }), "no error");
   }
 }
 
