@@ -89,6 +89,9 @@ class GraphPrinter {
     header();
     indent_ = 1;
     for (const Item& item : order) print_item(item);
+    for (GraphInput::Role role : {GraphInput::Role::parameter, GraphInput::Role::state})
+      for (const Item& item : order)
+        if (item.declared && item.declared->role == role) print_updates(item.declared->array);
     footer();
     return std::move(out_);
   }
@@ -243,12 +246,15 @@ class GraphPrinter {
   void footer() {
     std::string results;
     for (const GraphOutput& output : graph_.outputs)
-      if (output.updates) line(fmt::format("{} := {}", names_.at(output.updates), names_.at(output.array)));
-    for (const GraphOutput& output : graph_.outputs)
       if (!output.updates) results += (results.empty() ? "" : ", ") + names_.at(output.array);
     if (!results.empty()) line("return " + results);
     indent_ = 0;
     line("}");
+  }
+
+  void print_updates(ArrayRef declared) {
+    for (const GraphOutput& output : graph_.outputs)
+      if (output.updates == declared) line(fmt::format("{} := {}", names_.at(declared), names_.at(output.array)));
   }
 
   // The left side of an item that makes several arrays.

@@ -90,6 +90,9 @@ Value Elaborator::evaluate_call(const syntax::Call& call, const syntax::Expressi
       return reduce_over_axes(*operation->operation, *axes, *call.arguments[0].value, scope);
     }
   }
+  if (const auto* reference = std::get_if<syntax::Reference>(&call.callee->node);
+      reference && reference->name == "with" && in_index_notation() && !lookup("with", scope))
+    return evaluate_with(call, expression.span, scope);
   Value callee = evaluate(*call.callee, scope);
   if (is<Unknown>(callee)) {
     arguments_of(call.arguments, scope);  // for their own mistakes

@@ -102,6 +102,7 @@ class Elaborator {
   void declare_state(const syntax::State& state, Scope& scope);
   void declare_instance(const syntax::Instance& instance, Scope& scope);
   void set_state(const syntax::Target& target, const Value& value, Scope& scope, Span span);
+  void set_parameter(const syntax::Target& target, const Value& value, Span span);
   Value member_of_instance(const std::shared_ptr<Instance>& instance, const syntax::Name& name);
   ArrayRef initial_value(const syntax::Expression* expression, const syntax::Type* type, const ShapedArray& filled, const std::string& path,
                          Scope& scope);
@@ -118,6 +119,11 @@ class Elaborator {
   ShapedArray settle(const Value& value, Span span);  // a scalar that is at no axes becomes an array
   Value evaluate_under(Expr guard, const syntax::Expression& expression, Scope& scope);
   bool in_index_notation() const { return index_depth_ > 0; }
+
+  // flat.cpp
+  bool is_flat(const syntax::Expression& expression, Scope& scope);
+  Value flat_value(const Value& value);
+  Value evaluate_with(const syntax::Call& call, Span span, Scope& scope);
 
   // scan.cpp
   Value scan(const syntax::Scan& scan, Span span, Scope& scope);
@@ -170,7 +176,7 @@ class Elaborator {
   std::deque<std::pair<SourceFile, syntax::File>> given_;      // texts of settings, parsed
   std::vector<Expr> guards_;
   int index_depth_ = 0;
-  bool flat_ = false;  // a definition of the flat form: reads are kept as they are written
+  bool flat_ = false;  // a definition of the flat form: reads are kept as they are written, types are those of computation
 };
 
 // number.cpp: arithmetic of compile-time numbers; sizes stay formulas. None if an operand is no such number.

@@ -68,7 +68,8 @@ Value Elaborator::evaluate(const syntax::Expression& expression, Scope& scope) {
     return Unknown{};
   };
   try {
-    return evaluate_node(expression, scope);
+    Value value = evaluate_node(expression, scope);
+    return flat_ && in_index_notation() ? flat_value(value) : value;
   } catch (const Mistake& mistake) {
     Value unknown = recover();
     report(mistake, expression.span);
@@ -139,6 +140,7 @@ std::optional<Value> Elaborator::lookup(const std::string& name, const Scope& sc
   }
   if (name == "training") return builder.training;
   if (name == "step") return ShapedArray{builder.step()->array, {}};
+  if (name == "seed") return ShapedArray{builder.seed()->array, {}};
   if (name == "lowest") return Real{std::numeric_limits<float>::lowest(), ""};
   if (auto dtype = dtype_named(name)) return *dtype;
   if (const Operation* operation = find_operation(name)) return OperationValue{operation};

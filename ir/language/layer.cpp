@@ -41,7 +41,7 @@ ArrayRef Elaborator::initial_value(const syntax::Expression* expression, const s
     named = type->dimensions[k].axis.has_value();
     if (named) axes.push_back({*type->dimensions[k].axis, type->dimensions[k].size.get()});
   }
-  if (named) {
+  if (named || (type && type->dimensions.empty() && is_flat(*expression, scope))) {
     Temporarily flat(flat_, true);
     return define_at_axes(axes, filled.dtype(), *expression, scope).array;
   }
@@ -123,10 +123,20 @@ void Elaborator::declare_state(const syntax::State& state, Scope& scope) {
   scope.names[state.name.text] = known->second.current;
 }
 
+// In the flat form of a training step.
+void Elaborator::set_parameter(const syntax::Target& target, const Value& value, Span span) {
+  const ShapedArray& declared = root->parameters.at(target.name.text);
+  ShapedArray next = array_of(builder, value, span, declared.dtype());
+  if (next.dtype() != declared.dtype() || !(next.shape == declared.shape))
+    throw Mistake{span, fmt::format("the parameter `{}` is {}, but it is set to {}", target.name.text, describe(declared), describe(next))};
+  builder.graph.outputs.push_back({declared.array->name, next.array, declared.array});
+}
+
 void Elaborator::set_state(const syntax::Target& target, const Value& value, Scope& scope, Span span) {
   Instance* instance = nullptr;
   for (const Scope* s = &scope; s && !instance; s = s->outer) instance = s->instance.get();
   auto state = instance ? instance->states.find(target.name.text) : std::map<std::string, Instance::State>::iterator{};
+  if (instance == root.get() && instance && instance->parameters.contains(target.name.text)) return set_parameter(target, value, span);
   if (!instance || state == instance->states.end())
     throw Mistake{target.name.span, fmt::format("`:=` sets a state, but `{}` is none", target.name.text),
                   fmt::format("declare it: `state {}: f32[…] = …`, or bind a name by `=`", target.name.text)};

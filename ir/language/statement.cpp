@@ -138,6 +138,9 @@ void Elaborator::run_assignment(const syntax::Assignment& assignment, Scope& sco
   const auto& targets = assignment.targets;
   const syntax::Target& first = targets[0];
   // Names are known from here on, whatever goes wrong.
+  auto is_flat_definition = [&](const syntax::Type& type, const syntax::Expression& value) {
+    return !makes_whole_arrays(value) && (!type.dimensions.empty() || is_flat(value, scope));
+  };
   auto settle_names = [&](const Value& value) {
     for (const syntax::Target& target : targets) scope.names[target.name.text] = value;
   };
@@ -151,8 +154,8 @@ void Elaborator::run_assignment(const syntax::Assignment& assignment, Scope& sco
       auto axes = syntax::axis_bindings(first.subscripts);
       if (!axes) throw Mistake{first.name.span, fmt::format("a definition names its axes: `{}[i, j: 8] = …`", first.name.text)};
       scope.names[first.name.text] = define_at_axes(*axes, std::nullopt, *assignment.value, scope);
-    } else if (auto axes =
-                   targets.size() == 1 && first.type && !makes_whole_arrays(*assignment.value) ? flat_axes(*first.type) : std::nullopt) {
+    } else if (auto axes = targets.size() == 1 && first.type && is_flat_definition(*first.type, *assignment.value) ? flat_axes(*first.type)
+                                                                                                                   : std::nullopt) {
       Temporarily flat(flat_, true);
       scope.names[first.name.text] = define_at_axes(*axes, first.type->dtype, *assignment.value, scope);
     } else {

@@ -41,7 +41,6 @@ Scalar call_function(ScalarCall& call) {
 std::deque<Operation> function_operations() {
   std::deque<Operation> result;
   for (const ScalarFunction& function : scalar_functions()) {
-    if (function.name == functions::random_uniform.name) continue;  // keys are made by `uniform_like` and its kin
     Operation operation{function.name, function.arity == 1 ? "(x)" : "(a, b)", function.summary, function.example};
     operation.elementwise = call_function;
     operation.function = &function;
