@@ -152,7 +152,12 @@ llvm::Value* Emitter::State::compute(Expr x, int copy, int level, bool vector) {
         at(level);
         return b.CreateSelect(condition, yes, no);
       }
-      llvm::Value* yes = operand(x->operands[1], copy, vector);
+      // A guard is the mask of the load it protects.
+      Expr guarded = x->operands[1];
+      if (vector && guarded->op == Op::read && !arrays.contains(guarded->array) && varying(guarded) && !accesses.of(guarded).inside &&
+          is_constant(x->operands[2], 0))
+        return read(guarded, copy, level, true, operand(x->operands[0], copy, true));
+      llvm::Value* yes = operand(guarded, copy, vector);
       llvm::Value* no = operand(x->operands[2], copy, vector);
       at(level);
       return b.CreateSelect(condition, yes, no);

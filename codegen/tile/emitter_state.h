@@ -92,7 +92,8 @@ struct Emitter::State {
   llvm::Value* reduce(Emitter& emitter, Expr x, int copy, int level, bool vector);
 
   // memory.cpp
-  llvm::Value* read(Expr x, int copy, int level, bool vector);
+  // `guard`: lanes outside of it are 0, and inside of it the address is in its array.
+  llvm::Value* read(Expr x, int copy, int level, bool vector, llvm::Value* guard = nullptr);
   llvm::Value* scalar_sum(const LinearForm& form, bool skip_varying);  // hoisted by level, i64
   llvm::Value* lane_offsets(const LinearForm& address, const std::vector<Access::Checked>& checked, int copy, int level,
                             std::int64_t& stride);

@@ -205,8 +205,9 @@ llvm::Value* Emitter::State::lanes_inside(llvm::Value* element, std::int64_t cou
   return b.CreateAnd(b.CreateICmpUGE(lane, splat(first)), b.CreateICmpULT(lane, splat(last)));
 }
 
-llvm::Value* Emitter::State::read(Expr x, int copy, int level, bool vector) {
+llvm::Value* Emitter::State::read(Expr x, int copy, int level, bool vector, llvm::Value* guard) {
   const Access& access = accesses.of(x);
+  bool inside = access.inside || guard;
   DType dtype = access.array->dtype;
   std::int64_t count = element_count(access.array);
   llvm::Type* scalar = storage_llvm_type(module.getContext(), dtype);
@@ -240,17 +241,18 @@ llvm::Value* Emitter::State::read(Expr x, int copy, int level, bool vector) {
   llvm::Value* start = b.CreateAdd(lanes.base ? lanes.base : b.getInt64(0), b.getInt64(static_cast<std::uint64_t>(copy * shape.lanes)));
   if (stride != 0) base = b.CreateAdd(base, b.CreateMul(start, b.getInt64(static_cast<std::uint64_t>(stride))));
   llvm::Value* mask = lanes.mask;
+  if (guard) mask = mask ? b.CreateAnd(mask, guard) : guard;
   if (!rest && stride == 1) {
-    if (!access.inside) {
-      llvm::Value* inside = lanes_inside(base, count);
-      mask = mask ? b.CreateAnd(mask, inside) : inside;
+    if (!inside) {
+      llvm::Value* present = lanes_inside(base, count);
+      mask = mask ? b.CreateAnd(mask, present) : present;
     }
     llvm::Value* place = b.CreateGEP(scalar, pointer, base);
     llvm::Value* value = mask ? static_cast<llvm::Value*>(b.CreateMaskedLoad(type, place, align, mask, llvm::Constant::getNullValue(type)))
                               : b.CreateAlignedLoad(type, place, align);
     return from_storage(b, dtype, value);
   }
-  if (!rest && stride == -1 && access.inside && !mask) {
+  if (!rest && stride == -1 && inside && !mask) {
     llvm::Value* place = b.CreateGEP(scalar, pointer, b.CreateSub(base, b.getInt64(static_cast<std::uint64_t>(shape.lanes - 1))));
     return from_storage(b, dtype, b.CreateVectorReverse(b.CreateAlignedLoad(type, place, align)));
   }
@@ -258,14 +260,14 @@ llvm::Value* Emitter::State::read(Expr x, int copy, int level, bool vector) {
   for (int lane = 0; lane < shape.lanes; ++lane) steps.push_back(b.getInt64(static_cast<std::uint64_t>(lane * stride)));
   llvm::Value* offsets = llvm::ConstantVector::get(steps);
   if (rest) offsets = b.CreateAdd(offsets, rest);
-  if (!access.inside) {
+  if (!inside) {
     offsets = clamped(b.CreateAdd(splat(base), offsets), count);
     base = b.getInt64(0);
   } else if (count <= (std::int64_t{1} << 30)) {  // half the width: the offsets cannot leave the array
     offsets = b.CreateTrunc(offsets, llvm::FixedVectorType::get(b.getInt32Ty(), static_cast<unsigned>(shape.lanes)));
   }
   llvm::Value* places = b.CreateGEP(scalar, b.CreateGEP(scalar, pointer, base), offsets);
-  return from_storage(b, dtype, b.CreateMaskedGather(type, places, align, mask));
+  return from_storage(b, dtype, b.CreateMaskedGather(type, places, align, mask, llvm::Constant::getNullValue(type)));
 }
 
 void Emitter::emit_checks(Expr owner, int copies) {
