@@ -31,15 +31,16 @@ std::set<std::string> reserved_names() {
   return names;
 }
 
-// A hint as a name of the language: words of letters, digits and `_`, joined by points.
+// A hint as a name of the language: words of letters, digits and `_`, joined by points; spaces become `_`.
 std::string as_name(std::string_view hint) {
   std::string name;
   for (char c : hint) {
+    if (c == ' ' && !name.empty()) c = '_';
     bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_', digit = c >= '0' && c <= '9';
     bool point = c == '.' && !name.empty() && name.back() != '.';
     if (letter || point || (digit && !name.empty())) name += c;
   }
-  while (!name.empty() && name.back() == '.') name.pop_back();
+  while (!name.empty() && (name.back() == '.' || (name.back() == '_' && hint.back() != '_'))) name.pop_back();
   return name;
 }
 

@@ -14,9 +14,8 @@ namespace {
 Expr logarithm(Expr x) { return apply(functions::log, {x}); }
 Expr larger(Expr a, Expr b) { return apply(functions::maximum, {a, b}); }
 ArrayRef over_last(Reduction reduction, ArrayRef x) {
-  return array(*x->arena, {x->shape[0]}, [&](Indices i) {
-    return reduced(*x->arena, reduction, {x->shape[1]}, [&](Indices k) { return at(x, {i[0], k[0]}); });
-  });
+  return array(*x->arena, {x->shape[0]},
+               [&](Indices i) { return reduced(*x->arena, reduction, {x->shape[1]}, [&](Indices k) { return at(x, {i[0], k[0]}); }); });
 }
 ArrayRef less(ArrayRef x, ArrayRef row) {
   return array(*x->arena, x->shape, [&](Indices i) { return subtract(at(x, i), at(row, {i[0]})); });
@@ -68,7 +67,8 @@ TEST(CancelShifts, LogSoftmaxAndLogSumOfExponentials) {
 
 TEST(CancelShifts, MaskedAndTwiceNormalised) {
   EXPECT_EQ(places_needed([](Arena& arena, ArrayRef x) {
-              return softmax(array(arena, {3, 5}, [&](Indices i) { return select(at_least(i[0], i[1]), at(x, i), number(at(x, i), -INFINITY)); }), 1);
+              return softmax(
+                  array(arena, {3, 5}, [&](Indices i) { return select(at_least(i[0], i[1]), at(x, i), number(at(x, i), -INFINITY)); }), 1);
             }),
             0);
   EXPECT_EQ(places_needed([](Arena&, ArrayRef x) {
@@ -79,7 +79,8 @@ TEST(CancelShifts, MaskedAndTwiceNormalised) {
 }
 
 TEST(CancelShifts, NearMisses) {
-  EXPECT_EQ(places_needed([](Arena&, ArrayRef x) { return exponentials(less(x, over_last(Reduction::maximum, x))); }), 1) << "no normaliser";
+  EXPECT_EQ(places_needed([](Arena&, ArrayRef x) { return exponentials(less(x, over_last(Reduction::maximum, x))); }), 1)
+      << "no normaliser";
   EXPECT_EQ(places_needed([](Arena&, ArrayRef x) {
               ArrayRef e = exponentials(less(x, over_last(Reduction::maximum, x)));
               ArrayRef total = over_last(Reduction::sum, e);
@@ -105,7 +106,9 @@ TEST(CancelShifts, NearMisses) {
       << "compared with a constant";
   EXPECT_EQ(places_needed([](Arena& arena, ArrayRef x) {  // Each row is shifted by the maximum of another.
               ArrayRef m = over_last(Reduction::maximum, x);
-              ArrayRef e = array(arena, {3, 5}, [&](Indices i) { return exponential(subtract(at(x, i), at(m, {shift(scale(std::int64_t{-1}, i[0]), 2)}))); });
+              ArrayRef e = array(arena, {3, 5}, [&](Indices i) {
+                return exponential(subtract(at(x, i), at(m, {shift(scale(std::int64_t{-1}, i[0]), 2)})));
+              });
               ArrayRef total = over_last(Reduction::sum, exponentials(less(x, m)));
               return over(e, total);
             }),
