@@ -5,10 +5,12 @@
 
 #include <algorithm>
 #include <chrono>
+#include <map>
 #include <set>
 #include <stdexcept>
 
 #include "codegen/tile/lower.h"
+#include "codegen/tile/product.h"
 
 namespace heed {
 namespace {
@@ -33,36 +35,56 @@ ProgramValue::Role role_of(GraphInput::Role role) {
   throw std::logic_error("compile: an unknown role");
 }
 
+std::vector<std::pair<ArrayRef, Plan::Place>> in_order_of_id(const std::unordered_map<ArrayRef, Plan::Place>& places) {
+  std::vector<std::pair<ArrayRef, Plan::Place>> all(places.begin(), places.end());
+  std::ranges::sort(all, {}, [](const auto& each) { return each.first->id; });
+  return all;
+}
+
+// Bytes beyond the plan's arena: what regions use while they run shares one place, what scans within scans keep has its own.
+struct Extra {
+  std::int64_t shared = 0, kept = 0;
+  std::vector<std::int32_t> shared_buffers, kept_buffers;  // their offsets count from the respective place
+};
+
 class Compiler {
  public:
-  explicit Compiler(const Target& target) : shape_{target.lanes(4), target.has_fma} {}
+  explicit Compiler(const Target& target) : target_(target), shape_{target.lanes(4), target.has_fma} {}
 
   Program program;
   std::vector<KernelSource> sources;
-  std::vector<Launch*> wanted() {  // in the order of sources
-    std::vector<Launch*> launches;
-    collect(program.steps, launches);
-    return launches;
+  std::vector<Launch*> launches() {  // in the order of sources
+    std::vector<Launch*> all;
+    collect(program.steps, all);
+    return all;
   }
 
   void compile(const Plan& plan) {
-    program.arena_bytes = aligned(plan.arena_bytes);
     describe(plan);
     Scope scope;
-    for (const auto& [array, place] : plan.places) scope.places[array] = place;
-    bind(plan.graph, scope);
+    for (const auto& [array, place] : in_order_of_id(plan.places)) scope.uses[array] = place_use(array, place);
+    for (std::size_t k = 0; k < plan.graph.inputs.size(); ++k)
+      scope.uses[plan.graph.inputs[k].array] = {add_buffer(Buffer::Kind::input, static_cast<std::int64_t>(k), plan.graph.inputs[k].array)};
+    for (std::size_t k = 0; k < plan.graph.outputs.size(); ++k)
+      scope.outputs.push_back({add_buffer(Buffer::Kind::output, static_cast<std::int64_t>(k), plan.graph.outputs[k].array)});
+    for (auto [output, input] : plan.in_place) {
+      program.outputs[static_cast<std::size_t>(output)].in_place = input;
+      scope.outputs[static_cast<std::size_t>(output)] = {
+          add_buffer(Buffer::Kind::input, input, plan.graph.outputs[static_cast<std::size_t>(output)].array)};
+    }
     program.steps = steps(plan, scope);
-    copy_inputs(plan, scope);
-    program.arena_bytes += workspace_bytes_;
-    for (std::int32_t buffer : workspace_buffers_) program.buffers[static_cast<std::size_t>(buffer)].offset += aligned(plan.arena_bytes);
+    std::int64_t end = aligned(plan.arena_bytes);
+    for (std::int32_t buffer : extra_.shared_buffers) program.buffers[static_cast<std::size_t>(buffer)].offset += end;
+    for (std::int32_t buffer : extra_.kept_buffers) program.buffers[static_cast<std::size_t>(buffer)].offset += end + extra_.shared;
+    program.arena_bytes = end + extra_.shared + extra_.kept;
     program.fault_places = faults_.texts();
   }
 
  private:
-  // Where the arrays of a plan lie. In a scan's body some lie in arrays of the plan outside, moving with the steps.
+  // Where the arrays of a plan and its outputs lie. In a scan's body some move with the steps.
   struct Scope {
-    std::unordered_map<ArrayRef, Plan::Place> places;
     std::unordered_map<ArrayRef, BufferUse> uses;
+    std::vector<BufferUse> outputs;
   };
 
   void describe(const Plan& plan) {
@@ -73,77 +95,149 @@ class Compiler {
       program.inputs.push_back(value);
     }
     for (const GraphOutput& output : plan.graph.outputs) {
-      ProgramValue value{output.updates ? output.updates->name : output.name,
-                         output.updates ? ProgramValue::Role::update : ProgramValue::Role::result, type(output.array)};
-      program.outputs.push_back(value);
+      auto role = output.updates ? ProgramValue::Role::update : ProgramValue::Role::result;
+      program.outputs.push_back({output.updates ? output.updates->name : output.name, role, type(output.array)});
     }
-  }
-
-  void bind(const Graph& graph, Scope& scope) {
-    for (std::size_t k = 0; k < graph.inputs.size(); ++k)
-      scope.places[graph.inputs[k].array] = {Plan::Place::Kind::input, static_cast<std::int64_t>(k)};
   }
 
   std::int32_t add_buffer(Buffer::Kind kind, std::int64_t offset, ArrayRef array) {
     Buffer buffer{kind, offset, bytes_of(array), dtype_text(array)};
-    for (std::size_t k = 0; k < program.buffers.size(); ++k) {
-      const Buffer& known = program.buffers[k];
-      if (known.kind == kind && known.offset == offset && known.bytes == buffer.bytes && known.dtype == buffer.dtype &&
-          !workspace_buffers_.contains(static_cast<std::int32_t>(k)))
-        return static_cast<std::int32_t>(k);
-    }
-    program.buffers.push_back(buffer);
-    return static_cast<std::int32_t>(program.buffers.size() - 1);
+    auto [found, added] =
+        buffer_index_.try_emplace({kind, offset, buffer.bytes, buffer.dtype}, static_cast<std::int32_t>(program.buffers.size()));
+    if (added) program.buffers.push_back(buffer);
+    return found->second;
+  }
+  BufferUse place_use(ArrayRef array, const Plan::Place& place) {
+    return {add_buffer(static_cast<Buffer::Kind>(place.kind), place.offset, array)};
+  }
+  BufferUse arena_use(ArrayRef array, std::int64_t offset) { return {add_buffer(Buffer::Kind::arena, offset, array)}; }
+
+  std::int32_t add_extra(std::int64_t& bytes, std::vector<std::int32_t>& list, ArrayRef array) {
+    program.buffers.push_back({Buffer::Kind::arena, bytes, bytes_of(array), dtype_text(array)});
+    list.push_back(static_cast<std::int32_t>(program.buffers.size() - 1));
+    bytes += aligned(bytes_of(array));
+    return list.back();
   }
 
-  BufferUse use(ArrayRef array, Scope& scope) {
-    if (auto found = scope.uses.find(array); found != scope.uses.end()) return found->second;
-    auto place = scope.places.find(array);
-    if (place == scope.places.end()) throw std::logic_error(fmt::format("compile: the plan has no place for {}", array->name));
-    auto kind = static_cast<Buffer::Kind>(place->second.kind);
-    return scope.uses[array] = {add_buffer(kind, place->second.offset, array)};
+  static BufferUse use(ArrayRef array, const Scope& scope) {
+    auto found = scope.uses.find(array);
+    if (found == scope.uses.end()) throw std::logic_error(fmt::format("compile: the plan has no place for {}", array->name));
+    return found->second;
   }
 
+  static bool same(BufferUse a, BufferUse b) { return a.buffer == b.buffer && a.stride == b.stride; }
+  static void copy(ArrayRef array, BufferUse from, BufferUse to, std::vector<ProgramStep>& out) {
+    if (bytes_of(array) > 0 && !same(from, to)) out.push_back(Copy{from, to, bytes_of(array)});
+  }
+
+  // A plan's steps, and copies for outputs that lie elsewhere: inputs, and arrays that are several outputs.
   std::vector<ProgramStep> steps(const Plan& plan, Scope& scope) {
     std::vector<ProgramStep> out;
-    for (const Plan::Step& step : plan.steps)
-      if (const auto* region = std::get_if<Region>(&step)) add_region(*region, scope, out);
+    for (const Plan::Step& step : plan.steps) {
+      if (const auto* region = std::get_if<Region>(&step))
+        add_region(*region, scope, out);
+      else
+        add_scan(*std::get<std::shared_ptr<PlannedScan>>(step), scope, out);
+    }
+    for (std::size_t k = 0; k < plan.graph.outputs.size(); ++k)
+      copy(plan.graph.outputs[k].array, use(plan.graph.outputs[k].array, scope), scope.outputs[k], out);
     return out;
   }
 
-  void add_region(const Region& region, Scope& scope, std::vector<ProgramStep>& out) {
-    Lowered lowered = lower_region(region, stand_ins_, shape_);
-    std::int64_t workspace = 0;
-    std::unordered_map<ArrayRef, BufferUse> own;
-    for (ArrayRef array : lowered.workspace) {
-      if (own.contains(array)) continue;
-      program.buffers.push_back({Buffer::Kind::arena, workspace, bytes_of(array), dtype_text(array)});
-      auto buffer = static_cast<std::int32_t>(program.buffers.size() - 1);
-      workspace_buffers_.insert(buffer);
-      own[array] = {buffer};
-      workspace += aligned(bytes_of(array));
-    }
-    workspace_bytes_ = std::max(workspace_bytes_, workspace);
-    std::int32_t info = describe(region);
-    for (Nest& nest : lowered.nests) {
-      auto kept = std::make_shared<Nest>(std::move(nest));
-      auto accesses = std::make_shared<Accesses>(faults_);
-      prepare_nest(*kept, *accesses);
-      Launch launch;
-      launch.tasks = kept->tasks;
-      launch.scratch_bytes = kept->scratch_bytes;
-      launch.region = info;
-      for (ArrayRef array : accesses->buffers()) {
-        ArrayRef original = stand_ins_.original(array);
-        auto found = own.find(original);
-        launch.buffers.push_back(found != own.end() ? found->second : use(original, scope));
+  // A use that does not move: a loop moves its buffers by its own steps alone, so what moves with an outer loop is copied aside.
+  BufferUse fixed(ArrayRef array, BufferUse moving, std::vector<ProgramStep>& out) {
+    if (moving.stride == 0) return moving;
+    BufferUse aside{add_extra(extra_.kept, extra_.kept_buffers, array)};
+    copy(array, moving, aside, out);
+    return aside;
+  }
+
+  void add_scan(const PlannedScan& planned, Scope& outer, std::vector<ProgramStep>& out) {
+    const Scan& scan = *planned.scan;
+    Scope scope;
+    const auto places = in_order_of_id(planned.body.places);
+    for (const auto& [array, place] : places)
+      if (place.kind == Plan::Place::Kind::arena) scope.uses[array] = arena_use(array, planned.arena_offset + place.offset);
+    std::vector<std::pair<ArrayRef, BufferUse>> back;  // results that move with a loop outside
+    std::vector<BufferUse> results(scan.yields.size() + scan.next.size(), BufferUse{-1});
+    for (ArrayRef result : planned.results) {
+      BufferUse there = use(result, outer);
+      if (there.stride != 0) {
+        back.emplace_back(result, there);
+        there = {add_extra(extra_.kept, extra_.kept_buffers, result)};
       }
-      sources.push_back(
-          {text_of(*kept, *accesses, shape_), [kept, accesses, shape = shape_](llvm::Module& module, const std::string& symbol) {
-             emit_nest(module, symbol, *kept, *accesses, shape);
-           }});
-      out.push_back(std::move(launch));
+      results[static_cast<std::size_t>(result->result)] = there;
     }
+    for (std::size_t k = 0; k < scan.elements.size(); ++k) {
+      BufferUse whole = fixed(scan.elements[k], use(scan.elements[k], outer), out);
+      scope.uses[scan.element_inputs[k]] = {whole.buffer, bytes_of(scan.element_inputs[k])};
+    }
+    std::vector<BufferUse> carried;
+    for (std::size_t k = 0; k < scan.carried_inputs.size(); ++k) {
+      carried.push_back(arena_use(scan.carried_inputs[k], planned.carried_offsets[k]));
+      scope.uses[scan.carried_inputs[k]] = carried[k];
+      copy(scan.starts[k], use(scan.starts[k], outer), carried[k], out);
+    }
+    for (ArrayRef array : planned.captured) scope.uses[array] = fixed(array, use(array, outer), out);
+    for (std::size_t k = 0; k < scan.yields.size(); ++k) {
+      if (results[k].buffer >= 0)
+        scope.outputs.push_back({results[k].buffer, bytes_of(scan.yields[k])});
+      else
+        scope.outputs.push_back(arena_use(scan.yields[k], planned.yield_offsets[k]));
+    }
+    for (std::size_t k = 0; k < scan.next.size(); ++k) scope.outputs.push_back(arena_use(scan.next[k], planned.next_offsets[k]));
+    for (const auto& [array, place] : places)
+      if (place.kind == Plan::Place::Kind::output) scope.uses[array] = scope.outputs.at(static_cast<std::size_t>(place.offset));
+
+    auto loop = std::make_shared<Loop>();
+    loop->trips = scan.length, loop->reverse = scan.reverse;
+    loop->steps = steps(planned.body, scope);
+    for (std::size_t k = 0; k < scan.next.size(); ++k) copy(scan.next[k], scope.outputs[scan.yields.size() + k], carried[k], loop->steps);
+    out.push_back(loop);
+    for (ArrayRef result : planned.results) {
+      auto k = static_cast<std::size_t>(result->result);
+      if (k >= scan.yields.size()) copy(result, carried[k - scan.yields.size()], results[k], out);
+    }
+    for (const auto& [result, there] : back) copy(result, results[static_cast<std::size_t>(result->result)], there, out);
+  }
+
+  void add_region(const Region& region, Scope& scope, std::vector<ProgramStep>& out) {
+    std::int32_t info = describe(region);
+    std::int64_t used = 0;
+    std::unordered_map<ArrayRef, BufferUse> workspace;
+    auto add_workspace = [&](ArrayRef array) {
+      if (!workspace.contains(array)) workspace[array] = {add_extra(used, extra_.shared_buffers, array)};
+    };
+    auto add_launch = [&](KernelSource source, std::int64_t tasks, std::int64_t scratch_bytes, const std::vector<ArrayRef>& buffers) {
+      Launch launch{.tasks = tasks, .scratch_bytes = scratch_bytes, .region = info};
+      for (ArrayRef array : buffers) {
+        ArrayRef original = stand_ins_.original(array);
+        auto own = workspace.find(original);
+        launch.buffers.push_back(own != workspace.end() ? own->second : use(original, scope));
+      }
+      sources.push_back(std::move(source));
+      out.push_back(std::move(launch));
+    };
+    bool empty = std::ranges::any_of(region.outputs, [](ArrayRef array) { return element_count(array) == 0; });
+    if (auto product = empty ? std::nullopt : product_kernels(region, target_, faults_)) {
+      if (product->workspace) add_workspace(product->workspace);
+      for (ProductLaunch& launch : product->launches)
+        add_launch(std::move(launch.source), launch.tasks, launch.scratch_bytes, launch.buffers);
+    } else {
+      Lowered lowered = lower_region(region, stand_ins_, shape_);
+      for (ArrayRef array : lowered.workspace) add_workspace(array);
+      for (Nest& nest : lowered.nests) {
+        auto kept = std::make_shared<Nest>(std::move(nest));
+        auto accesses = std::make_shared<Accesses>(faults_);
+        prepare_nest(*kept, *accesses);
+        KernelSource source{text_of(*kept, *accesses, shape_),
+                            [kept, accesses, shape = shape_](llvm::Module& module, const std::string& symbol) {
+                              emit_nest(module, symbol, *kept, *accesses, shape);
+                            }};
+        add_launch(std::move(source), kept->tasks, kept->scratch_bytes, accesses->buffers());
+      }
+    }
+    extra_.shared = std::max(extra_.shared, used);
   }
 
   std::int32_t describe(const Region& region) {
@@ -182,19 +276,6 @@ class Compiler {
     return total;
   }
 
-  // Results that are inputs, or results twice.
-  void copy_inputs(const Plan& plan, Scope& scope) {
-    for (std::size_t k = 0; k < plan.graph.outputs.size(); ++k) {
-      ArrayRef array = plan.graph.outputs[k].array;
-      auto place = scope.places.find(array);
-      bool own = place != scope.places.end() && place->second.kind == Plan::Place::Kind::output &&
-                 place->second.offset == static_cast<std::int64_t>(k);
-      if (own || bytes_of(array) == 0) continue;
-      program.steps.push_back(
-          Copy{use(array, scope), {add_buffer(Buffer::Kind::output, static_cast<std::int64_t>(k), array)}, bytes_of(array)});
-    }
-  }
-
   static void collect(std::vector<ProgramStep>& steps, std::vector<Launch*>& launches) {
     for (ProgramStep& step : steps) {
       if (auto* launch = std::get_if<Launch>(&step)) launches.push_back(launch);
@@ -202,11 +283,12 @@ class Compiler {
     }
   }
 
+  const Target& target_;
   VectorShape shape_;
   StandIns stand_ins_;
   FaultPlaces faults_;
-  std::int64_t workspace_bytes_ = 0;
-  std::set<std::int32_t> workspace_buffers_;
+  Extra extra_;
+  std::map<std::tuple<Buffer::Kind, std::int64_t, std::int64_t, std::string>, std::int32_t> buffer_index_;
 };
 
 double seconds_since(std::chrono::steady_clock::time_point begin) {
@@ -222,7 +304,7 @@ Compilation compile(const Plan& plan, const CompileOptions& options) {
   Compilation result;
   result.lower_seconds = seconds_since(begin);
   CompiledKernels kernels = compile_kernels(compiler.sources, options.target, options.settings);
-  std::vector<Launch*> launches = compiler.wanted();
+  std::vector<Launch*> launches = compiler.launches();
   if (launches.size() != kernels.functions.size()) throw std::logic_error("compile: kernels and launches differ in number");
   for (std::size_t k = 0; k < launches.size(); ++k) launches[k]->function = kernels.functions[k];
   result.program = std::move(compiler.program);

@@ -98,8 +98,13 @@ std::vector<Tensor> run_compiled(const Program& program, const std::map<std::str
   for (const ProgramValue& value : program.inputs) given.push_back(inputs.at(value.name));
   for (const ProgramValue& value : program.outputs) made.emplace_back(*dtype_named(value.type.dtype), value.type.shape);
   for (Tensor& tensor : given) in.push_back(tensor.bytes.data());
-  for (Tensor& tensor : made) out.push_back(tensor.bytes.data());
+  for (std::size_t k = 0; k < made.size(); ++k) {
+    std::int32_t over = program.outputs[k].in_place;
+    out.push_back(over < 0 ? static_cast<void*>(made[k].bytes.data()) : in[static_cast<std::size_t>(over)]);
+  }
   executor.run(in, out);
+  for (std::size_t k = 0; k < made.size(); ++k)
+    if (program.outputs[k].in_place >= 0) made[k] = given[static_cast<std::size_t>(program.outputs[k].in_place)];
   return made;
 }
 
@@ -108,7 +113,11 @@ void expect_as_evaluated(const Plan& plan, std::uint64_t seed, double tolerance)
 }
 
 void expect_as_evaluated(const Plan& plan, const std::map<std::string, Tensor>& inputs, double tolerance) {
-  std::vector<Tensor> expected = evaluate(plan.graph, inputs, {EvaluateOptions::Precision::native});
+  expect_as_evaluated(plan, plan.graph, inputs, tolerance);
+}
+
+void expect_as_evaluated(const Plan& plan, const Graph& before, const std::map<std::string, Tensor>& inputs, double tolerance) {
+  std::vector<Tensor> expected = evaluate(before, inputs, {EvaluateOptions::Precision::native});
   Compilation compiled = compile(plan, test_options());
   std::vector<Tensor> got = run_compiled(compiled.program, inputs);
   for (int threads : {2, 3}) {

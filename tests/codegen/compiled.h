@@ -23,6 +23,8 @@ std::vector<Tensor> run_compiled(const Program& program, const std::map<std::str
 
 // Compares with the evaluator in f64; `tolerance` is relative to the largest magnitude of an output.
 void expect_as_evaluated(const Plan& plan, const std::map<std::string, Tensor>& inputs, double tolerance = 2e-6);
+// The same where the plan was made by passes: the evaluator runs `before`, what they were given, without gradients.
+void expect_as_evaluated(const Plan& plan, const Graph& before, const std::map<std::string, Tensor>& inputs, double tolerance);
 void expect_as_evaluated(const Plan& plan, std::uint64_t seed, double tolerance = 2e-6);
 
 CompileOptions test_options();  // no cache on disk
