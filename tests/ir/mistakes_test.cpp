@@ -12,6 +12,7 @@
 #include <sstream>
 
 #include "ir/language/elaborate.h"
+#include "ir/language/elaborate.h"
 #include "ir/language/syntax.h"
 
 namespace heed {
