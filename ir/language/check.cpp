@@ -77,8 +77,10 @@ void check_module(const Module& module, const Settings& settings, Diagnostics& d
   }
   for (const syntax::Item& item : module.file.items)
     if (const auto* function = std::get_if<syntax::Function>(&item.node)) {
-      check_definition(module, *function, settings, diagnostics);
-      warn_of_unused_names(*function, diagnostics);
+      Diagnostics found;
+      check_definition(module, *function, settings, found);
+      if (!found.has_errors()) warn_of_unused_names(*function, found);  // what a mistake cut off is no further mistake
+      keep(found, diagnostics);
     }
   warn_of_unused_lets(module, diagnostics);
   for (const auto& [model, train] : module.trains) {

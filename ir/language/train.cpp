@@ -76,6 +76,48 @@ struct Reader {
   }
 };
 
+struct ChosenOptimizer {
+  Callable callable;
+  Arguments settings;
+  std::optional<Evaluated> clip;  // none as well where the optimizer has a setting of that name
+};
+
+ChosenOptimizer chosen_optimizer(Elaborator& elaborator, const syntax::TrainEntry& entry) {
+  Scope scope{&elaborator.module};
+  Span span = entry.value->span;
+  const auto* written = std::get_if<syntax::Call>(&entry.value->node);
+  Value callee = elaborator.evaluate(written ? *written->callee : *entry.value, scope);
+  if (is<Unknown>(callee)) throw Unreported{};
+  const auto* optimizer = get_if<Callable>(callee);
+  if (!optimizer || optimizer->definition->kind != Kind::optimizer)
+    throw Mistake{span, fmt::format("an optimizer is wanted here, not {}", describe(callee))};
+  ChosenOptimizer chosen{*optimizer, written ? elaborator.arguments_of(written->arguments, scope) : Arguments{}, std::nullopt};
+  auto& named = chosen.settings.named;
+  for (const auto& argument : named)
+    if (has_unknown(argument.second.value)) throw Unreported{};
+  const auto& declared = optimizer->definition->settings;
+  bool takes_clip = std::any_of(declared.begin(), declared.end(), [](const syntax::Parameter& p) { return p.name.text == "clip"; });
+  auto clip = std::find_if(named.begin(), named.end(), [](const auto& argument) { return argument.first.text == "clip"; });
+  if (takes_clip || clip == named.end()) return chosen;
+  Evaluated limit = clip->second;
+  named.erase(clip);
+  if (is<Nothing>(limit.value)) return chosen;
+  const auto* array = get_if<ShapedArray>(limit.value);
+  if (!is_number(limit.value) && !(array && array->shape.empty() && array->dtype() == DType::f32))
+    throw Mistake{limit.span, fmt::format("`clip` is a number, not {}", describe(limit.value))};
+  chosen.clip = limit;
+  return chosen;
+}
+
+void report_repeated_entries(const syntax::Train& train, Diagnostics& diagnostics) {
+  for (auto entry = train.entries.begin(); entry != train.entries.end(); ++entry) {
+    auto name = [](const syntax::TrainEntry& each) { return each.name ? each.key.text + " " + each.name->text : each.key.text; };
+    bool repeats =
+        std::any_of(train.entries.begin(), entry, [&](const syntax::TrainEntry& earlier) { return name(earlier) == name(*entry); });
+    if (repeats) diagnostics.error(entry->key.span, fmt::format("`{}` is given twice", name(*entry)));
+  }
+}
+
 void read_block(Elaborator& elaborator, const syntax::Train& train, TrainBlock& block) {
   auto guarded = [&](auto&& read) {
     try {
@@ -86,6 +128,7 @@ void read_block(Elaborator& elaborator, const syntax::Train& train, TrainBlock& 
     }
   };
   Reader reader{elaborator, train};
+  report_repeated_entries(train, elaborator.diagnostics);
   for (const syntax::TrainEntry& entry : train.entries)
     if (std::find(train_keys.begin(), train_keys.end(), entry.key.text) == train_keys.end()) {
       std::vector<std::string> known(train_keys.begin(), train_keys.end());
@@ -102,15 +145,23 @@ void read_block(Elaborator& elaborator, const syntax::Train& train, TrainBlock& 
     block.minimize = *name;
     const syntax::Function& model = *elaborator.module.functions.at(train.model.text);
     std::vector<std::string> results;
-    for (const syntax::Result& result : model.results)
-      if (result.name) results.push_back(result.name->text);
+    for (const syntax::Result& result : model.results) {
+      if (!result.name) continue;
+      results.push_back(result.name->text);
+      if (results.back() == *name && !(result.type.scalar && is_floating(result.type.dtype)))
+        throw Mistake{entry->value->span,
+                      fmt::format("what is minimized is a floating scalar, but `{}` is {}", *name, source_text(result.type.span)),
+                      fmt::format("reduce it in the model: `mean({})`", *name)};
+    }
     if (std::find(results.begin(), results.end(), *name) == results.end())
       throw Mistake{entry->value->span, fmt::format("`{}` has no result `{}`", train.model.text, *name),
                     results.empty() ? "name its results: `-> (loss: f32)`" : "it has " + list_in_words(results)};
   });
   guarded([&] {
-    if (!find_entry(train, "optimizer"))
-      throw Mistake{train.model.span, "a train block names an optimizer", "for example `optimizer adam(lr = 1e-3)`"};
+    const syntax::TrainEntry* entry = find_entry(train, "optimizer");
+    if (!entry) throw Mistake{train.model.span, "a train block names an optimizer", "for example `optimizer adam(lr = 1e-3)`"};
+    ChosenOptimizer chosen = chosen_optimizer(elaborator, *entry);
+    elaborator.make(chosen.callable, chosen.settings, entry->value->span);
   });
   for (const syntax::TrainEntry& entry : train.entries) {
     if (entry.key.text != "data") continue;
@@ -230,16 +281,7 @@ void Elaborator::add_updates(const syntax::Train& train, const Results& results)
       throw Mistake{minimize.value->span,
                     fmt::format("what is minimized is a floating scalar, but `{}` is {}", target->first, describe(target->second)),
                     fmt::format("reduce it in the model: `mean({})`", target->first)};
-    Scope scope{&module};
-    const auto* written = std::get_if<syntax::Call>(&chosen.value->node);
-    Value callee = evaluate(written ? *written->callee : *chosen.value, scope);
-    if (is<Unknown>(callee)) return;
-    const auto* optimizer = get_if<Callable>(callee);
-    if (!optimizer || optimizer->definition->kind != Kind::optimizer)
-      throw Mistake{span, fmt::format("an optimizer is wanted here, not {}", describe(callee))};
-    Arguments settings = written ? arguments_of(written->arguments, scope) : Arguments{};
-    for (const auto& argument : settings.named)
-      if (has_unknown(argument.second.value)) return;
+    ChosenOptimizer optimizer = chosen_optimizer(*this, chosen);
 
     std::vector<ShapedArray> parameters, gradients;
     std::vector<ArrayRef> arrays;
@@ -255,22 +297,11 @@ void Elaborator::add_updates(const syntax::Train& train, const Results& results)
     for (std::size_t k = 0; k < derived.size(); ++k) gradients.push_back({derived[k], parameters[k].shape});
 
     // `clip` is every optimizer's: it acts on all gradients together, before any of them is used.
-    const auto& declared = optimizer->definition->settings;
-    bool takes_clip = std::any_of(declared.begin(), declared.end(), [](const syntax::Parameter& p) { return p.name.text == "clip"; });
-    auto clip =
-        std::find_if(settings.named.begin(), settings.named.end(), [](const auto& argument) { return argument.first.text == "clip"; });
-    if (!takes_clip && clip != settings.named.end()) {
-      Evaluated limit = clip->second;
-      settings.named.erase(clip);
-      const auto* array = get_if<ShapedArray>(limit.value);
-      if (!is<Nothing>(limit.value)) {
-        if (!is_number(limit.value) && !(array && array->shape.empty() && array->dtype() == DType::f32))
-          throw Mistake{limit.span, fmt::format("`clip` is a number, not {}", describe(limit.value))};
-        mark_origin(span, "clip");
-        gradients = clipped(builder, gradients, limit.value, limit.span);
-      }
+    if (optimizer.clip) {
+      mark_origin(span, "clip");
+      gradients = clipped(builder, gradients, optimizer.clip->value, optimizer.clip->span);
     }
-    Maker maker = make(*optimizer, settings, span);
+    Maker maker = make(optimizer.callable, optimizer.settings, span);
     for (std::size_t k = 0; k < parameters.size(); ++k) {
       auto instance = std::make_shared<Instance>();
       instance->maker = maker;

@@ -83,7 +83,8 @@ std::vector<Dimension> Call::shape(std::size_t k) const {
 
 std::size_t Call::axis(std::size_t k, std::size_t rank) const {
   std::int64_t given = whole_number(k), size = static_cast<std::int64_t>(rank);
-  if (given < -size || given >= size) fail(k, fmt::format("axis {} of {}: it has {} axes", given, describe(values[0]), rank));
+  if (given < -size || given >= size)
+    fail(k, fmt::format("axis {} of {}: it has {} {}", given, describe(values[0]), rank, rank == 1 ? "axis" : "axes"));
   return static_cast<std::size_t>(given < 0 ? given + size : given);
 }
 

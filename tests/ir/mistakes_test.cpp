@@ -12,7 +12,6 @@
 #include <sstream>
 
 #include "ir/language/elaborate.h"
-#include "ir/language/elaborate.h"
 #include "ir/language/syntax.h"
 
 namespace heed {
