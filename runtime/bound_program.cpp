@@ -48,7 +48,9 @@ void BoundProgram::bind(NamedTensors& values, const std::vector<HostTensor>& bat
 void BoundProgram::keep_updates(NamedTensors& values) {
   for (std::size_t k = 0; k < outputs_.size(); ++k) {
     const auto& output = program().outputs[k];
-    if (output.role == Role::update && output.in_place < 0) std::swap(values.at(output.name).memory, outputs_[k].memory);
+    if (output.role != Role::update || output.in_place >= 0) continue;
+    const auto value = values.find(output.name);  // First values replace nothing.
+    if (value != values.end()) std::swap(value->second.memory, outputs_[k].memory);
   }
 }
 

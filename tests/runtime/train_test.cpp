@@ -1,0 +1,425 @@
+// Training of a linear model whose kernels are C++ functions: resuming, checkpoints, tests, mistakes.
+#include "runtime/train.h"
+
+#include <sys/resource.h>
+
+#include <cmath>
+#include <csignal>
+#include <cstring>
+#include <fstream>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "runtime/batches.h"
+#include "runtime/checkpoint.h"
+#include "runtime/curve.h"
+#include "runtime/interrupt.h"
+#include "runtime/safetensors.h"
+#include "tests/runtime/folder.h"
+
+namespace heed {
+namespace {
+
+using Role = ProgramValue::Role;
+constexpr std::int64_t width = 3;
+
+template <typename T>
+T* as(void* buffer) {
+  return static_cast<T*>(buffer);
+}
+
+// 0 x, 1 y, 2 w, 3 m, 4 seed, 5 step, 6 loss, 7 new w, 8 new m.
+template <std::int64_t batch>
+void update(void* const* buffers, void*, std::int64_t, Fault*) {
+  const auto *x = as<const float>(buffers[0]), *y = as<const float>(buffers[1]), *w = as<const float>(buffers[2]),
+             *m = as<const float>(buffers[3]);
+  float gradient[width] = {}, loss = 0;
+  for (std::int64_t b = 0; b < batch; ++b) {
+    float error = -y[b];
+    for (std::int64_t k = 0; k < width; ++k) error += x[b * width + k] * w[k];
+    loss += error * error / batch;
+    for (std::int64_t k = 0; k < width; ++k) gradient[k] += 2 * error * x[b * width + k] / batch;
+  }
+  *as<float>(buffers[6]) = loss;
+  for (std::int64_t k = 0; k < width; ++k) {
+    const float next = 0.9F * m[k] + gradient[k];
+    as<float>(buffers[8])[k] = next;
+    as<float>(buffers[7])[k] = w[k] - 0.05F * next;
+  }
+}
+
+template <std::int64_t batch>
+void test_loss(void* const* buffers, void*, std::int64_t, Fault*) {
+  const auto *x = as<const float>(buffers[0]), *y = as<const float>(buffers[1]), *w = as<const float>(buffers[2]);
+  float loss = 0;
+  for (std::int64_t b = 0; b < batch; ++b) {
+    float error = -y[b];
+    for (std::int64_t k = 0; k < width; ++k) error += x[b * width + k] * w[k];
+    loss += error * error / batch;
+  }
+  *as<float>(buffers[3]) = loss;
+}
+
+void start(void* const* buffers, void*, std::int64_t, Fault*) {
+  for (std::int64_t k = 0; k < width; ++k) {
+    as<float>(buffers[1])[k] = 0.1F * static_cast<float>(*as<const std::int64_t>(buffers[0]));
+    as<float>(buffers[2])[k] = 0;
+  }
+}
+
+ProgramValue value(const char* name, Role role, const char* dtype, std::vector<std::int64_t> shape, std::int32_t in_place = -1) {
+  return {name, role, {dtype, std::move(shape)}, in_place, {}};
+}
+
+std::shared_ptr<Program> with_buffers(Program program, KernelFunction function) {
+  Launch launch{function, 1, {}, 0, 0};
+  const auto add = [&](Buffer::Kind kind, const std::vector<ProgramValue>& values) {
+    for (std::size_t k = 0; k < values.size(); ++k) {
+      launch.buffers.push_back({static_cast<std::int32_t>(program.buffers.size())});
+      program.buffers.push_back({kind, static_cast<std::int64_t>(k), values[k].type.bytes(), values[k].type.dtype});
+    }
+  };
+  add(Buffer::Kind::input, program.inputs);
+  add(Buffer::Kind::output, program.outputs);
+  program.regions = {{"squared error", "linear (model.heed:4)"}};
+  program.steps = {launch};
+  return std::make_shared<Program>(std::move(program));
+}
+
+std::shared_ptr<Program> evaluation(std::int64_t batch) {
+  Program program;
+  program.inputs = {value("x", Role::data, "f32", {batch, width}), value("y", Role::data, "f32", {batch}),
+                    value("w", Role::parameter, "f32", {width})};
+  program.outputs = {value("loss", Role::result, "f32", {})};
+  const std::map<std::int64_t, KernelFunction> kernels = {{4, test_loss<4>}, {2, test_loss<2>}, {3, test_loss<3>}};
+  return with_buffers(program, kernels.at(batch));
+}
+
+TrainPrograms programs(bool in_place = false) {
+  Program initial, step;
+  initial.inputs = {value("seed", Role::seed, "i64", {})};
+  initial.outputs = {value("w", Role::update, "f32", {width}), value("w.m", Role::update, "f32", {width})};
+  step.inputs = {value("x", Role::data, "f32", {4, width}),   value("y", Role::data, "f32", {4}),
+                 value("w", Role::parameter, "f32", {width}), value("w.m", Role::state, "f32", {width}),
+                 value("seed", Role::seed, "i64", {}),        value("step", Role::step, "i64", {})};
+  step.outputs = {value("loss", Role::result, "f32", {}), value("w", Role::update, "f32", {width}, in_place ? 2 : -1),
+                  value("w.m", Role::update, "f32", {width}, in_place ? 3 : -1)};
+  return {with_buffers(initial, start), with_buffers(step, update<4>), evaluation};
+}
+
+// y = 1 x0 - 2 x1 + 0.5 x2; `bad` rows hold NaN.
+DataSet points(std::int64_t rows, std::int64_t bad = -1) {
+  const auto x = [](std::int64_t row, std::int64_t k) {
+    return static_cast<float>(std::sin(static_cast<double>(row * (7 + k) + k * 3 + 1)));
+  };
+  DataSet data{"points", rows};
+  data.columns = {{"x",
+                   {"f32", {width}},
+                   [=](std::int64_t row, std::byte* to) {
+                     for (std::int64_t k = 0; k < width; ++k) {
+                       const float v = row == bad ? NAN : x(row, k);
+                       std::memcpy(to + 4 * k, &v, 4);
+                     }
+                   }},
+                  {"y", {"f32", {}}, [=](std::int64_t row, std::byte* to) {
+                     const float y = x(row, 0) - 2 * x(row, 1) + 0.5F * x(row, 2);
+                     std::memcpy(to, &y, 4);
+                   }}};
+  return data;
+}
+
+struct TestRun {
+  TestFolder folder;
+  TrainSettings settings;
+  std::atomic<bool> stop{false};
+  TestRun() { settings = {"linear", "loss", 4, 5, {}, 3, folder / "out", false, false, false}; }
+  TrainResult train(const TrainPrograms& with = programs(), const DataSet& data = points(22),
+                    const std::optional<DataSet>& test = points(6), int threads = 2) {
+    ThreadPool pool(threads);
+    return heed::train(with, data, test ? &*test : nullptr, settings, pool, stop);
+  }
+  std::string message(const TrainPrograms& with = programs(), const DataSet& data = points(22)) {
+    return message_of([&] { train(with, data); }, folder.path());
+  }
+  std::string file(const char* name) const { return read_text(settings.folder + "/" + name); }
+};
+
+// Lines of a log without what depends on the clock.
+std::string timeless(const std::string& log) {
+  std::istringstream lines(log);
+  std::string result;
+  for (std::string line; std::getline(lines, line);) {
+    auto json = nlohmann::ordered_json::parse(line);
+    json.erase("seconds");
+    json.erase("rate");
+    result += json.dump() + "\n";
+  }
+  return result;
+}
+
+TEST(Train, LearnsAndWritesAll) {
+  TestRun run;
+  run.settings.epochs = 40;
+  const auto result = run.train();
+  EXPECT_EQ(result.step, 40 * 5);
+  ASSERT_EQ(result.test.size(), 1U);
+  EXPECT_LT(result.test[0].second, 1e-3);
+  for (const char* name : {"checkpoint.safetensors", "weights.safetensors", "log.jsonl", "curve.svg"})
+    EXPECT_FALSE(run.file(name).empty()) << name;
+  const auto weights = load_weights(run.settings.folder + "/weights.safetensors", *evaluation(4));
+  EXPECT_EQ(weights.size(), 1U);
+  EXPECT_NEAR(floating_at("f32", weights.at("w").data() + 4), -2, 0.05);
+  EXPECT_EQ(load_weights(run.settings.folder + "/checkpoint.safetensors", *evaluation(4)).size(), 1U);
+  // 200 steps and 40 tests, in the order in which they were made.
+  const std::string log = run.file("log.jsonl");
+  EXPECT_EQ(std::count(log.begin(), log.end(), '\n'), 240);
+  const auto first = nlohmann::json::parse(log.substr(0, log.find('\n')));
+  for (const char* key : {"step", "epoch", "loss", "seconds", "rate"}) EXPECT_TRUE(first.contains(key)) << key;
+  EXPECT_NE(log.find(R"({"split":"test","step":200,"epoch":40,"loss":)"), std::string::npos);
+}
+
+TEST(Train, TestsEveryRowOnce) {
+  TestRun run;
+  ThreadPool pool(1);
+  NamedTensors values;
+  values.emplace("w", HostTensor(TensorType{"f32", {width}}));
+  const DataSet data = points(6);
+  double sum = 0;
+  for (std::int64_t row = 0; row < 6; ++row) {
+    float y = 0;
+    data.columns[1].read(row, reinterpret_cast<std::byte*>(&y));
+    sum += static_cast<double>(y) * static_cast<double>(y);
+  }
+  EXPECT_NEAR(evaluate(evaluation, data, 4, values, 0, pool).at(0).second, sum / 6, 1e-6);
+}
+
+TEST(Train, ResumedRunsHaveTheSameBits) {
+  for (const bool in_place : {false, true}) {
+    TestRun whole;
+    whole.settings.steps = 23;
+    whole.train(programs(in_place));
+    for (const std::int64_t cut : {1, 4, 5, 7, 10, 22}) {
+      for (const int threads : {1, 3}) {
+        TestRun parts;
+        parts.settings.steps = cut;
+        parts.train(programs(in_place), points(22), points(6), threads);
+        parts.settings.steps = 23;
+        parts.settings.resume = true;
+        parts.train(programs(in_place), points(22), points(6), threads);
+        EXPECT_EQ(parts.file("checkpoint.safetensors"), whole.file("checkpoint.safetensors")) << cut;
+        EXPECT_EQ(parts.file("weights.safetensors"), whole.file("weights.safetensors"));
+        // A run that ends within an epoch is tested there as well.
+        std::string log = timeless(parts.file("log.jsonl"));
+        const auto extra = log.find("{\"split\":\"test\",\"step\":" + std::to_string(cut) + ",");
+        if (cut % 5 != 0 && extra != std::string::npos) log.erase(extra, log.find('\n', extra) + 1 - extra);
+        EXPECT_EQ(log, timeless(whole.file("log.jsonl"))) << cut;
+      }
+    }
+  }
+}
+
+TEST(Train, InterruptedRunsGoOn) {
+  TestRun whole;
+  whole.settings.steps = 15;
+  whole.train();
+  for (const std::int64_t cut : {3, 5, 9}) {
+    TestRun run;
+    run.settings.steps = 15;
+    auto data = points(22);
+    // Stops when the data of some step are read; the thread that works ahead makes the exact step unimportant.
+    auto count = std::make_shared<std::atomic<std::int64_t>>(0);
+    data.columns[0].read = [&run, count, cut, read = data.columns[0].read](std::int64_t row, std::byte* to) {
+      if (++*count == cut * 4) run.stop = true;
+      read(row, to);
+    };
+    const auto result = run.train(programs(), data);
+    EXPECT_TRUE(result.interrupted);
+    EXPECT_LT(result.step, 15);
+    run.stop = false;
+    run.settings.resume = true;
+    EXPECT_FALSE(run.train().interrupted);
+    EXPECT_EQ(run.file("checkpoint.safetensors"), whole.file("checkpoint.safetensors"));
+    EXPECT_EQ(timeless(run.file("log.jsonl")), timeless(whole.file("log.jsonl")));
+  }
+}
+
+TEST(Train, SignalRaisesTheFlag) {
+  const InterruptFlag flag;
+  EXPECT_FALSE(flag.raised());
+  raise(SIGINT);
+  EXPECT_TRUE(flag.raised());
+}
+
+TEST(Train, SaysWhatIsWrongBeforeItBegins) {
+  TestRun run;
+  run.settings.batch = 50;
+  EXPECT_EQ(run.message(), "a batch of 50 rows is larger than the data set: points has 22: make batch smaller");
+  run.settings.batch = 0;
+  EXPECT_EQ(run.message(), "a batch has at least 1 row, not 0");
+  run.settings.batch = 4;
+  run.settings.epochs.reset();
+  EXPECT_EQ(run.message(), "the train block says neither epochs nor steps: add one of them");
+  run.settings.epochs = 1;
+  run.settings.resume = true;
+  EXPECT_EQ(run.message(), "out/checkpoint.safetensors is missing: there is no run to resume; start one without --resume");
+  run.settings.resume = false;
+  auto large = programs();
+  auto step = *large.step;
+  step.arena_bytes = std::int64_t{1} << 50;
+  large.step = std::make_shared<Program>(step);
+  EXPECT_NE(run.message(large).find("training this model needs 1.13 PB of memory and "), std::string::npos) << run.message(large);
+  auto data = points(22);
+  data.columns[0].name = "features";
+  data.columns[1].name = "price";
+  EXPECT_EQ(run.message(programs(), data),
+            "points has no column for the model's input x; it has features: f32[3], price: f32: name the input after one of them");
+  data = points(22);
+  data.columns[0].row.shape = {4};
+  EXPECT_EQ(run.message(programs(), data),
+            "points: the column x has rows of f32[4] and the model's input x takes rows of f32[3]: they must have as many elements");
+  run.settings.folder = run.folder.write("file", "a file") + "/out";
+  EXPECT_NE(run.message().find("cannot make the folder"), std::string::npos);
+}
+
+TEST(Train, IntegersOutOfRange) {
+  Program program;
+  program.inputs = {value("label", Role::data, "u8", {2})};
+  program.inputs[0].range = IndexRange{0, 9};
+  DataSet data{"digits", 2};
+  data.columns = {{"label", {"i32", {}}, [](std::int64_t row, std::byte* to) {
+                     const std::int32_t label = row == 0 ? 9 : 12;
+                     std::memcpy(to, &label, 4);
+                   }}};
+  const auto inputs = bind_columns(data, program, 2);
+  auto batch = make_batch(inputs);
+  const std::int64_t rows[] = {0, 1};
+  EXPECT_EQ(message_of([&] { fill_batch(data, inputs, rows, batch); }),
+            "digits: label 12 in row 1 is out of range: the model's input label takes 0 … 9");
+  fill_batch(data, inputs, std::span(rows).first(1), batch);
+  EXPECT_EQ(integer_at("u8", batch[0].data()), 9);
+}
+
+TEST(Train, NanNamesStepAndOperation) {
+  for (const bool in_place : {false, true}) {
+    TestRun run;
+    run.settings.epochs = 100;
+    auto diverging = programs(in_place);
+    auto step = *diverging.step;
+    std::get<Launch>(step.steps[0]).function = [](void* const* buffers, void* scratch, std::int64_t task, Fault* fault) {
+      update<4>(buffers, scratch, task, fault);
+      if (*as<const std::int64_t>(buffers[5]) == 153) as<float>(buffers[7])[1] = std::sqrt(-1.0F);
+    };
+    diverging.step = std::make_shared<Program>(step);
+    EXPECT_EQ(run.message(diverging),
+              "loss became NaN at step 154: the first NaN came at step 153 from squared error, linear (model.heed:4): look there for a "
+              "logarithm, a root or a "
+              "quotient, or make the learning rate smaller");
+  }
+  TestRun run;
+  const std::string message = run.message(programs(), points(22, 5));
+  EXPECT_NE(message.find("the input x held NaN: mend the data"), std::string::npos) << message;
+}
+
+TEST(Train, CheckpointsOfAnotherRun) {
+  TestRun run;
+  run.settings.steps = 6;
+  run.train();
+  run.settings.resume = true;
+  run.settings.seed = 4;
+  EXPECT_EQ(run.message(), "out/checkpoint.safetensors was written with seed 3 and this run has 4: a resumed run needs the same");
+  run.settings.seed = 3;
+  auto other = programs();
+  auto step = *other.step;
+  step.inputs[2].type.shape = {7};
+  step.inputs[3].name = "w.v";
+  other.step = std::make_shared<Program>(step);
+  EXPECT_EQ(run.message(other),
+            "out/checkpoint.safetensors is of another model: w is f32[3] in it and f32[7] in the model; it lacks w.v: f32[3]; the model "
+            "has no w.m: f32[3]");
+  auto checkpoint = read_checkpoint(run.settings.folder + "/checkpoint.safetensors");
+  const std::string good = run.file("checkpoint.safetensors");
+  std::string bad = good;
+  bad[good.size() - 3] ^= 4;
+  run.folder.write("out/checkpoint.safetensors", bad);
+  EXPECT_EQ(run.message(), "out/checkpoint.safetensors is damaged: its checksum does not fit its contents");
+  run.folder.write("out/checkpoint.safetensors", good.substr(0, good.size() - 3));
+  EXPECT_NE(run.message().find("is truncated"), std::string::npos);
+  run.folder.write("out/checkpoint.safetensors", good);
+  EXPECT_EQ(run.message(), "no error");
+}
+
+TEST(Train, NewerCheckpointsAreRefused) {
+  const TestFolder folder;
+  HostTensor w(TensorType{"f32", {width}});
+  write_safetensors(folder / "a", {{"w", &w}}, {{"heed", "checkpoint"}, {"heed.version", "9"}, {"step", "1"}});
+  const std::string expected = "a was written by a newer version of heed: its format is 9 and this one reads up to 1";
+  EXPECT_EQ(message_of([&] { read_checkpoint(folder / "a"); }, folder.path()), expected);
+  EXPECT_EQ(message_of([&] { load_weights(folder / "a", *evaluation(4)); }, folder.path()), expected);
+}
+
+TEST(Train, WeightsOfAnotherModel) {
+  const TestFolder folder;
+  HostTensor w(TensorType{"f32", {5}});
+  write_safetensors(folder / "a", {{"w", &w}, {"v", &w}}, {});
+  EXPECT_EQ(message_of([&] { load_weights(folder / "a", *evaluation(4)); }, folder.path()),
+            "a is of another model: w is f32[5] in it and f32[3] in the model; the model has no v: f32[5]");
+}
+
+TEST(Train, FullDiskKeepsTheCheckpoint) {
+  TestRun run;
+  run.settings.steps = 6;
+  run.train();
+  const std::string before = run.file("checkpoint.safetensors");
+  run.settings.steps = 9;
+  run.settings.resume = true;
+  rlimit old{};
+  getrlimit(RLIMIT_FSIZE, &old);
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  const rlimit limited{before.size() - 100, old.rlim_max};
+  run.folder.write("out/log.jsonl", "");
+  setrlimit(RLIMIT_FSIZE, &limited);
+  const std::string message = run.message();
+  setrlimit(RLIMIT_FSIZE, &old);
+  std::signal(SIGXFSZ, handler);
+  EXPECT_NE(message.find("cannot write out/"), std::string::npos) << message;
+  EXPECT_EQ(run.file("checkpoint.safetensors"), before);
+}
+
+TEST(Train, StartingAnewKeepsTheOldRun) {
+  TestRun run;
+  run.settings.steps = 6;
+  run.train();
+  const std::string before = run.file("checkpoint.safetensors");
+  run.settings.seed = 9;
+  run.train();
+  EXPECT_EQ(run.file("checkpoint.previous.safetensors"), before);
+}
+
+TEST(Train, ShufflesByTheSeedAlone) {
+  DataSet data{"rows", 1000};
+  auto rows = shuffled_rows(data, 7, 3);
+  EXPECT_EQ(rows, shuffled_rows(data, 7, 3));
+  EXPECT_NE(rows, shuffled_rows(data, 8, 3));
+  EXPECT_NE(rows, shuffled_rows(data, 7, 4));
+  EXPECT_EQ(rows[0], 58);  // the same on every machine
+  std::sort(rows.begin(), rows.end());
+  for (std::int64_t k = 0; k < 1000; ++k) EXPECT_EQ(rows[static_cast<std::size_t>(k)], k);
+  data.stride = 10;
+  const auto windows = shuffled_rows(data, 7, 3);
+  EXPECT_EQ(windows.size(), 100U);
+  for (const auto row : windows) EXPECT_EQ(row % 10, windows[0] % 10);
+}
+
+TEST(Train, CurveIsAPicture) {
+  std::vector<CurvePoint> many;
+  for (int k = 0; k < 5000; ++k) many.push_back({static_cast<double>(k), 1.0 / (1 + k)});
+  const std::string svg = draw_curves("a < b", {{"loss", many}, {"test loss", {{10, NAN}, {20, 3}}, true}});
+  EXPECT_TRUE(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"));
+  EXPECT_NE(svg.find("a &lt; b"), std::string::npos);
+  EXPECT_EQ(svg.find("nan"), std::string::npos);
+  EXPECT_LT(svg.size(), 20000U);
+  EXPECT_TRUE(draw_curves("", {}).ends_with("</svg>\n"));
+}
+
+}  // namespace
+}  // namespace heed
