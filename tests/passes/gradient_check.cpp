@@ -127,9 +127,9 @@ CheckedGradient check(const Graph& plain, const Ranges& ranges) {
 }
 
 Graph graph_of(std::shared_ptr<const Module> module, const std::string& entry, const std::map<std::string, std::int64_t>& sizes,
-               Diagnostics& diagnostics) {
+               Diagnostics& diagnostics, bool training = false) {
   if (!module) throw std::runtime_error(diagnostics.text(false));
-  ElaborateRequest request{.entry = entry};
+  ElaborateRequest request{.entry = entry, .training = training};
   for (const EntryInfo& each : entries(*module))
     if (entry.empty() || each.name == entry)
       for (const std::string& symbol : each.symbols)
@@ -164,9 +164,9 @@ Graph graph_of_file(const std::string& path, const std::string& entry, const std
   return graph_of(load_module(std::string(HEED_SOURCE_DIR) + "/" + path, diagnostics), entry, sizes, diagnostics);
 }
 
-Graph graph_of_text(const std::string& text, const std::map<std::string, std::int64_t>& sizes, const std::string& entry) {
+Graph graph_of_text(const std::string& text, const std::map<std::string, std::int64_t>& sizes, const std::string& entry, bool training) {
   Diagnostics diagnostics;
-  return graph_of(parse_module("test.heed", text, diagnostics), entry, sizes, diagnostics);
+  return graph_of(parse_module("test.heed", text, diagnostics), entry, sizes, diagnostics, training);
 }
 
 int count_nodes(const Graph& graph, Op op) {

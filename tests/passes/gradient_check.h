@@ -31,7 +31,8 @@ CheckedGradient check_gradient(const std::vector<TestInput>& inputs, const std::
 CheckedGradient check_gradient(const Graph& graph);
 // A function or model of a file or of some text, at sizes of which it takes those that it has.
 Graph graph_of_file(const std::string& path, const std::string& entry, const std::map<std::string, std::int64_t>& sizes);
-Graph graph_of_text(const std::string& text, const std::map<std::string, std::int64_t>& sizes = {}, const std::string& entry = "");
+Graph graph_of_text(const std::string& text, const std::map<std::string, std::int64_t>& sizes = {}, const std::string& entry = "",
+                    bool training = false);
 
 // Nodes of an operation in all definitions of a graph.
 int count_nodes(const Graph& graph, Op op);
