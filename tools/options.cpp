@@ -91,6 +91,10 @@ Model::Model(const ModelOptions& options) {
   if (!module_) throw std::logic_error("load_module: no module and no mistake");
 }
 
+void Model::bind_shapes(const std::map<std::string, std::vector<std::int64_t>>& shapes) {
+  for (const auto& [name, size] : sizes_of_shapes(*module_, entry_, shapes)) sizes_.emplace(name, size);
+}
+
 ElaborateRequest Model::request(bool training) const {
   ElaborateRequest request;
   request.entry = entry_;

@@ -33,6 +33,8 @@ class Model {
 
   const Module& module() const { return *module_; }
   const std::string& path() const { return path_; }
+  // Shapes of inputs that are at hand bind the symbols that --size leaves open.
+  void bind_shapes(const std::map<std::string, std::vector<std::int64_t>>& shapes);
   ElaborateRequest request(bool training = false) const;
   // The forward program; `nominal` sizes are named on standard error.
   Elaborated elaborate(bool training = false) const;

@@ -107,7 +107,9 @@ std::vector<EntryInfo> entries(const Module& module) {
                    : function->kind == Kind::layer ? EntryInfo::Kind::layer
                                                    : EntryInfo::Kind::function,
                    {},
+                   {},
                    module.trains.contains(function->name.text)};
+    for (const syntax::Parameter& input : function->inputs) info.inputs.push_back(input.name.text);
     for (const syntax::Parameter& input : function->inputs)
       if (input.type)
         for (const syntax::Dimension& dimension : input.type->dimensions)
@@ -115,6 +117,23 @@ std::vector<EntryInfo> entries(const Module& module) {
     result.push_back(std::move(info));
   }
   return result;
+}
+
+Sizes sizes_of_shapes(const Module& module, const std::string& entry, const std::map<std::string, std::vector<std::int64_t>>& shapes) {
+  Sizes sizes;
+  Diagnostics reported_later;
+  const syntax::Function* function = chosen_entry(module, entry, reported_later);
+  if (!function) return sizes;
+  for (const syntax::Parameter& input : function->inputs) {
+    auto given = shapes.find(input.name.text);
+    if (!input.type || given == shapes.end() || given->second.size() != input.type->dimensions.size()) continue;
+    for (std::size_t k = 0; k < given->second.size(); ++k) {
+      const auto& size = input.type->dimensions[k].size;
+      const auto* symbol = size ? std::get_if<syntax::Reference>(&size->node) : nullptr;
+      if (symbol && !module.lets.contains(symbol->name)) sizes.emplace(symbol->name, given->second[k]);
+    }
+  }
+  return sizes;
 }
 
 std::optional<Elaborated> elaborate(const Module& module, const ElaborateRequest& request, Diagnostics& diagnostics) {

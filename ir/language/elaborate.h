@@ -30,15 +30,20 @@ struct EntryInfo {
   std::string name;
   enum class Kind { function, model, layer } kind;
   std::vector<std::string> symbols;  // in order of appearance
+  std::vector<std::string> inputs;   // by name
   bool trained;                      // has a train block
 };
 std::vector<EntryInfo> entries(const Module& module);
 
+// What the shapes of given inputs bind: each symbol that is a dimension by itself, by the first input that carries it. An input of
+// another rank binds nothing; what disagrees is found when the values are bound.
+Sizes sizes_of_shapes(const Module& module, const std::string& entry, const std::map<std::string, std::vector<std::int64_t>>& shapes);
+
 struct ElaborateRequest {
-  std::string entry;     // "" for the only one (models first, then functions; more than one is a mistake that lists them)
+  std::string entry;  // "" for the only one (models first, then functions; more than one is a mistake that lists them)
   Settings settings;
-  Sizes sizes;           // symbols not bound here take nominal sizes, see `nominal`
-  bool training = false; // the compile-time truth `training`
+  Sizes sizes;            // symbols not bound here take nominal sizes, see `nominal`
+  bool training = false;  // the compile-time truth `training`
 };
 struct Elaborated {
   Graph graph;
@@ -49,10 +54,10 @@ std::optional<Elaborated> elaborate(const Module& module, const ElaborateRequest
 
 // What a train block says. Values are evaluated; readers are not known here.
 struct DataCall {
-  std::string reader;                                                    // "cifar10"
+  std::string reader;  // "cifar10"
   using Value = std::variant<std::int64_t, double, bool, std::string>;
-  std::vector<std::pair<std::string, Value>> arguments;                  // positional ones have an empty name
-  std::string folder;                                                    // relative paths start here: the file's, or "" if the path came by --set
+  std::vector<std::pair<std::string, Value>> arguments;  // positional ones have an empty name
+  std::string folder;                                    // relative paths start here: the file's, or "" if the path came by --set
   Span span;
 };
 struct TrainBlock {

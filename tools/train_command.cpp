@@ -1,0 +1,76 @@
+// heed train: trains as the train block says.
+#include <fmt/format.h>
+
+#include <cstdio>
+
+#include "runtime/interrupt.h"
+#include "tools/command.h"
+#include "tools/training.h"
+
+namespace heed {
+
+namespace {
+
+struct Options {
+  ModelOptions model;
+  RunOptions run;
+  std::optional<std::int64_t> steps;
+  std::string folder = "run";
+  bool resume = false, json = false, profile = false;
+};
+
+int train_model(const Options& options) {
+  Model model(options.model);
+  TrainBlock block = model.train_block();
+  DataSet data = open_data(*block.train);
+  std::optional<DataSet> test;
+  if (block.test) test = open_data(*block.test);
+
+  bind_data(model, block, data);
+  Graph step = model.elaborate_training().graph;
+  CompiledProgram compiled = compile_graph(step, options.run, options.model.verbose);
+  fmt::print(stderr, "compiled in {:.2f} s ({} kernels, {} from the cache)\n", compiled.seconds, compiled.compiled + compiled.from_cache,
+             compiled.from_cache);
+  int threads = options.run.threads > 0 ? options.run.threads : usable_threads();
+  check_memory(*compiled.program, threads);
+
+  TrainPrograms programs;
+  programs.initial = compile_graph(initial_values(step), options.run, options.model.verbose).program;
+  programs.step = compiled.program;
+  programs.evaluation = evaluation_programs(model, options.run, options.model.verbose);
+  TrainSettings settings;
+  settings.model = block.model;
+  settings.minimize = block.minimize;
+  settings.batch = block.batch;
+  settings.epochs = block.epochs;
+  settings.steps = block.steps;
+  if (options.steps) settings.steps = options.steps;
+  settings.seed = options.run.seed != 0 ? options.run.seed : block.seed;
+  settings.folder = options.folder;
+  settings.resume = options.resume;
+  settings.json = options.json;
+  settings.profile = options.profile;
+  ThreadPool pool(threads);
+  InterruptFlag stop;
+  TrainResult result = train(programs, data, test ? &*test : nullptr, settings, pool, stop.raised());
+  return result.interrupted ? interrupted : success;
+}
+
+}  // namespace
+
+Command train_command() {
+  return {"train", "trains a model as its train block says", "heed train examples/gpt.heed --set file=input.txt --steps 500 --out run",
+          [](CLI::App& app) -> std::function<int()> {
+            auto options = std::make_shared<Options>();
+            add_model_options(app, options->model);
+            add_run_options(app, options->run);
+            app.add_option("--steps", options->steps, "ends at this step");
+            app.add_option("--out", options->folder, "folder for checkpoint, weights, log and curve (default run)");
+            app.add_flag("--resume", options->resume, "goes on from the folder's checkpoint");
+            app.add_flag("--json", options->json, "the log's lines to standard output as well");
+            app.add_flag("--profile", options->profile, "prints where the time went");
+            return [options] { return train_model(*options); };
+          }};
+}
+
+}  // namespace heed
