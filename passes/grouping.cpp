@@ -164,6 +164,8 @@ double Grouping::cost(const std::vector<int>& members) const {
     const Unit& unit = units_[members[k]];
     bool stored = unit.is_result || std::ranges::any_of(unit.readers, [&](int reader) { return !inside.contains(reader); });
     if (stored) traffic += bytes_of(arrays[k]);
+    // Without outer axes all is one row: that is for scalars.
+    if (stored && members.size() > 1 && frame->outer == 0 && element_count(arrays[k]) > 1) return impossible;
   }
   for (const auto& [source, bytes] : sources) traffic += bytes;
   if (!has_product && lies_across(*frame)) traffic *= across_rows;

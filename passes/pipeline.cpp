@@ -18,6 +18,7 @@
 #include "passes/open_single_uses.h"
 #include "passes/plan_memory.h"
 #include "passes/reuse_stored.h"
+#include "passes/split_positions.h"
 #include "passes/stage_operands.h"
 
 namespace heed {
@@ -31,6 +32,7 @@ constexpr Pass pass_list[] = {
     {"erase_stop_gradient", "drops what only gradients look at", erase_stop_gradient},
     {"name_gradient_sums", "names the reductions that came with the gradients", name_sums},
     {"open_gradients", "opens single uses that came with the gradients", open_single_uses},
+    {"split_positions", "gives flattened positions back the axes they were made of", split_positions},
     {"isolate_reductions", "gives every reduction an array of its own", isolate_reductions},
     {"reuse_stored", "reads a value that is an array instead of making it again", reuse_stored},
     {"stage_operands", "stores what a matrix product would compute again for each block", stage_operands},

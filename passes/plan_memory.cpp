@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <stdexcept>
+#include <tuple>
 #include <unordered_set>
 
 #include "ir/algebra.h"
@@ -30,14 +31,8 @@ struct Block {
 
 bool meet(const Block& a, const Block& b) { return a.from <= b.to && b.from <= a.to; }
 
-// Largest first, each into the smallest gap that holds it among the blocks it meets in time. Returns the end of the arena.
-std::int64_t place(std::vector<Block>& blocks) {
-  std::vector<std::size_t> order(blocks.size());
-  for (std::size_t k = 0; k < order.size(); ++k) order[k] = k;
-  std::ranges::sort(order, [&](std::size_t a, std::size_t b) {
-    if (blocks[a].bytes != blocks[b].bytes) return blocks[a].bytes > blocks[b].bytes;
-    return std::pair(blocks[a].from, a) < std::pair(blocks[b].from, b);
-  });
+// Each block in turn into the smallest gap that holds it among the blocks it meets in time. Returns the end of the arena.
+std::int64_t place_in_order(std::vector<Block>& blocks, const std::vector<std::size_t>& order) {
   std::vector<std::size_t> placed;  // by offset
   std::int64_t end = 0;
   for (std::size_t k : order) {
@@ -55,6 +50,28 @@ std::int64_t place(std::vector<Block>& blocks) {
     placed.insert(std::ranges::upper_bound(placed, block.offset, {}, [&](std::size_t other) { return blocks[other].offset; }), k);
   }
   return end;
+}
+
+// Largest first, longest-lived first, or in the order of time: what ends lowest.
+std::int64_t place(std::vector<Block>& blocks) {
+  auto ordered = [&](auto key) {
+    std::vector<std::size_t> order(blocks.size());
+    for (std::size_t k = 0; k < order.size(); ++k) order[k] = k;
+    std::ranges::sort(order, {}, [&](std::size_t k) { return std::tuple(key(blocks[k]), blocks[k].from, k); });
+    return order;
+  };
+  std::vector<std::vector<std::size_t>> orders{ordered([](const Block& block) { return -block.bytes; }),
+                                               ordered([](const Block& block) { return std::int64_t{block.from - block.to}; }),
+                                               ordered([](const Block& block) { return std::int64_t{block.from}; })};
+  std::vector<Block> best;
+  std::int64_t lowest = 0;
+  for (const auto& order : orders) {
+    std::vector<Block> tried = blocks;
+    std::int64_t end = place_in_order(tried, order);
+    if (best.empty() || end < lowest) lowest = end, best = std::move(tried);
+  }
+  blocks = std::move(best);
+  return lowest;
 }
 
 class Planner {

@@ -4,9 +4,10 @@
 
 namespace heed {
 
-// Values that are live at once lie apart; the arena is shared by lifetime, blocks placed best-fit, largest first. A map may write over an
-// operand that it reads last, at the same positions; so may an update over what it replaces (Plan::in_place). Bodies of scans are planned,
-// too, and their arenas lie in the outer one for the time of the scan. Fills Plan::places, arena_bytes and in_place.
+// Values that are live at once lie apart; the arena is shared by lifetime, each block in the smallest gap that holds it.
+// A map may write over an operand that it reads last, at the same positions; so may an update over what it replaces (Plan::in_place).
+// Bodies of scans are planned, too, and their arenas lie in the outer one for the time of the scan. Fills Plan::places, arena_bytes and
+// in_place.
 void plan_memory(Plan& plan);
 
 struct MemoryFigures {
