@@ -220,5 +220,31 @@ TEST(Readers, ArgumentsOfACall) {
             "mnist takes 2 arguments at most");
 }
 
+// Whole sets as they are published, where they are at hand.
+TEST(Readers, PublishedData) {
+  const std::string folder = std::string(HEED_SOURCE_DIR) + "/../shared/data";
+  if (!std::filesystem::exists(folder)) GTEST_SKIP() << "no data in " << folder;
+  const auto open = [&](const char* reader, Arguments arguments) { return open_data(reader, arguments, folder); };
+  const auto images = open("cifar10", {{"", std::string("cifar10")}, {"split", std::string("test")}});
+  EXPECT_EQ(images.rows, 10000);
+  std::vector<int> counts(10);
+  for (std::int64_t row = 0; row < images.rows; ++row) ++counts[static_cast<std::size_t>(row_of(images, "label", row)[0])];
+  EXPECT_EQ(counts, std::vector<int>(10, 1000));
+  const auto digits = open("mnist", {{"", std::string("mnist")}});
+  EXPECT_EQ(digits.rows, 60000);
+  EXPECT_EQ(row_of(digits, "label", 0)[0], 5);
+  EXPECT_EQ(open("text", {{"", std::string("tinyshakespeare/input.txt")}, {"", std::int64_t{256}}}).rows, 1115394 - 111539 - 256);
+  const auto scans = open("npz", {{"", std::string("pneumoniamnist/pneumoniamnist.npz")}, {"split", std::string("val")}});
+  EXPECT_EQ(column_for(scans, "image").row, (TensorType{"u8", {28, 28}}));
+  EXPECT_EQ(column_for(scans, "label").row, (TensorType{"u8", {1}}));
+  const auto credit =
+      open("csv", {{"", std::string("credit_default/UCI_Credit_Card.csv")}, {"label", std::string("Y")}, {"ignore", std::string("ID")}});
+  EXPECT_EQ(credit.rows, 30000);
+  EXPECT_EQ(column_for(credit, "x").row, (TensorType{"f32", {23}}));
+  double defaults = 0;
+  for (std::int64_t row = 0; row < credit.rows; ++row) defaults += row_of(credit, "label", row)[0];
+  EXPECT_EQ(defaults, 6636);
+}
+
 }  // namespace
 }  // namespace heed
