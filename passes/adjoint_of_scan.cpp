@@ -100,22 +100,25 @@ void keep(ReverseScan& scan, ArrayRef array) {
   scan.reverse.element_inputs.push_back(scan.kept[array]);
 }
 
-// What a step adds to the derivative by a captured array is a sum over all steps at once where it is a sum itself and keeping what it
-// reads costs less than reading and writing the derivative in every step.
+// What a step adds to the derivative by a captured array is summed over all steps at once where keeping what it reads costs less than
+// reading and writing the derivative in every step.
 bool sum_outside(ReverseScan& scan, const Derivative& derivative) {
-  if (derivative.made->kind != Array::Kind::definition || !derivative.made->body->has_reduction) return false;
+  if (derivative.made->kind != Array::Kind::definition) return false;
   std::vector<ArrayRef> made_in_steps;
-  std::int64_t elements = 0;
+  std::int64_t read = 0, kept = 0;
   for (ArrayRef array : reads_of(derivative.made)) {
-    if (!scan.local.contains(array) || is_kept(scan, array) || has(scan.reverse.element_inputs, array) || scan.lifted.contains(array))
-      continue;
+    if (!scan.local.contains(array)) continue;
+    read += element_count(array);
+    if (is_kept(scan, array) || has(scan.reverse.element_inputs, array) || scan.lifted.contains(array)) continue;
     made_in_steps.push_back(array);
-    elements += element_count(array);
+    kept += element_count(array);
   }
-  if (elements > 2 * element_count(derivative.made)) return false;
+  const std::int64_t size = element_count(derivative.made);
+  if (read >= size && !(derivative.made->body->has_reduction && kept <= 2 * size)) return false;
   for (ArrayRef array : made_in_steps) {
-    scan.lifted[array] = scan.reverse.yields.size();
-    scan.reverse.yields.push_back(array);
+    const auto yield = static_cast<std::size_t>(std::ranges::find(scan.reverse.yields, array) - scan.reverse.yields.begin());
+    if (yield == scan.reverse.yields.size()) scan.reverse.yields.push_back(array);
+    scan.lifted[array] = yield;
   }
   for (ArrayRef array : reads_of(derivative.made))
     if (is_kept(scan, array)) keep(scan, array);
