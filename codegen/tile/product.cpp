@@ -45,19 +45,20 @@ std::int64_t ceil_divide(std::int64_t a, std::int64_t b) { return (a + b - 1) / 
 
 // Where a task keeps what, in elements from the start of its scratch memory.
 struct Scratch {
-  std::int64_t b, a, c, transposed, end;
+  std::int64_t b, a, c, spare, end;
 };
 Scratch scratch_of(const ProductSchedule& s, std::int64_t bytes) {
   auto elements = [&](std::int64_t count) { return aligned(count * bytes) / bytes; };
   Scratch out{};
   std::int64_t packed_panels = s.b_packing == Packing::in_place ? 1 : s.most_panels();
-  out.a = out.b + elements(packed_panels * s.depth_block * s.tile.columns());
+  out.a = out.b + elements(packed_panels * s.depth_block * s.tile.columns() + s.tile.lanes * s.tile.columns());
   out.c = out.a + (s.a_packing == Packing::in_place ? 0 : elements(packed_lines(s) * packed_depth(s)));
   // A block of sums is kept from one block of the depth to the next; else it is one tile high, and gone after it.
   bool keeps = s.parts == 1 && s.depth_blocks > 1;
   std::int64_t rows = s.parts > 1 ? 0 : keeps ? s.most_tiles() * (s.height + 1) : s.height + 1;
-  out.transposed = out.c + elements(rows * s.most_panels() * s.tile.columns());
-  out.end = out.transposed + elements(s.tile.lanes * s.tile.lanes);
+  out.spare = out.c + elements(rows * s.most_panels() * s.tile.columns());
+  out.end = out.spare + elements(std::max<std::int64_t>(s.tile.lanes * s.tile.lanes,
+                                                        s.most_panels() * s.tile.columns() + 2 * s.b_run + 2 * s.tile.lanes));
   return out;
 }
 
@@ -95,9 +96,9 @@ class Writer {
     e.bind_axis(p.product.batch, batch);
     llvm::Value* row = e.open_counter(begin, smaller(number(s.m), plus(begin, number(rows_a_task))));
     e.bind_axis(p.product.row, row);
-    for_vectors(e, p.columns, number(0), number(p.columns.count()), [&](llvm::Value* vector, bool whole) {
+    for_vectors(e, p.columns, number(0), number(s.n), [&](llvm::Value* column, bool whole) {
       llvm::Value* line = b().CreateAdd(b().CreateMul(batch, number(s.m)), row);
-      llvm::Value* place = plus(times(line, padded_columns()), times(vector, s.tile.lanes));
+      llvm::Value* place = plus(times(line, padded_columns()), column);
       llvm::Value* start = e.buffer(p.workspace);
       llvm::Value* sum = load_vector(start, place);
       llvm::AllocaInst* total = e.make_register(sum->getType(), sum);
@@ -166,15 +167,15 @@ class Writer {
       if (!last_is_special()) return;
       first = number(s.panels - 1);
     }
-    llvm::Value* begin = times(first, s.tile.vectors);
-    llvm::Value* end = smaller(times(end_panel_, s.tile.vectors), number(p.columns.count()));
-    PanelLayout layout{scratch(scratch_.b), begin, s.tile.vectors, s.depth_block * s.tile.columns()};
+    llvm::Value* end = smaller(times(end_panel_, s.tile.columns()), number(s.n));
+    PanelLayout layout{scratch(scratch_.b), times(first, s.tile.columns()),  end, scratch(scratch_.spare),
+                       s.tile.vectors,      s.depth_block * s.tile.columns()};
     bool conditional = s.b_packing == Packing::in_place;
     if (conditional) e.open_if(b().CreateICmpEQ(end_panel_, number(s.panels)));
     if (s.b_packing == Packing::along_depth)
-      pack_transposed(place, p.b, p.columns, layout, end, scratch(scratch_.transposed));
+      pack_transposed(place, p.b, s.n, layout);
     else
-      pack_panels(place, p.b, layout, end);
+      pack_panels(place, p.b, layout);
     if (conditional) e.close_if();
   }
 
@@ -271,11 +272,10 @@ class Writer {
     llvm::Value* index = e.open_counter(number(0), number(height));
     e.bind_axis(p.product.row, plus(row, index));
     llvm::Value* line = at(c_row(row), times(index, c_stride()));
-    llvm::Value* begin = times(first_panel_, s.tile.vectors);
-    llvm::Value* end = smaller(times(end_panel_, s.tile.vectors), number(p.columns.count()));
-    for_vectors(e, p.columns, begin, end, [&](llvm::Value* vector, bool whole) {
-      store_outputs(load_vector(line, times(minus(vector, begin), s.tile.lanes)), whole);
-    });
+    llvm::Value* begin = times(first_panel_, s.tile.columns());
+    llvm::Value* end = smaller(times(end_panel_, s.tile.columns()), number(s.n));
+    for_vectors(e, p.columns, begin, end,
+                [&](llvm::Value* column, bool whole) { store_outputs(load_vector(line, minus(column, begin)), whole); });
     e.close_loop();
   }
 
@@ -321,10 +321,10 @@ void prepare(Prepared& p) {
   p.plain_a = plain_operand(product.a, product.dtype, product.row, product.depth, p.block, p.inside);
   p.plain_b = plain_operand(product.b, product.dtype, product.column, product.depth, p.block, p.inside);
   p.columns = cut_into_vectors(product.column, s.tile.lanes);
-  p.a = packed_operand(product.a, s.a_packing, product.row, product.depth, s.tile.lanes);
+  p.a = packed_operand(product.a, s.a_packing, product.row, product.depth, s.tile.lanes, s.a_run);
   // The last panel is packed even where the others are read in place.
   p.b = packed_operand(product.b, s.b_packing == Packing::in_place ? Packing::across_depth : s.b_packing, product.column, product.depth,
-                       s.tile.lanes);
+                       s.tile.lanes, s.b_run);
   p.accesses.add_local(product.sum);
   auto prepare_address = [&](const LinearForm& address) {
     for (const IntegerTerm& term : address.terms) p.accesses.prepare(term.x);

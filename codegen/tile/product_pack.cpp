@@ -28,17 +28,17 @@ llvm::Value* evaluate(Emitter& e, Expr x) {
   return e.emit_lanes(x);
 }
 
+llvm::Value* rounded_down(Emitter& e, llvm::Value* x, std::int64_t unit) {
+  auto& b = e.builder();
+  return b.CreateMul(b.CreateUDiv(x, e.number(unit)), e.number(unit));
+}
+
 // Runs the body for the vectors of the depth that lie in the block; `offset` is where they begin in it.
 void for_depth_vectors(PackPlace& place, const VectorAxis& depth, const std::function<void(llvm::Value* offset, bool whole)>& body) {
   Emitter& e = place.e;
-  auto& b = e.builder();
-  llvm::Value* begin = b.CreateSDiv(place.begin, e.number(depth.lanes));
-  llvm::Value* last = b.CreateAdd(b.CreateAdd(place.begin, place.count), e.number(depth.lanes - 1));
-  llvm::Value* end = b.CreateSDiv(last, e.number(depth.lanes));
-  for_vectors(e, depth, begin, end, [&](llvm::Value* vector, bool whole) {
-    auto& inner = e.builder();
-    body(inner.CreateMul(inner.CreateSub(vector, begin), e.number(depth.lanes)), whole);
-  });
+  llvm::Value* end = e.builder().CreateAdd(place.begin, place.count);
+  for_vectors(e, depth, place.begin, end,
+              [&](llvm::Value* position, bool whole) { body(e.builder().CreateSub(position, place.begin), whole); });
 }
 
 // Rows become columns: in step s, blocks of s x s change places across the diagonals of blocks of 2s x 2s.
@@ -59,77 +59,100 @@ void transpose(llvm::IRBuilderBase& b, std::vector<llvm::Value*>& rows) {
   }
 }
 
-// Where column vector `vector` begins in its panel.
-llvm::Value* panel_offset(Emitter& e, const PanelLayout& layout, llvm::Value* vector, std::int64_t lanes) {
+// Where a vector of columns lies in its panel; `offset` is a multiple of the lanes.
+llvm::Value* panel_offset(Emitter& e, const PanelLayout& layout, llvm::Value* offset, std::int64_t lanes) {
   auto& b = e.builder();
-  llvm::Value* index = b.CreateSub(vector, layout.begin);
-  llvm::Value* panel = b.CreateUDiv(index, e.number(layout.vectors));
-  llvm::Value* inside = b.CreateURem(index, e.number(layout.vectors));
-  return b.CreateAdd(b.CreateMul(panel, e.number(layout.size)), b.CreateMul(inside, e.number(lanes)));
+  llvm::Value* panel = b.CreateUDiv(offset, e.number(layout.vectors * lanes));
+  llvm::Value* inside = b.CreateURem(offset, e.number(layout.vectors * lanes));
+  return b.CreateAdd(b.CreateMul(panel, e.number(layout.size)), inside);
 }
 
 }  // namespace
 
-PackedOperand packed_operand(Expr operand, Packing packing, AxisRef line, AxisRef depth, std::int64_t lanes) {
+PackedOperand packed_operand(Expr operand, Packing packing, AxisRef line, AxisRef depth, std::int64_t lanes, std::int64_t run) {
   if (packing == Packing::in_place) return {line, depth, {}, nullptr, nullptr};
-  VectorAxis vectors = cut_into_vectors(packing == Packing::across_depth ? line : depth, lanes);
+  VectorAxis vectors = cut_into_vectors(packing == Packing::across_depth ? line : depth, lanes, run);
   return {line, depth, vectors, in_whole_vector(vectors, operand), in_last_vector(vectors, operand)};
 }
 
 void for_vectors(Emitter& e, const VectorAxis& axis, llvm::Value* begin, llvm::Value* end,
                  const std::function<void(llvm::Value*, bool)>& body) {
-  if (axis.whole > 0) {
-    llvm::Value* until = smaller(e, end, e.number(axis.whole));
-    e.open_if(e.builder().CreateICmpSLT(begin, until));
-    llvm::Value* vector = e.open_counter(begin, until);
+  std::int64_t lanes = axis.lanes;
+  auto rounded_up = [&](llvm::Value* x, std::int64_t unit) {
+    return e.builder().CreateUDiv(e.builder().CreateAdd(x, e.number(unit - 1)), e.number(unit));
+  };
+  llvm::Value* start = e.number(0);  // of the run
+  if (axis.has_runs()) {
+    llvm::Value* run = e.open_counter(e.builder().CreateUDiv(begin, e.number(axis.run)), rounded_up(end, axis.run));
+    e.bind_axis(axis.run_index, run);
+    start = e.builder().CreateMul(run, e.number(axis.run));
+    begin = e.number(0), end = e.number(axis.run);
+  }
+  if (axis.whole() > 0) {
+    llvm::Value* first = e.builder().CreateUDiv(begin, e.number(lanes));
+    llvm::Value* until = smaller(e, rounded_up(end, lanes), e.number(axis.whole()));
+    llvm::Value* any = e.builder().CreateICmpSLT(first, until);
+    if (!axis.has_runs()) e.open_if(any);
+    llvm::Value* vector = e.open_counter(first, until);
     e.bind_axis(axis.vector, vector);
     e.bind_lanes(axis.lane, e.number(0));
-    body(vector, true);
+    body(e.builder().CreateAdd(start, e.builder().CreateMul(vector, e.number(lanes))), true);
     e.close_loop();
-    e.close_if();
+    if (!axis.has_runs()) e.close_if();
   }
-  if (axis.rest > 0) {
-    e.open_if(e.builder().CreateICmpSGT(end, e.number(axis.whole)));
-    e.bind_lanes(axis.rest_lane, e.number(0), e.number(axis.rest));
-    body(e.number(axis.whole), false);
-    e.close_if();
+  if (axis.rest() > 0) {
+    llvm::Value* reached = e.builder().CreateICmpSGT(end, e.number(axis.whole() * lanes));
+    axis.has_runs() ? static_cast<void>(e.open_counter(e.number(0), e.number(1))) : e.open_if(reached);
+    e.bind_lanes(axis.rest_lane, e.number(0), e.number(axis.rest()));
+    body(e.builder().CreateAdd(start, e.number(axis.whole() * lanes)), false);
+    axis.has_runs() ? e.close_loop() : e.close_if();
   }
+  if (axis.has_runs()) e.close_loop();
 }
 
-void pack_panels(PackPlace& place, const PackedOperand& operand, const PanelLayout& layout, llvm::Value* end) {
+void pack_panels(PackPlace& place, const PackedOperand& operand, const PanelLayout& layout) {
   Emitter& e = place.e;
-  std::int64_t lanes = operand.vectors.lanes;
+  const VectorAxis& axis = operand.vectors;
+  std::int64_t lanes = axis.lanes;
   llvm::Value* depth = e.open_counter(e.number(0), place.count);
   e.bind_axis(operand.depth, e.builder().CreateAdd(place.begin, depth));
   llvm::Value* row = e.builder().CreateMul(depth, e.number(layout.vectors * lanes));
-  for_vectors(e, operand.vectors, layout.begin, end, [&](llvm::Value* vector, bool whole) {
+  llvm::Value* first = axis.has_runs() ? rounded_down(e, layout.begin, axis.run) : layout.begin;
+  for_vectors(e, axis, layout.begin, layout.end, [&](llvm::Value* position, bool whole) {
     llvm::Value* value = evaluate(e, whole ? operand.whole : operand.last);
-    store_vector(e, value, layout.start, e.builder().CreateAdd(row, panel_offset(e, layout, vector, lanes)));
+    llvm::Value* offset = e.builder().CreateSub(position, first);
+    if (axis.has_runs())
+      store_vector(e, value, layout.spare, offset);  // What is past a run is overwritten by the next.
+    else
+      store_vector(e, value, layout.start, e.builder().CreateAdd(row, panel_offset(e, layout, offset, lanes)));
   });
+  if (axis.has_runs()) {
+    llvm::Value* skipped = e.builder().CreateSub(layout.begin, first);
+    llvm::Value* offset = e.open_counter(e.number(0), e.builder().CreateSub(layout.end, layout.begin), lanes);
+    llvm::Value* value = e.load(operand.whole->dtype, layout.spare, e.builder().CreateAdd(skipped, offset), true);
+    store_vector(e, value, layout.start, e.builder().CreateAdd(row, panel_offset(e, layout, offset, lanes)));
+    e.close_loop();
+  }
   e.close_loop();
 }
 
-void pack_transposed(PackPlace& place, const PackedOperand& operand, const VectorAxis& columns, const PanelLayout& layout, llvm::Value* end,
-                     llvm::Value* spare) {
+void pack_transposed(PackPlace& place, const PackedOperand& operand, std::int64_t columns, const PanelLayout& layout) {
   Emitter& e = place.e;
-  std::int64_t lanes = columns.lanes;
-  llvm::Value* group = e.open_counter(layout.begin, end);
-  llvm::Value* first = e.builder().CreateMul(group, e.number(lanes));
-  llvm::Value* panel = panel_offset(e, layout, group, lanes);
+  std::int64_t lanes = operand.vectors.lanes;
+  DType dtype = operand.whole->dtype;
+  llvm::Value* first = e.open_counter(layout.begin, layout.end, lanes);
+  llvm::Value* panel = panel_offset(e, layout, e.builder().CreateSub(first, layout.begin), lanes);
   for_depth_vectors(place, operand.vectors, [&](llvm::Value* offset, bool whole) {
-    llvm::Value* left = e.builder().CreateSub(e.number(columns.axis->size), first);
+    llvm::Value* left = e.builder().CreateSub(e.number(columns), first);
     llvm::Value* line = e.open_counter(e.number(0), smaller(e, e.number(lanes), left));
     e.bind_axis(operand.line, e.builder().CreateAdd(first, line));
-    llvm::Value* value = evaluate(e, whole ? operand.whole : operand.last);
-    store_vector(e, value, spare, e.builder().CreateMul(line, e.number(lanes)));
+    store_vector(e, evaluate(e, whole ? operand.whole : operand.last), layout.spare, e.builder().CreateMul(line, e.number(lanes)));
     e.close_loop();
-    auto& b = e.builder();
     std::vector<llvm::Value*> rows;
-    auto align = llvm::Align(value->getType()->getScalarSizeInBits() / 8);
-    for (std::int64_t i = 0; i < lanes; ++i)
-      rows.push_back(b.CreateAlignedLoad(value->getType(), element_at(e, value, spare, e.number(i * lanes)), align));
+    for (std::int64_t i = 0; i < lanes; ++i) rows.push_back(e.load(dtype, layout.spare, e.number(i * lanes), true));
+    auto& b = e.builder();
     transpose(b, rows);
-    for (std::int64_t i = 0; i < lanes; ++i) {
+    for (std::int64_t i = 0; i < lanes; ++i) {  // What is past a run is overwritten by the next.
       llvm::Value* depth = b.CreateMul(b.CreateAdd(offset, e.number(i)), e.number(layout.vectors * lanes));
       store_vector(e, rows[static_cast<std::size_t>(i)], layout.start, b.CreateAdd(panel, depth));
     }
@@ -140,8 +163,9 @@ void pack_transposed(PackPlace& place, const PackedOperand& operand, const Vecto
 std::int64_t packed_lines(const ProductSchedule& s) {
   std::int64_t rows = s.tiles_a_strip * (s.height + 1);
   if (s.a_packing == Packing::along_depth) return rows;
-  std::int64_t lines = (rows + 2 * s.tile.lanes - 1) / s.tile.lanes * s.tile.lanes;  // begins at a multiple of the lanes
-  return lines % 64 == 0 ? lines + s.tile.lanes : lines;                             // not all in one set of the cache
+  // Begins and ends with a whole vector, or run.
+  std::int64_t lines = (rows + 2 * std::max<std::int64_t>(s.tile.lanes, s.a_run) + s.tile.lanes) / s.tile.lanes * s.tile.lanes;
+  return lines % 64 == 0 ? lines + s.tile.lanes : lines;  // not all in one set of the cache
 }
 
 std::int64_t packed_depth(const ProductSchedule& s) {
@@ -154,15 +178,13 @@ std::pair<std::int64_t, std::int64_t> packed_strides(const ProductSchedule& s) {
 }
 
 llvm::Value* packed_line(Emitter& e, const ProductSchedule& s, llvm::Value* row, llvm::Value* first) {
-  auto& b = e.builder();
-  if (s.a_packing == Packing::across_depth) first = b.CreateMul(b.CreateUDiv(first, e.number(s.tile.lanes)), e.number(s.tile.lanes));
-  return b.CreateSub(row, first);
+  if (s.a_packing == Packing::across_depth) first = rounded_down(e, first, s.a_run > 0 ? s.a_run : s.tile.lanes);
+  return e.builder().CreateSub(row, first);
 }
 
 void pack_rows(PackPlace& place, const PackedOperand& operand, const ProductSchedule& s, llvm::Value* first, llvm::Value* end,
                llvm::Value* start) {
   Emitter& e = place.e;
-  std::int64_t lanes = s.tile.lanes;
   if (s.a_packing == Packing::along_depth) {
     llvm::Value* row = e.open_counter(first, end);
     e.bind_axis(operand.line, row);
@@ -174,15 +196,12 @@ void pack_rows(PackPlace& place, const PackedOperand& operand, const ProductSche
     e.close_loop();
     return;
   }
-  llvm::Value* begin = e.builder().CreateUDiv(first, e.number(lanes));
-  llvm::Value* until = e.builder().CreateUDiv(e.builder().CreateAdd(end, e.number(lanes - 1)), e.number(lanes));
   llvm::Value* depth = e.open_counter(e.number(0), place.count);
   e.bind_axis(operand.depth, e.builder().CreateAdd(place.begin, depth));
   llvm::Value* row = e.builder().CreateMul(depth, e.number(packed_lines(s)));
-  for_vectors(e, operand.vectors, begin, until, [&](llvm::Value* vector, bool whole) {
+  for_vectors(e, operand.vectors, first, end, [&](llvm::Value* position, bool whole) {
     llvm::Value* value = evaluate(e, whole ? operand.whole : operand.last);
-    llvm::Value* offset = e.builder().CreateMul(e.builder().CreateSub(vector, begin), e.number(lanes));
-    store_vector(e, value, start, e.builder().CreateAdd(row, offset));
+    store_vector(e, value, start, e.builder().CreateAdd(row, packed_line(e, s, position, first)));
   });
   e.close_loop();
 }

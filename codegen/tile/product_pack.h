@@ -14,7 +14,7 @@ struct PackedOperand {
   VectorAxis vectors;  // of the line or of the depth, whichever runs along neighbours
   Expr whole, last;    // the operand at whole vectors and at the last one; null if it is read in place
 };
-PackedOperand packed_operand(Expr operand, Packing packing, AxisRef line, AxisRef depth, std::int64_t lanes);
+PackedOperand packed_operand(Expr operand, Packing packing, AxisRef line, AxisRef depth, std::int64_t lanes, std::int64_t run);
 
 // The block of the depth at hand: `count` values of it from `begin`, a multiple of the lanes.
 struct PackPlace {
@@ -22,15 +22,15 @@ struct PackPlace {
   llvm::Value *begin, *count;
 };
 
-// Panels [depth][vectors * lanes], `size` elements apart, of columns from vector `begin` on.
+// Panels [depth][vectors * lanes], `size` elements apart, of columns `begin` to `end`. Past the last panel there is room for a row
+// of `lanes` of them, and at `spare` for lanes * lanes elements or, if the operand has runs, for a line of all columns and two runs.
 struct PanelLayout {
-  llvm::Value *start, *begin;
+  llvm::Value *start, *begin, *end, *spare;
   std::int64_t vectors, size;
 };
-void pack_panels(PackPlace& place, const PackedOperand& operand, const PanelLayout& layout, llvm::Value* end);
-// The same for an operand evaluated along the depth. `spare` has room for lanes * lanes elements.
-void pack_transposed(PackPlace& place, const PackedOperand& operand, const VectorAxis& columns, const PanelLayout& layout, llvm::Value* end,
-                     llvm::Value* spare);
+void pack_panels(PackPlace& place, const PackedOperand& operand, const PanelLayout& layout);
+// The same for an operand evaluated along the depth.
+void pack_transposed(PackPlace& place, const PackedOperand& operand, std::int64_t columns, const PanelLayout& layout);
 
 // Rows `first` to `end` of a for one strip of tiles.
 void pack_rows(PackPlace& place, const PackedOperand& operand, const ProductSchedule& schedule, llvm::Value* first, llvm::Value* end,
@@ -40,8 +40,9 @@ std::int64_t packed_depth(const ProductSchedule& schedule);
 std::pair<std::int64_t, std::int64_t> packed_strides(const ProductSchedule& schedule);                        // of row and depth
 llvm::Value* packed_line(Emitter& e, const ProductSchedule& schedule, llvm::Value* row, llvm::Value* first);  // where a row lies
 
-// Runs the body for vectors `begin` to `end` of an axis: with true at whole ones, with false at the last one if it is not whole.
+// Runs the body for the vectors that hold elements `begin` to `end` of an axis: with true at whole ones, with false at those that are
+// not. Begins at a multiple of the lanes, or at the run that holds `begin`; `position` is the first lane's.
 void for_vectors(Emitter& e, const VectorAxis& axis, llvm::Value* begin, llvm::Value* end,
-                 const std::function<void(llvm::Value* vector, bool whole)>& body);
+                 const std::function<void(llvm::Value* position, bool whole)>& body);
 
 }  // namespace heed

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "codegen/tile/vectors.h"
 #include "ir/algebra.h"
@@ -29,40 +30,69 @@ std::optional<std::int64_t> lane_stride(const LinearForm& address, AxisRef lane)
   return stride;
 }
 
-// Cycles for a vector of values of x whose lanes lie along `axis`.
-double vector_cost(Expr x, AxisRef axis, int lanes) {
-  if (axis->size == 1) return 4.0 * lanes;
+struct VectorCost {
+  double cycles;     // for a vector of useful values
+  std::int64_t run;  // of cut_into_vectors
+  bool is_scattered;
+};
+
+// The cost of values of x whose lanes lie along `axis`, cut into runs.
+VectorCost vector_cost(Expr x, AxisRef axis, int lanes, std::int64_t run) {
+  if (axis->size == 1) return {4.0 * lanes, 0, false};
   Arena& arena = *x->arena;
-  VectorAxis vectors = cut_into_vectors(axis, lanes);
-  x = in_whole_vector(vectors, x);
-  double cost = 1;
-  for (Expr node : nodes_of(x)) {
-    bool varies = std::find(node->free.begin(), node->free.end(), vectors.lane) != node->free.end();
+  VectorAxis vectors = cut_into_vectors(axis, lanes, run);
+  VectorCost out{1, run, false};
+  bool has_whole = vectors.whole() > 0;
+  AxisRef lane = has_whole ? vectors.lane : vectors.rest_lane;
+  for (Expr node : nodes_of(has_whole ? in_whole_vector(vectors, x) : in_last_vector(vectors, x))) {
+    bool varies = std::find(node->free.begin(), node->free.end(), lane) != node->free.end();
     if (node->op == Op::function)
-      cost += 12;
+      out.cycles += 12;
     else if (node->op == Op::select && varies)
-      cost += 1;
+      out.cycles += 2;
     else if (node->op == Op::product || node->op == Op::cast || (node->op == Op::linear && is_floating(node->dtype)))
-      cost += 1;
+      out.cycles += 1;
     if (node->op != Op::read || !varies) continue;
     std::vector<IntegerTerm> terms;
     std::int64_t stride = 1;
     for (std::size_t i = node->operands.size(); i-- > 0; stride *= node->array->shape[i]) terms.push_back({stride, node->operands[i]});
-    cost += lane_stride(linear_form(linear(terms, 0, arena)), vectors.lane) == 1 ? 1.0 : 1.5 * lanes;
+    std::optional<std::int64_t> moves = lane_stride(linear_form(linear(terms, 0, arena)), lane);
+    out.is_scattered |= !moves;
+    out.cycles += moves == 1 ? 1.0 : 1.5 * lanes;
   }
   // Part of a vector costs as much as the whole.
-  return cost * static_cast<double>(round_up(axis->size, lanes)) / static_cast<double>(axis->size);
+  out.cycles *= static_cast<double>(round_up(vectors.run, lanes)) / static_cast<double>(vectors.run);
+  return out;
 }
 
-// A length of blocks of the depth within which flat addresses of the operands may become plain: what their quotients divide by.
-std::int64_t natural_block(const FlatProduct& product, std::int64_t longest, int lanes) {
+// The best of cutting the axis into no runs, or into those at whose ends its digits change.
+VectorCost best_vector_cost(Expr x, AxisRef axis, int lanes) {
+  VectorCost best = vector_cost(x, axis, lanes, 0);
+  if (!best.is_scattered) return best;
+  std::vector<std::int64_t> lengths;
+  for (Expr node : nodes_of(x))
+    if ((node->op == Op::quotient || node->op == Op::remainder) && node->operands[0] == value(axis) && node->integer >= 4 &&
+        node->integer <= 1024 && node->integer < axis->size && axis->size % node->integer == 0)
+      lengths.push_back(node->integer);
+  std::ranges::sort(lengths);
+  lengths.erase(std::unique(lengths.begin(), lengths.end()), lengths.end());
+  for (std::int64_t length : lengths) {
+    VectorCost cost = vector_cost(x, axis, lanes, length);
+    if (cost.cycles < best.cycles) best = cost;
+  }
+  return best;
+}
+
+// A length of blocks of the depth, a multiple of the unit, within which flat addresses of the operands may become plain: what their
+// quotients divide by.
+std::int64_t natural_block(const FlatProduct& product, std::int64_t longest, std::int64_t unit) {
   std::int64_t best = 0;
   for (Expr operand : {product.a, product.b})
     for (Expr node : nodes_of(operand)) {
       if (node->op != Op::quotient || node->operands[0] != value(product.depth)) continue;
       for (std::int64_t pieces = 1; pieces <= node->integer / 128; ++pieces) {
         std::int64_t length = node->integer / pieces;
-        if (node->integer % pieces != 0 || length > longest || length % lanes != 0 || product.depth->size % length != 0) continue;
+        if (node->integer % pieces != 0 || length > longest || length % unit != 0 || product.depth->size % length != 0) continue;
         best = std::max(best, length);
         break;
       }
@@ -97,10 +127,10 @@ std::optional<PlainOperand> plain_operand(Expr operand, DType dtype, AxisRef lin
 }
 
 std::string ProductSchedule::text() const {
-  return fmt::format("tile {}x{}x{} of {}x{}x{}x{}; tiles {} {} {}; panels {} {}; depth {} {}; tasks {} {} {} {}; strip {}; pack {} {}",
-                     tile.rows, tile.vectors, tile.lanes, batches, m, n, k, row_tiles, high_tiles, height, panels, last_vectors,
-                     depth_block, depth_blocks, row_tasks, column_tasks, parts, batches_a_task, tiles_a_strip, static_cast<int>(a_packing),
-                     static_cast<int>(b_packing));
+  return fmt::format(
+      "tile {}x{}x{} of {}x{}x{}x{}; tiles {} {} {}; panels {} {}; depth {} {}; tasks {} {} {} {}; strip {}; pack {} {} {} {}", tile.rows,
+      tile.vectors, tile.lanes, batches, m, n, k, row_tiles, high_tiles, height, panels, last_vectors, depth_block, depth_blocks, row_tasks,
+      column_tasks, parts, batches_a_task, tiles_a_strip, static_cast<int>(a_packing), a_run, static_cast<int>(b_packing), b_run);
 }
 
 bool stores_contiguously(const FlatProduct& product, int lanes) {
@@ -122,13 +152,22 @@ ProductSchedule schedule_product(const FlatProduct& product, const Target& targe
   s.panels = ceil_divide(s.n, s.tile.columns());
   s.last_vectors = ceil_divide(s.n - (s.panels - 1) * s.tile.columns(), lanes);
 
-  // The depth: whole where it is short, else in blocks of a size at which addresses are plain, if there is one.
+  // The depth: whole where it is short, else in blocks of a size at which addresses are plain, if there is one. Blocks hold whole runs.
+  VectorCost a_along = best_vector_cost(product.a, product.depth, lanes), b_along = best_vector_cost(product.b, product.depth, lanes);
   std::int64_t longest = 4096 / bytes;
   s.depth_block = round_up(std::max<std::int64_t>(s.k, 1), lanes);
   if (s.k > longest) {
-    std::int64_t natural = natural_block(product, 2 * longest, lanes);
+    std::int64_t unit = lanes;
+    for (VectorCost* along : {&a_along, &b_along})
+      if (along->run > 0) unit = std::lcm(unit, along->run);
+    if (unit > longest) {
+      unit = lanes;
+      a_along = vector_cost(product.a, product.depth, lanes, 0);
+      b_along = vector_cost(product.b, product.depth, lanes, 0);
+    }
+    std::int64_t natural = natural_block(product, 2 * longest, unit);
     std::int64_t blocks = ceil_divide(s.k, longest * 3 / 4);
-    s.depth_block = natural > 0 ? natural : round_up(ceil_divide(s.k, blocks), lanes);
+    s.depth_block = natural > 0 ? natural : round_up(ceil_divide(s.k, blocks), unit);
   }
   auto plain_at = [&](Expr operand, AxisRef line, std::int64_t block) {
     Arena& arena = *operand->arena;
@@ -145,9 +184,15 @@ ProductSchedule schedule_product(const FlatProduct& product, const Target& targe
       s.depth_block = std::min<std::int64_t>(s.depth_block, 32);
     }
   if (s.b_packing != Packing::in_place) {
-    double across = vector_cost(product.b, product.column, lanes), along = vector_cost(product.b, product.depth, lanes) + 8;
-    if (along < across) s.b_packing = Packing::along_depth;
-    b_cost = std::min(across, along) / lanes;
+    VectorCost across = best_vector_cost(product.b, product.column, lanes);
+    if (across.run > 0) across.cycles += 3;  // a line is put together first
+    b_along.cycles += 8;
+    bool along = b_along.cycles < across.cycles;
+    if (along) s.b_packing = Packing::along_depth;
+    s.b_run = along ? b_along.run : across.run;
+    b_cost = (along ? b_along : across).cycles / lanes;
+  } else {
+    s.b_run = best_vector_cost(product.b, product.column, lanes).run;
   }
   s.depth_blocks = std::max<std::int64_t>(1, ceil_divide(s.k, s.depth_block));
 
@@ -155,9 +200,11 @@ ProductSchedule schedule_product(const FlatProduct& product, const Target& targe
   if (plain && (std::abs(plain->depth_stride) <= 2 || s.panels == 1)) {
     s.a_packing = Packing::in_place;
   } else {
-    double across = vector_cost(product.a, product.row, lanes), along = vector_cost(product.a, product.depth, lanes);
-    s.a_packing = across < along ? Packing::across_depth : Packing::along_depth;
-    a_cost = std::min(across, along) / lanes;
+    VectorCost across = best_vector_cost(product.a, product.row, lanes);
+    bool is_across = across.cycles < a_along.cycles;
+    s.a_packing = is_across ? Packing::across_depth : Packing::along_depth;
+    s.a_run = (is_across ? across : a_along).run;
+    a_cost = (is_across ? across : a_along).cycles / lanes;
   }
 
   // Tasks: a block of b in half of the second cache, and enough of them to share out.
@@ -205,7 +252,8 @@ ProductSchedule schedule_product(const FlatProduct& product, const Target& targe
   double loads = static_cast<double>(s.tile.rows + s.tile.vectors) / (s.tile.rows * s.tile.vectors);
   s.cost = row_count * vectors * depth * 0.5 * std::max({1.0, 2 * loads, 10.0 / (s.tile.rows * s.tile.vectors)});
   s.cost += columns * depth * b_cost * static_cast<double>(s.row_tasks) + row_count * depth * a_cost * static_cast<double>(s.column_tasks);
-  for (const auto& output : product.outputs) s.cost += row_count * columns / lanes * vector_cost(output.value, product.column, lanes);
+  for (const auto& output : product.outputs)
+    s.cost += row_count * columns / lanes * vector_cost(output.value, product.column, lanes, 0).cycles;
   s.cost += row_count * columns * (stores_contiguously(product, lanes) ? 1.0 / lanes : 1.5) * static_cast<double>(product.outputs.size());
   s.cost *= static_cast<double>(s.batches);
   return s;

@@ -37,7 +37,8 @@ struct ProductSchedule {
   std::int64_t batches_a_task;
   std::int64_t tiles_a_strip;  // rows of a that are packed at a time
   Packing a_packing, b_packing;
-  double cost;  // in cycles; to compare one schedule of a product with another
+  std::int64_t a_run, b_run;  // lengths within which addresses along the packed vectors are plain; 0: everywhere
+  double cost;                // in cycles; to compare one schedule of a product with another
 
   std::int64_t most_tiles() const { return (row_tiles + row_tasks - 1) / row_tasks; }
   std::int64_t most_panels() const { return (panels + column_tasks - 1) / column_tasks; }

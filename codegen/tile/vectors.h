@@ -4,18 +4,22 @@
 
 namespace heed {
 
+// The axis is cut into runs of equal length, each run into whole vectors and, if it does not divide, a last one that is not whole.
 struct VectorAxis {
   AxisRef axis;
-  std::int64_t lanes, whole, rest;  // whole vectors, and lanes of the last one where it is not whole
-  AxisRef vector, lane;             // of whole vectors
-  AxisRef rest_lane;                // of the last one
+  std::int64_t lanes, run;          // elements; one run where the axis is not cut
+  AxisRef run_index, vector, lane;  // axis = run * run_index + lanes * vector + lane
+  AxisRef rest_lane;                // of a run's last vector
 
-  std::int64_t count() const { return whole + (rest > 0); }
+  std::int64_t whole() const { return run / lanes; }  // vectors of a run
+  std::int64_t rest() const { return run % lanes; }
+  bool has_runs() const { return run < axis->size; }
 };
 
-VectorAxis cut_into_vectors(AxisRef axis, std::int64_t lanes);
+// `run` divides the size of the axis; 0: one run.
+VectorAxis cut_into_vectors(AxisRef axis, std::int64_t lanes, std::int64_t run = 0);
 
-// x where the axis is at a lane of a whole vector, and of the last one.
+// x where the axis is at a lane of a whole vector, and of a run's last one.
 Expr in_whole_vector(const VectorAxis& vectors, Expr x);
 Expr in_last_vector(const VectorAxis& vectors, Expr x);
 
