@@ -145,14 +145,17 @@ class Combination {
       std::int64_t n = m->integer;
       for (auto& [other_id, quotient] : weights_) {
         auto [other_weight, q] = quotient;
-        if (q->op != Op::quotient || other_weight != weight * n) continue;
-        Expr y = m->operands[0];  // x // d // n is kept as x // (d n)
-        if (y->op == Op::quotient && q->operands[0] == y->operands[0] && q->integer == y->integer * n) {
+        if (other_weight != weight * n || (q->op != Op::quotient && q->op != Op::remainder)) continue;
+        // The same of digits that are written otherwise: y % n + n (y // n) is y, y % n + n (y // n % k) is y % (n k).
+        Expr y = m->operands[0], above = floor_divide(y, n);
+        if (q == above || (q->op == Op::remainder && q->operands[0] == above)) {
+          Expr whole = q == above ? y : heed::remainder(y, n * q->integer);
           weights_.erase(m->id);
           weights_.erase(q->id);
-          put(weight, y);
+          put(weight, whole);
           return true;
         }
+        if (q->op != Op::quotient) continue;
         if (q->integer != n) continue;
         LinearForm difference = linear_form(subtract(q->operands[0], m->operands[0]));
         bool multiple = difference.constant % n == 0 &&

@@ -205,8 +205,8 @@ TEST(Product, Batched) {
 
 // A convolution and both its gradients, with padding as guards.
 TEST(Product, Convolution) {
-  for (auto [batch, in, out, size, stride] :
-       std::vector<std::tuple<int, int, int, int, int>>{{2, 3, 8, 16, 1}, {3, 4, 5, 7, 1}, {2, 3, 6, 9, 2}, {1, 3, 20, 32, 1}, {6, 3, 6, 28, 1}, {20, 2, 5, 14, 1}}) {
+  for (auto [batch, in, out, size, stride] : std::vector<std::tuple<int, int, int, int, int>>{
+           {2, 3, 8, 16, 1}, {3, 4, 5, 7, 1}, {2, 3, 6, 9, 2}, {1, 3, 20, 32, 1}, {6, 3, 6, 28, 1}, {20, 2, 5, 14, 1}}) {
     SCOPED_TRACE(fmt::format("{} {} {} {} {}", batch, in, out, size, stride));
     Maker make;
     int result = (size - 1) / stride + 1;
