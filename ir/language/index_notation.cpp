@@ -74,6 +74,7 @@ std::vector<std::pair<Dimension, std::string>> Elaborator::uses_of_axis(const st
     std::optional<Value> object = lookup(*path, scope);
     if (!object && path->find('.') != std::string::npos) object = evaluate(*index.object, scope);  // `wte.table`
     if (object && is<Unknown>(*object)) throw Unreported{};
+    if (object && is<List>(*object)) object = array_of(builder, *object, index.object->span);
     const auto* array = object ? get_if<ShapedArray>(*object) : nullptr;
     if (!array || array->shape.size() != index.subscripts.size()) return;
     for (std::size_t k = 0; k < index.subscripts.size(); ++k) {
