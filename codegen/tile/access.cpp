@@ -71,6 +71,7 @@ LinearForm affine_address(Expr read) {
 
 void Accesses::add_access(Expr read) {
   Access access{.array = read->array, .address = affine_address(read)};
+  for (const IntegerTerm& term : access.address.terms) note_nodes(term.x);  // joined digits may be nodes of their own
   std::vector<std::int64_t> strides = strides_of(read->array->shape);
   std::int64_t span = element_count(read->array);
   for (std::size_t k = 0; k < strides.size(); ++k) {
