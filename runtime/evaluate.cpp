@@ -17,14 +17,15 @@ BoundProgram& Evaluator::program_for(std::int64_t batch) {
   return *program;
 }
 
-Metrics Evaluator::run(const NamedTensors& values, std::int64_t seed) {
+std::optional<Metrics> Evaluator::run(const NamedTensors& values, std::int64_t seed, const GoOn& go_on) {
   NamedTensors kept;  // A test changes no state of the model: every batch starts from the same.
   for (const auto& [name, tensor] : values) kept.emplace(name, tensor.copy());
   const auto rows = rows_in_order(data_);
   const auto count = static_cast<std::int64_t>(rows.size());
   Metrics sums;
-  const auto test = [&](std::int64_t begin, std::int64_t end, std::int64_t batch) {
-    if (begin == end) return;
+  std::int64_t tested = 0;
+  const auto test = [&](std::int64_t begin, std::int64_t end, std::int64_t batch) {  // false: stopped
+    if (begin == end) return true;
     BoundProgram& program = program_for(batch);
     const auto inputs = bind_columns(data_, program.program(), batch);
     std::int64_t next = begin;
@@ -45,18 +46,20 @@ Metrics Evaluator::run(const NamedTensors& values, std::int64_t seed) {
         for (const auto& metric : metrics) sums.emplace_back(metric.first, 0.0);
       }
       for (std::size_t k = 0; k < metrics.size(); ++k) sums[k].second += metrics[k].second * static_cast<double>(batch);
+      tested += batch;
+      if (!go_on(tested, count)) return false;
     }
+    return true;
   };
   const std::int64_t whole = count / batch_ * batch_;
-  test(0, whole, batch_);
-  test(whole, count, count - whole);
+  if (!test(0, whole, batch_) || !test(whole, count, count - whole)) return std::nullopt;
   for (auto& sum : sums) sum.second /= static_cast<double>(count);
   return sums;
 }
 
 Metrics evaluate(const std::function<std::shared_ptr<const Program>(std::int64_t batch)>& evaluation, const DataSet& data,
                  std::int64_t batch, const NamedTensors& values, std::int64_t seed, ThreadPool& pool) {
-  return Evaluator(evaluation, data, batch, pool).run(values, seed);
+  return *Evaluator(evaluation, data, batch, pool).run(values, seed, [](std::int64_t, std::int64_t) { return true; });
 }
 
 }  // namespace heed

@@ -3,6 +3,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 
 #include "runtime/bound_program.h"
 #include "runtime/data.h"
@@ -13,7 +14,9 @@ class Evaluator {
  public:
   using Compile = std::function<std::shared_ptr<const Program>(std::int64_t batch)>;
   Evaluator(Compile compile, const DataSet& data, std::int64_t batch, ThreadPool& pool);
-  Metrics run(const NamedTensors& values, std::int64_t seed);
+  // `go_on` is asked after every batch; nothing comes back once it says no.
+  using GoOn = std::function<bool(std::int64_t rows, std::int64_t of)>;
+  std::optional<Metrics> run(const NamedTensors& values, std::int64_t seed, const GoOn& go_on);
 
  private:
   BoundProgram& program_for(std::int64_t batch);

@@ -75,6 +75,7 @@ class Training {
     total_ = std::numeric_limits<std::int64_t>::max();
     if (settings.steps) total_ = *settings.steps;
     if (settings.epochs) total_ = std::min(total_, *settings.epochs * steps_of_epoch_);
+    end_ = std::min(total_, settings.until.value_or(total_));
     inputs_ = bind_columns(data, *programs.step, settings.batch);
     if (test) {
       evaluator_.emplace(programs.evaluation, *test, settings.batch, pool);
@@ -90,7 +91,7 @@ class Training {
   void begin();
   void resume();
   bool fill(std::int64_t step, std::vector<HostTensor>& batch);
-  void test();
+  void test(const std::atomic<bool>& stop);
   void save();
   void save_weights();
   void draw() const;
@@ -102,7 +103,8 @@ class Training {
   const DataSet& data_;
   const TrainSettings& settings_;
   ThreadPool& pool_;
-  std::int64_t steps_of_epoch_, total_;
+  std::int64_t steps_of_epoch_;
+  std::int64_t total_, end_;  // steps of the whole training, and of it those up to where this run stops
   std::vector<BoundInput> inputs_;
   std::optional<Evaluator> evaluator_;
   Checkpoint state_;
@@ -145,7 +147,7 @@ void Training::resume() {
 
 // The batch of update `step` (from 1). False after the last one.
 bool Training::fill(std::int64_t step, std::vector<HostTensor>& batch) {
-  if (step > total_) return false;
+  if (step > end_) return false;
   const std::int64_t epoch = (step - 1) / steps_of_epoch_, place = (step - 1) % steps_of_epoch_;
   if (epoch != epoch_of_rows_) rows_ = shuffled_rows(data_, settings_.seed, epoch);
   epoch_of_rows_ = epoch;
@@ -154,13 +156,19 @@ bool Training::fill(std::int64_t step, std::vector<HostTensor>& batch) {
   return true;
 }
 
-void Training::test() {
+void Training::test(const std::atomic<bool>& stop) {
+  if (evaluator_) {
+    const auto metrics = evaluator_->run(state_.values, settings_.seed, [&](std::int64_t rows, std::int64_t of) {
+      progress_->test(rows, of);
+      return !stop;
+    });
+    if (!metrics) return;  // A resumed run begins with this test.
+    const std::int64_t epoch = (state_.step - 1) / steps_of_epoch_ + 1;
+    tested_ = *metrics;
+    log_->test(state_.step, epoch, tested_);
+    progress_->say(fmt::format("epoch {}, step {}: test {}", epoch, state_.step, text_of(tested_)));
+  }
   state_.tested = true;
-  if (!evaluator_) return;
-  const std::int64_t epoch = (state_.step - 1) / steps_of_epoch_ + 1;
-  tested_ = evaluator_->run(state_.values, settings_.seed);
-  log_->test(state_.step, epoch, tested_);
-  progress_->say(fmt::format("epoch {}, step {}: test {}", epoch, state_.step, text_of(tested_)));
 }
 
 void Training::save() {
@@ -206,11 +214,11 @@ void Training::print_profile(const Program& program) const {
 
 TrainResult Training::run(const std::atomic<bool>& stop) {
   log_.emplace(path("log.jsonl"), state_.step, state_.tested, settings_.json);
-  progress_.emplace(state_.step, total_, steps_of_epoch_);
+  progress_.emplace(state_.step, end_, steps_of_epoch_);
   BoundProgram step(programs_.step, pool_);
   nan_search_.emplace(step, inputs_, state_.values, state_.step, settings_.seed);
   const auto ends_epoch = [&] { return state_.step > 0 && state_.step % steps_of_epoch_ == 0; };
-  if ((ends_epoch() || state_.step >= total_) && state_.step > 0 && !state_.tested) test();
+  if ((ends_epoch() || state_.step >= total_) && state_.step > 0 && !state_.tested) test(stop);
   const auto start = Clock::now();
   double testing = 0, rate = 0, last = 0;
   {
@@ -231,9 +239,9 @@ TrainResult Training::run(const std::atomic<bool>& stop) {
       nan_search_->keep(state_.values, state_.step);
       progress_->step(state_.step, metrics, rate);
       const auto begin = Clock::now();
-      if (ends_epoch() || state_.step == total_) test();
+      if (ends_epoch() || state_.step == total_) test(stop);
       const double unsaved = seconds_since(saved_);
-      if (state_.step != total_ && unsaved > 20 * save_seconds_ && unsaved > (ends_epoch() ? 10 : 60)) {
+      if (state_.step != end_ && unsaved > 20 * save_seconds_ && unsaved > (ends_epoch() ? 10 : 60)) {
         save();
         draw();
       }
@@ -242,7 +250,7 @@ TrainResult Training::run(const std::atomic<bool>& stop) {
   }
   if (is_lost(step.scalars())) fail_on_nan();  // After the loop: the other thread is at rest then.
   progress_->finish();
-  const bool interrupted = stop && state_.step < total_;
+  const bool interrupted = stop && (state_.step < end_ || (state_.step == total_ && !state_.tested));
   save();
   draw();
   if (!interrupted) save_weights();

@@ -31,6 +31,7 @@ struct TrainSettings {
   std::string minimize;  // the result that is the loss
   std::int64_t batch = 0;
   std::optional<std::int64_t> epochs, steps;  // the run ends at the first that is reached
+  std::optional<std::int64_t> until;          // stops at this step without a test, to be resumed: a cut, where `steps` is an end
   std::int64_t seed = 0;
   std::string folder;    // checkpoint.safetensors, weights.safetensors, log.jsonl and curve.svg go there
   bool resume = false;   // go on from the folder's checkpoint

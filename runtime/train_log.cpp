@@ -132,18 +132,25 @@ void Progress::step(std::int64_t step, const Metrics& metrics, double rate) {
   const double left = done / static_cast<double>(step - first_) * static_cast<double>(total_ - step);
   const auto line = fmt::format("step {}/{}, epoch {}: {}, {:.0f} rows/s, {} left", step, total_, (step - 1) / steps_of_epoch_ + 1,
                                 text_of(metrics), rate, duration(left));
-  if (terminal_) {
-    std::fprintf(stderr, "\r\x1b[K%s", line.c_str());
-    std::fflush(stderr);
-    shown_ = true;
-  } else {
-    std::fprintf(stderr, "%s\n", line.c_str());
-  }
+  show(line);
+}
+
+void Progress::test(std::int64_t rows, std::int64_t of) {
+  const auto now = Clock::now();
+  if (!terminal_ || now - last_ < std::chrono::duration<double>(0.2)) return;
+  last_ = now;
+  show(fmt::format("test: {} of {} rows", rows, of));
+}
+
+void Progress::show(const std::string& line) {
+  std::fprintf(stderr, terminal_ ? "\r\x1b[K%s" : "%s\n", line.c_str());
+  std::fflush(stderr);
+  shown_ = terminal_;
 }
 
 void Progress::say(const std::string& line) {
-  finish();
-  std::fprintf(stderr, "%s\n", line.c_str());
+  std::fprintf(stderr, shown_ ? "\r\x1b[K%s\n" : "%s\n", line.c_str());
+  shown_ = false;
 }
 
 void Progress::finish() {

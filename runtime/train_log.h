@@ -40,6 +40,7 @@ class Progress {
  public:
   Progress(std::int64_t first, std::int64_t total, std::int64_t steps_of_epoch);
   void step(std::int64_t step, const Metrics& metrics, double rate);
+  void test(std::int64_t rows, std::int64_t of);
   void say(const std::string& line);  // a line that stays
   void finish();
 
@@ -47,6 +48,7 @@ class Progress {
   using Clock = std::chrono::steady_clock;
   std::int64_t first_, total_, steps_of_epoch_;
   bool terminal_, shown_ = false;
+  void show(const std::string& line);
   Clock::time_point start_, last_;
 };
 

@@ -44,7 +44,7 @@ int train_model(const Options& options) {
   settings.batch = block.batch;
   settings.epochs = block.epochs;
   settings.steps = block.steps;
-  if (options.steps) settings.steps = options.steps;
+  settings.until = options.steps;
   settings.seed = options.run.seed != 0 ? options.run.seed : block.seed;
   settings.folder = options.folder;
   settings.resume = options.resume;
