@@ -45,6 +45,9 @@ bool is_subset(const AxisSet& a, const AxisSet& b);
 
 // Axes of the indices that can leave their array, guards inside x aside.
 const AxisSet& unsafe_axes(Expr x);
+// Of the conditions those that keep the reads of x inside their arrays: just these where each is met by one, else all that share an axis
+// with what may leave.
+std::vector<Expr> protecting_conditions(Expr x, const std::vector<Expr>& conditions);
 // x as weight * rest; weight 1 where it has none.
 std::pair<double, Expr> scaled_form(Expr floating);
 // x as factors; a sole factor of power 1 if it is no product.

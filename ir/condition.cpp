@@ -130,6 +130,25 @@ Expr raw_select(Expr condition, Expr a, Expr b) {
 
 Expr guard(Expr condition, Expr x) { return select(condition, x, real(*x->arena, 0, x->dtype)); }
 
+// Reads of x that may leave their array, guards inside x aside.
+std::vector<Expr> unsafe_reads(Expr x) {
+  std::vector<Expr> found, left{x};
+  std::set<std::uint32_t> met{x->id};
+  while (!left.empty()) {
+    Expr node = left.back();
+    left.pop_back();
+    if (unsafe_axes(node).empty()) continue;
+    bool leaves = false;
+    if (node->op == Op::read)
+      for (std::size_t k = 0; k < node->operands.size(); ++k) leaves |= !is_constant(inside(node->operands[k], node->array->shape[k]), 1);
+    if (leaves) found.push_back(node);
+    bool guards = node->op == Op::select && is_constant(node->operands[2]);
+    for (Expr operand : node->operands)
+      if ((!guards || operand == node->operands[0]) && met.insert(operand->id).second) left.push_back(operand);
+  }
+  return found;
+}
+
 // select(c, f g, 0): each condition sits on the factors with a read that may leave its array by an axis of the condition, else on the
 // factors that have all its axes; the other factors are free. Null where nothing moves.
 Expr guard_factors(Expr condition, Expr x) {
@@ -139,12 +158,8 @@ Expr guard_factors(Expr condition, Expr x) {
   std::size_t total = left.size();
   std::vector<Factor> parts;
   for (const Factor& factor : factors_of(x)) {
-    std::vector<Expr> mine;
-    for (Expr part : conjuncts(condition))
-      if (overlap(part->free, unsafe_axes(factor.x))) {
-        mine.push_back(part);
-        std::erase(left, part);
-      }
+    std::vector<Expr> mine = protecting_conditions(factor.x, conjuncts(condition));
+    for (Expr part : mine) std::erase(left, part);
     if (mine.empty())
       parts.push_back(factor);
     else
@@ -173,6 +188,21 @@ Expr ask_in_turn(Expr condition, Expr a, Expr b) {
 }
 
 }  // namespace
+
+std::vector<Expr> protecting_conditions(Expr x, const std::vector<Expr>& conditions) {
+  std::vector<Expr> chosen, related;
+  for (Expr condition : conditions)
+    if (overlap(condition->free, unsafe_axes(x))) related.push_back(condition);
+  for (Expr read : unsafe_reads(x))
+    for (std::size_t k = 0; k < read->operands.size(); ++k)
+      for (Expr need : conjuncts(inside(read->operands[k], read->array->shape[k]))) {
+        auto meets = [&](Expr condition) { return condition == need || implied(need, {condition}); };
+        auto found = std::ranges::find_if(related, meets);
+        if (found == related.end()) return related;  // By several of them together, if at all.
+        if (std::ranges::find(chosen, *found) == chosen.end()) chosen.push_back(*found);
+      }
+  return chosen;
+}
 
 Expr at_least(Expr a, Expr b) {
   if (!is_floating(a->dtype)) return at_least_zero(subtract(a, b));

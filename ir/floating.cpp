@@ -134,9 +134,7 @@ class Powers {
     if (conditions.empty()) return nullptr;
     for (auto& [id, factor] : powers_) {
       if ((factor.power == 1 && is_guarded(factor.x)) || unsafe_axes(factor.x).empty()) continue;
-      std::vector<Expr> mine;
-      for (Expr part : conditions)
-        if (overlap(part->free, unsafe_axes(factor.x))) mine.push_back(part);
+      std::vector<Expr> mine = protecting_conditions(factor.x, conditions);
       if (mine.empty()) continue;
       std::vector<Factor> factors;
       for (auto& [other, kept] : powers_)

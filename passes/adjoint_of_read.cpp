@@ -25,12 +25,19 @@ struct OpenTerm {
   AxisRef axis;
 };
 
+// A position p of the array as two: p = step * high + low - shift, so that a window that moves in steps is a plain sum for each low.
+struct Phases {
+  AxisRef place, high, low;
+  std::int64_t shift;
+};
+
 struct System {
   Arena& arena;
   std::vector<Equation> equations;
   std::vector<AxisRef> open;
   std::vector<Expr> guards;
   Expr value;
+  std::vector<Phases> phases{};
 
   void put(AxisRef axis, Expr solution) {
     const Substitution table{{axis, solution}};
@@ -123,6 +130,32 @@ bool solve_exactly(System& system) {
   return false;
 }
 
+// A window in steps, s r + u == p + shift: of p the steps and the phase, of u as well, so that nothing is left of the division. The steps
+// are then solved for as those of a plain window.
+bool split_phases(System& system, std::size_t k, const LinearForm& form, const OpenTerm& steps) {
+  Expr place = system.equations[k].right;
+  const std::int64_t s = steps.weight;
+  if (s <= 1 || place->op != Op::axis || place->axes[0]->size <= s || form.constant > 0) return false;
+  std::optional<OpenTerm> window;
+  for (const IntegerTerm& term : form.terms) {
+    if (!system.is_open_axis(term.x)) return false;
+    if (term.x->axes[0] == steps.axis || term.weight % s == 0) continue;
+    if (window || term.weight != 1) return false;
+    window = OpenTerm{term.weight, term.x->axes[0]};
+  }
+  Arena& arena = system.arena;
+  AxisRef high = fresh_axis(arena, (place->axes[0]->size - form.constant + s - 1) / s), low = fresh_axis(arena, s);
+  system.phases.push_back({place->axes[0], high, low, -form.constant});
+  const IntegerTerm position[] = {{s, value(high)}, {1, value(low)}};
+  system.equations[k].right = linear(position, form.constant, arena);
+  if (!window) return true;
+  AxisRef further = fresh_axis(arena, (window->axis->size + s - 1) / s);
+  if (further->size != 1) system.open.push_back(further);
+  const IntegerTerm of_window[] = {{s, value(further)}, {1, value(low)}};
+  system.put(window->axis, linear(of_window, 0, arena));
+  return true;
+}
+
 // A window, s r + d u: solved for the longest axis, the others stay summed.
 bool solve_window(System& system, std::size_t k) {
   const Equation equation = system.equations[k];
@@ -137,6 +170,7 @@ bool solve_window(System& system, std::size_t k) {
     if (better) best = OpenTerm{term.weight, axis};
   }
   if (!best) return false;
+  if (split_phases(system, k, form, *best)) return true;
   Expr rest = system.remainder_of(equation, form, {*best});
   system.drop(k);
   system.divide_exactly(rest, best->weight, best->axis);
@@ -178,6 +212,24 @@ bool open_quotient(System& system, std::size_t k) {
   return false;
 }
 
+// The value as an array of its own, in which phases are dimensions, read at the positions of the array.
+Expr read_phases(ArrayRef array, const std::vector<Phases>& phases, Expr value_at, const std::string& name) {
+  std::vector<AxisRef> axes;
+  std::vector<Expr> at;
+  for (AxisRef place : positions(array)) {
+    auto split = std::ranges::find(phases, place, &Phases::place);
+    if (split == phases.end()) {
+      axes.push_back(place);
+      at.push_back(value(place));
+      continue;
+    }
+    Expr shifted = shift(value(place), split->shift);
+    axes.insert(axes.end(), {split->high, split->low});
+    at.insert(at.end(), {floor_divide(shifted, split->low->size), remainder(shifted, split->low->size)});
+  }
+  return read_stored(define(axes, value_at, value_at->dtype, name), at);
+}
+
 }  // namespace
 
 Expr adjoint_of_read(ArrayRef array, std::span<const Expr> indices, Expr adjoint, const AxisSet& axes) {
@@ -201,10 +253,10 @@ Expr adjoint_of_read(ArrayRef array, std::span<const Expr> indices, Expr adjoint
   for (const Equation& equation : system.equations) system.guards.push_back(equal(equation.left, equation.right));
   Expr zero = real(arena, 0, adjoint->dtype);
   Expr result = sum(system.open, select(both(system.guards, arena), system.value, zero));
-  if (system.equations.empty() || is_constant(result)) return result;
-  std::vector<Expr> here;
-  for (AxisRef place : places) here.push_back(value(place));
-  return read_stored(define(places, result, adjoint->dtype, array->name.empty() ? "" : "scattered_" + array->name), here);
+  if (is_constant(result)) return result;
+  const std::string name = array->name.empty() ? "" : (system.equations.empty() ? "phases_" : "scattered_") + array->name;
+  if (!system.equations.empty() || !system.phases.empty()) result = read_phases(array, system.phases, result, name);
+  return result;
 }
 
 }  // namespace heed
