@@ -18,12 +18,7 @@ void attempt_sizes(Diagnostics& diagnostics, const std::function<void(std::int64
       nominal = std::clamp<std::int64_t>(nominal * mismatch.multiply / mismatch.divide, 1, largest);
       continue;
     }
-    for (const Diagnostic& each : found.all()) {
-      if (each.severity == Diagnostic::Severity::error)
-        diagnostics.error(each.span, each.message, each.help);
-      else
-        diagnostics.warning(each.span, each.message, each.help);
-    }
+    diagnostics.add(found);
     return;
   }
 }

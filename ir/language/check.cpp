@@ -13,15 +13,6 @@ namespace {
 
 using Kind = syntax::Function::Kind;
 
-void keep(const Diagnostics& found, Diagnostics& diagnostics) {
-  for (const Diagnostic& each : found.all()) {
-    if (each.severity == Diagnostic::Severity::error)
-      diagnostics.error(each.span, each.message, each.help);
-    else
-      diagnostics.warning(each.span, each.message, each.help);
-  }
-}
-
 // Where each parameter of the file's own layers is declared.
 void find_declarations(const syntax::Block& block, std::map<std::string, Span>& spans) {
   for (const syntax::Statement& statement : block) {
@@ -73,26 +64,26 @@ void check_module(const Module& module, const Settings& settings, Diagnostics& d
     for (const syntax::Item& item : module.file.items)
       if (const auto* let = std::get_if<syntax::Let>(&item.node))
         for (const syntax::Binding& binding : let->bindings) elaborator.lookup(binding.name.text, scope);
-    keep(found, diagnostics);
+    diagnostics.add(found);
   }
   for (const syntax::Item& item : module.file.items)
     if (const auto* function = std::get_if<syntax::Function>(&item.node)) {
       Diagnostics found;
       check_definition(module, *function, settings, found);
       if (!found.has_errors()) warn_of_unused_names(*function, found);  // what a mistake cut off is no further mistake
-      keep(found, diagnostics);
+      diagnostics.add(found);
     }
   warn_of_unused_lets(module, diagnostics);
   for (const auto& [model, train] : module.trains) {
     Diagnostics found;
     train_block(module, model, settings, found);
     bool fine = !found.has_errors() && !diagnostics.has_errors();
-    keep(found, diagnostics);
+    diagnostics.add(found);
     // The model's own mistakes are known by now; what is new is the optimizer's.
     if (fine) {
       Diagnostics training;
       elaborate_training(module, {.entry = model, .settings = settings}, training);
-      keep(training, diagnostics);
+      diagnostics.add(training);
     }
   }
 }

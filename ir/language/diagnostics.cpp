@@ -81,6 +81,11 @@ void Diagnostics::warning(Span span, std::string message, std::string help) {
   insert(all_, {Diagnostic::Severity::warning, span, std::move(message), std::move(help)});
 }
 
+void Diagnostics::add(const Diagnostics& others) {
+  for (const Diagnostic& each : others.all_) insert(all_, each);
+  owners_.insert(owners_.end(), others.owners_.begin(), others.owners_.end());
+}
+
 bool Diagnostics::has_errors() const {
   return std::any_of(all_.begin(), all_.end(), [](const Diagnostic& one) { return one.severity == Diagnostic::Severity::error; });
 }

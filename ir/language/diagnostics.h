@@ -2,6 +2,7 @@
 #pragma once
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace heed {
@@ -27,12 +28,15 @@ class Diagnostics {
  public:
   void error(Span span, std::string message, std::string help = "");
   void warning(Span span, std::string message, std::string help = "");
+  void add(const Diagnostics& others);
+  void keep(std::shared_ptr<const void> owner) { owners_.push_back(std::move(owner)); }  // of the sources that spans point into
   bool has_errors() const;
   const std::vector<Diagnostic>& all() const { return all_; }  // by file and line, equal ones once
   std::string text(bool colour) const;
 
  private:
   std::vector<Diagnostic> all_;
+  std::vector<std::shared_ptr<const void>> owners_;
 };
 
 }  // namespace heed

@@ -1,7 +1,6 @@
 // Walks a module and builds graphs: functions and layers are called in place, loops and choices unrolled, mistakes reported and
 // passed over. One walk serves checking and building; names are looked up in scopes, arrays are made by the builder.
 #pragma once
-#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -173,7 +172,6 @@ class Elaborator {
   std::vector<Frame> frames_;
   std::map<std::pair<const Module*, std::string>, Value> lets_;
   std::set<std::pair<const Module*, std::string>> lets_open_;  // being evaluated
-  std::deque<std::pair<SourceFile, syntax::File>> given_;      // texts of settings, parsed
   std::vector<Expr> guards_;
   int index_depth_ = 0;
   bool flat_ = false;  // a definition of the flat form: reads are kept as they are written, types are those of computation

@@ -53,15 +53,17 @@ std::optional<std::string> Elaborator::setting(const std::string& name) const {
 // Texts stand for themselves; other values are written as in the file.
 Value Elaborator::setting_value(const std::string& name, const std::string& text, const syntax::Expression& usual) {
   if (std::holds_alternative<syntax::String>(usual.node) && (text.empty() || text[0] != '"')) return Text{text, true};
-  given_.emplace_back(SourceFile{"--set " + name, "let value = " + text + "\n"}, syntax::File{});
-  auto& [source, file] = given_.back();
+  auto given =
+      std::make_shared<std::pair<SourceFile, syntax::File>>(SourceFile{"--set " + name, "let value = " + text + "\n"}, syntax::File{});
+  diagnostics.keep(given);
+  auto& [source, file] = *given;
   Diagnostics unread;
   file = syntax::parse(source, unread);
   const auto* let = !unread.has_errors() && file.items.size() == 1 ? std::get_if<syntax::Let>(&file.items[0].node) : nullptr;
   if (!let || let->bindings.size() != 1) return Text{text, true};
   Scope scope{&module};
   Value value = evaluate(*let->bindings[0].value, scope);
-  if (const auto* given = get_if<Text>(value)) return Text{given->text, true};
+  if (const auto* quoted = get_if<Text>(value)) return Text{quoted->text, true};
   return value;
 }
 

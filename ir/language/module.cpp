@@ -29,6 +29,7 @@ struct Loader {
   ModulePtr from_text(std::string name, std::string text, bool is_library) {
     auto module = std::make_shared<Module>();
     module->source = {std::move(name), std::move(text)};
+    diagnostics.keep(module);
     module->is_library = is_library;
     std::size_t slash = module->source.name.rfind('/');
     if (!is_library && slash != std::string::npos) module->folder = module->source.name.substr(0, slash + 1);

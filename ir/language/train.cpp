@@ -267,7 +267,7 @@ std::optional<TrainBlock> train_block(const Module& module, const std::string& e
   Elaborator elaborator(module, settings, {}, 64, found);
   elaborator.check_settings();
   read_block(elaborator, *train, block);
-  for (const Diagnostic& each : found.all()) diagnostics.error(each.span, each.message, each.help);
+  diagnostics.add(found);
   return found.has_errors() ? std::nullopt : std::optional(block);
 }
 
