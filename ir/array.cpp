@@ -24,6 +24,8 @@ bool moves(Expr body) {
   for (Expr node : nodes_of(body)) {
     if (node->op == Op::reduction) return false;
     if (node->op == Op::at_least || node->op == Op::greater || node->op == Op::equal) return false;  // Of floating values: arithmetic.
+    // A cut through rows (a roll, the phases of a stride) is made once: opened in sums its addresses would be no strides.
+    if ((node->op == Op::quotient || node->op == Op::remainder) && linear_form(node->operands[0]).constant != 0) return false;
     if (!is_floating(node->dtype)) continue;
     if (node->op == Op::read) {
       if (!std::ranges::all_of(node->operands, is_affine)) return false;

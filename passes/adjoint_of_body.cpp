@@ -37,24 +37,36 @@ Expr times(Expr adjoint, Expr slope) {
   return multiply(adjoint, slope);
 }
 
-// value(axis) == index of the first largest body along it, for each axis of the maximum in turn. The index is an array of its own: it is
-// found once, and by the same values as the maximum.
+// Whether the axes of a maximum are where the first largest value is; several axes count as one, row-major. The index is an array of its
+// own: it is found once, and by the same values as the maximum.
 Expr is_place_of_maximum(Expr maximum) {
   Arena& arena = *maximum->arena;
-  Expr body = maximum->operands[0];
-  std::vector<Expr> conditions;
-  for (std::size_t k = 0; k < maximum->axes.size(); ++k) {
-    const std::vector<AxisRef> later(maximum->axes.begin() + static_cast<std::ptrdiff_t>(k) + 1, maximum->axes.end());
-    const std::vector<AxisRef> here{maximum->axes[k]};
-    Expr found = reduce(Reduction::argmax, here, later.empty() ? body : reduce(Reduction::maximum, later, body));
-    if (!is_constant(found) && !may_read_outside(found)) {
-      std::vector<Expr> at;
-      for (AxisRef axis : found->free) at.push_back(value(axis));
-      found = read_stored(define(found->free, found, DType::i64), at);
+  Expr body = maximum->operands[0], place = value(maximum->axes[0]);
+  AxisRef flat = maximum->axes[0];
+  if (maximum->axes.size() > 1) {
+    std::int64_t size = 1;
+    std::vector<IntegerTerm> terms;
+    for (auto axis = maximum->axes.rbegin(); axis != maximum->axes.rend(); ++axis) {
+      terms.push_back({size, value(*axis)});
+      size *= (*axis)->size;
     }
-    conditions.push_back(equal(value(here[0]), found));
+    place = linear(terms, 0, arena);
+    flat = fresh_axis(arena, size);
+    Expr rest = value(flat);
+    Substitution table;
+    for (auto axis = maximum->axes.rbegin(); axis != maximum->axes.rend(); ++axis) {
+      table.emplace_back(*axis, remainder(rest, (*axis)->size));
+      rest = floor_divide(rest, (*axis)->size);
+    }
+    body = substitute(body, table);
   }
-  return both(conditions, arena);
+  Expr found = reduce(Reduction::argmax, std::vector{flat}, body);
+  if (!is_constant(found) && !may_read_outside(found)) {
+    std::vector<Expr> at;
+    for (AxisRef axis : found->free) at.push_back(value(axis));
+    found = read_stored(define(found->free, found, DType::i64), at);
+  }
+  return equal(place, found);
 }
 
 // The product of all other values of the body along the reduced axes.
