@@ -19,6 +19,16 @@ struct Options {
   bool resume = false, json = false, profile = false;
 };
 
+// What the user types to go on: the same command with --resume.
+std::string resuming_command(const Options& options) {
+  std::string command = "heed train " + options.model.target;
+  for (const std::string& setting : options.model.settings) command += " --set " + setting;
+  for (const std::string& size : options.model.sizes) command += " --size " + size;
+  if (options.run.seed != 0) command += fmt::format(" --seed {}", options.run.seed);
+  if (options.steps) command += fmt::format(" --steps {}", *options.steps);
+  return command + fmt::format(" --out {} --resume", options.folder);
+}
+
 int train_model(const Options& options) {
   Model model(options.model);
   TrainBlock block = model.train_block();
@@ -53,7 +63,9 @@ int train_model(const Options& options) {
   ThreadPool pool(threads);
   InterruptFlag stop;
   TrainResult result = train(programs, data, test ? &*test : nullptr, settings, pool, stop.raised());
-  return result.interrupted ? interrupted : success;
+  if (!result.interrupted) return success;
+  fmt::print(stderr, "stopped after step {} with a checkpoint; go on with: {}\n", result.step, resuming_command(options));
+  return interrupted;
 }
 
 }  // namespace
