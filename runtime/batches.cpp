@@ -94,6 +94,21 @@ void fill_batch(const DataSet& data, const std::vector<BoundInput>& inputs, std:
   }
 }
 
+std::string find_value(const DataSet& data, const std::vector<BoundInput>& inputs, std::span<const std::int64_t> rows,
+                       const std::vector<HostTensor>& batch, std::int64_t value) {
+  for (std::size_t k = 0; k < inputs.size(); ++k) {
+    const auto& type = element_type(inputs[k].row.dtype);
+    const std::int64_t in_row = element_count(inputs[k].row.shape);
+    if (!type.integer) continue;
+    for (std::int64_t at = 0; at < static_cast<std::int64_t>(rows.size()) * in_row; ++at) {
+      if (integer_at(type.name, batch[k].data() + at * type.bytes) != value) continue;
+      return fmt::format("{}: {} {} in row {}; ", data.description, inputs[k].column->name, value,
+                         rows[static_cast<std::size_t>(at / in_row)]);
+    }
+  }
+  return "";
+}
+
 Prefetcher::Prefetcher(const std::vector<BoundInput>& inputs, Fill fill) : fill_(std::move(fill)) {
   for (int k = 0; k < batches; ++k) empty_.push_back(make_batch(inputs));
   thread_ = std::thread([this] { work(); });

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <optional>
 #include <span>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -37,6 +38,10 @@ std::vector<HostTensor> make_batch(const std::vector<BoundInput>& inputs);
 // Reads rows into a batch. Throws InputError for an integer outside of its input's range, or that its type does not hold.
 void fill_batch(const DataSet& data, const std::vector<BoundInput>& inputs, std::span<const std::int64_t> rows,
                 std::vector<HostTensor>& batch);
+
+// Where in a batch an integer stands, in words: "points: label 12 in row 7; "; empty if it is not there.
+std::string find_value(const DataSet& data, const std::vector<BoundInput>& inputs, std::span<const std::int64_t> rows,
+                       const std::vector<HostTensor>& batch, std::int64_t value);
 
 // Fills batch after batch in a thread of its own, a few ahead of their use.
 class Prefetcher {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <span>
 
+#include "input_error.h"
 #include "runtime/batches.h"
 
 namespace heed {
@@ -28,7 +29,7 @@ std::optional<Metrics> Evaluator::run(const NamedTensors& values, std::int64_t s
     if (begin == end) return true;
     BoundProgram& program = program_for(batch);
     const auto inputs = bind_columns(data_, program.program(), batch);
-    std::int64_t next = begin;
+    std::int64_t next = begin, done = 0;
     Prefetcher batches(inputs, [&](std::vector<HostTensor>& filled) {
       if (next == end) return false;
       fill_batch(data_, inputs, std::span(rows).subspan(static_cast<std::size_t>(next), static_cast<std::size_t>(batch)), filled);
@@ -36,7 +37,13 @@ std::optional<Metrics> Evaluator::run(const NamedTensors& values, std::int64_t s
       return true;
     });
     while (const auto* filled = batches.next()) {
-      program.run(kept, *filled, seed, 0);
+      try {
+        program.run(kept, *filled, seed, 0);
+      } catch (const IndexFault& fault) {
+        const auto these = std::span(rows).subspan(static_cast<std::size_t>(begin + done), static_cast<std::size_t>(batch));
+        throw InputError(find_value(data_, inputs, these, *filled, fault.index) + fault.what());
+      }
+      done += batch;
       for (const auto& output : program.program().outputs) {
         if (output.role != ProgramValue::Role::update) continue;
         kept.insert_or_assign(output.name, values.at(output.name).copy());

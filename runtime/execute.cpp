@@ -9,7 +9,6 @@
 #include <cstring>
 #include <stdexcept>
 
-#include "input_error.h"
 #include "runtime/tensor.h"
 
 namespace heed {
@@ -133,8 +132,9 @@ void Executor::run(std::span<void* const> inputs, std::span<void* const> outputs
   run_steps(program_->steps, 0, fault, nullptr, profile);
   if (const auto place = fault.place.load(); place != 0) {
     const auto& where = program_->fault_places.at(static_cast<std::size_t>(place - 1));
-    throw InputError(fault.limit > 0 ? fmt::format("index {} is out of range 0 … {}: {}", fault.value, fault.limit - 1, where)
-                                     : fmt::format("index {} into an axis of size 0: {}", fault.value, where));
+    throw IndexFault(fault.limit > 0 ? fmt::format("index {} is out of range 0 … {}: {}", fault.value, fault.limit - 1, where)
+                                     : fmt::format("index {} into an axis of size 0: {}", fault.value, where),
+                     fault.value);
   }
 }
 

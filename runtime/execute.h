@@ -6,11 +6,19 @@
 #include <span>
 #include <vector>
 
+#include "input_error.h"
 #include "runtime/memory.h"
 #include "runtime/program.h"
 #include "runtime/thread_pool.h"
 
 namespace heed {
+
+// A data-dependent index left its range. Says where; who knows the data can say which row it was.
+class IndexFault : public InputError {
+ public:
+  IndexFault(const std::string& message, std::int64_t index) : InputError(message), index(index) {}
+  std::int64_t index;
+};
 
 // Where the time of a run went, in seconds, by region of the program.
 struct Profile {
@@ -30,7 +38,7 @@ class Executor {
   Executor(std::shared_ptr<const Program> program, ThreadPool& pool);
 
   // One pointer an input and an output of the program, in its order, each to memory of its type's bytes, aligned to 64. An update
-  // in place is given the memory of its input. Throws InputError when a data-dependent index leaves its range; what was written
+  // in place is given the memory of its input. Throws IndexFault when a data-dependent index leaves its range; what was written
   // is then of no use.
   void run(std::span<void* const> inputs, std::span<void* const> outputs, Profile* profile = nullptr);
 

@@ -97,6 +97,7 @@ class Training {
   void draw() const;
   bool is_lost(const Metrics& metrics) const;
   [[noreturn]] void fail_on_nan();
+  [[noreturn]] void fail_on_index(const IndexFault& fault, const std::vector<HostTensor>& batch);
   void print_profile(const Program& program) const;
 
   const TrainPrograms& programs_;
@@ -205,6 +206,15 @@ void Training::fail_on_nan() {
   throw InputError(fmt::format("{} became NaN at step {}: {}", settings_.minimize, state_.step, where));
 }
 
+void Training::fail_on_index(const IndexFault& fault, const std::vector<HostTensor>& batch) {
+  progress_->finish();
+  log_->flush();
+  const auto order = shuffled_rows(data_, settings_.seed, (state_.step - 1) / steps_of_epoch_);
+  const auto place = static_cast<std::size_t>((state_.step - 1) % steps_of_epoch_ * settings_.batch);
+  const auto rows = std::span(order).subspan(place, static_cast<std::size_t>(settings_.batch));
+  throw InputError(fmt::format("{}{}, at step {}", find_value(data_, inputs_, rows, batch, fault.index), fault.what(), state_.step));
+}
+
 void Training::print_profile(const Program& program) const {
   for (std::size_t k = 0; k < profile_.seconds.size(); ++k) {
     std::fprintf(stderr, "%s\n",
@@ -228,7 +238,11 @@ TrainResult Training::run(const std::atomic<bool>& stop) {
       const auto* batch = batches.next();
       if (!batch) break;
       state_.tested = false;
-      step.run(state_.values, *batch, settings_.seed, ++state_.step, settings_.profile ? &profile_ : nullptr);
+      try {
+        step.run(state_.values, *batch, settings_.seed, ++state_.step, settings_.profile ? &profile_ : nullptr);
+      } catch (const IndexFault& fault) {
+        fail_on_index(fault, *batch);
+      }
       const double now = seconds_since(start) - testing, took = std::max(now - last, 1e-9);
       const double instant = static_cast<double>(settings_.batch) / took, weight = std::min(1.0, std::max(took, 0.05));
       rate = rate == 0 ? instant : rate + weight * (instant - rate);

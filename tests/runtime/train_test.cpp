@@ -313,6 +313,31 @@ TEST(Train, IntegersOutOfRange) {
   EXPECT_EQ(integer_at("u8", batch[0].data()), 9);
 }
 
+TEST(Train, IndexFaultsNameTheRow) {
+  TestRun run;
+  run.settings.epochs = 1;
+  auto faulty = programs();
+  auto step = *faulty.step;
+  step.inputs[1].type.dtype = "i32";
+  step.fault_places = {"table (model.heed:3)"};
+  std::get<Launch>(step.steps[0]).function = [](void* const* buffers, void*, std::int64_t, Fault* fault) {
+    for (int b = 0; b < 4; ++b) {
+      if (as<const std::int32_t>(buffers[1])[b] != 77) continue;
+      fault->place = 1;
+      fault->value = 77;
+      fault->limit = 10;
+    }
+  };
+  faulty.step = std::make_shared<Program>(step);
+  auto data = points(20);
+  data.columns[1] = {"y", {"i32", {}}, [](std::int64_t row, std::byte* to) {
+                       const std::int32_t y = row == 13 ? 77 : 1;
+                       std::memcpy(to, &y, 4);
+                     }};
+  const std::string message = run.message(faulty, data);
+  EXPECT_TRUE(message.starts_with("points: y 77 in row 13; index 77 is out of range 0 … 9: table (model.heed:3), at step ")) << message;
+}
+
 TEST(Train, NanNamesStepAndOperation) {
   for (const bool in_place : {false, true}) {
     TestRun run;
