@@ -246,8 +246,11 @@ class Compiler {
     std::set<ArrayRef> read;
     for (ArrayRef array : region.outputs) {
       const Origin& origin = array->arena->origin(array->origin);
-      if (info.source.empty() && origin.line > 0)
-        info.source = fmt::format("{} ({}:{})", origin.path.empty() ? array->name : origin.path, origin.file, origin.line);
+      if (info.source.empty() && origin.line > 0) {
+        const std::string& named = origin.path.empty() ? array->name : origin.path;
+        const std::string place = fmt::format("{}:{}", origin.file, origin.line);
+        info.source = named.empty() ? place : fmt::format("{} ({})", named, place);
+      }
       info.bytes += static_cast<double>(bytes_of(array));
     }
     for (const auto* list : {&region.outputs, &region.locals})
