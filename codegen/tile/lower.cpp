@@ -324,10 +324,22 @@ class RegionLowering {
     return array;
   }
 
+  // Whether one of the axes lies along memory: each row can then be a task of its own.
+  static bool runs_along(Expr sum) {
+    for (Expr node : nodes_of(sum->operands[0])) {
+      if (node->op != Op::read) continue;
+      for (const IntegerTerm& term : affine_address(node).terms)
+        if (term.weight == 1 && term.x->op == Op::axis && has(sum->axes, term.x->axes[0])) return true;
+    }
+    return false;
+  }
+
   // A long reduction for few rows is cut into parts, one row each in a kernel before; what is left reduces the parts.
   Expr in_parts(Expr sum, std::int64_t trips) {
     std::int64_t rows = product_of(nest_.rows);
-    if (is_part_ || rows >= 1024 || trips < 1024 || rows * trips < (1 << 19) || sum->reduction == Reduction::argmax) return nullptr;
+    if (is_part_ || rows >= (runs_along(sum) ? 32 : 1024) || trips < 1024 || rows * trips < (1 << 19) ||
+        sum->reduction == Reduction::argmax)
+      return nullptr;
     AxisRef axis = *std::ranges::max_element(sum->axes, {}, [](AxisRef each) { return each->size; });
     std::int64_t parts = std::min({most_parts, axis->size, trips / 256});
     if (parts < 2) return nullptr;
@@ -396,11 +408,15 @@ class RegionLowering {
 
 bool is_empty(ArrayRef array) { return element_count(array) == 0; }
 
+// To compare ways of doing the same: arithmetic and memory overlap in part, and a launch costs something.
 double cycles_of(const Lowered& lowered) {
+  constexpr double near_bytes = 1 << 20, near_speed = 16, far_speed = 4, launch = 4000, long_task = 200000;
   double total = 0;
   for (const Nest& nest : lowered.nests) {
-    total += 4000 + nest.cycles;                                        // a launch
-    if (nest.tasks == 1 && nest.cycles > 200000) total += nest.cycles;  // one thread works, the others wait
+    double bytes = traffic_of(nest);
+    double memory = bytes / (bytes > near_bytes ? far_speed : near_speed);
+    total += launch + std::max(nest.cycles, memory) + std::min(nest.cycles, memory) / 2;
+    if (nest.tasks == 1 && nest.cycles > long_task) total += nest.cycles;  // one thread works, the others wait
   }
   return total;
 }

@@ -65,6 +65,8 @@ void merge_axes(Nest& nest);
 void schedule(Nest& nest, VectorShape shape);
 // Cycles of one core, roughly, with the lanes as they are.
 double cycles_of(const Nest& nest, VectorShape shape);
+// Bytes of the arrays it reads and writes, each once.
+double traffic_of(const Nest& nest);
 
 // --- emit_nest.cpp
 // Notes every expression; afterwards the buffers are known.

@@ -1,6 +1,7 @@
 // Which axis lies along the lanes, what is kept in strips, and how the work is cut into tasks: by an estimate of cycles.
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <unordered_set>
 
 #include "codegen/tile/nest.h"
@@ -12,7 +13,10 @@ namespace {
 constexpr double gather_cycles = 20, scatter_cycles = 26, call_cycles = 60;
 constexpr double task_cycles = 40000;  // about what is worth handing to a thread
 constexpr std::int64_t most_tasks = 512;
-constexpr std::int64_t strip_limit = 256 << 10;  // bytes of scratch that stay near
+constexpr std::int64_t enough_tasks = 16;        // to cut work into more gains little
+constexpr std::int64_t strip_limit = 512 << 10;  // bytes of scratch that stay near
+constexpr std::int64_t far_bytes = 1024;         // between elements: lines so far apart fall into few sets of a cache
+constexpr double dear_cycles = 12;               // to compute a value again that a strip keeps
 
 bool has(const AxisSet& set, AxisRef axis) { return axis && std::ranges::find(set, axis) != set.end(); }
 
@@ -160,6 +164,15 @@ double sweep_cycles(const Nest& nest, const Sweep& pass, VectorShape shape, Loca
   return total;
 }
 
+// A sweep down a column of a wide array: what it reads once is gone from the first cache when the next sweep comes.
+bool reads_far(Expr read, const Sweep& sweep) {
+  for (const IntegerTerm& term : affine_address(read).terms)
+    if (term.x->op == Op::axis && std::ranges::find(sweep.axes, term.x->axes[0]) != sweep.axes.end() &&
+        std::abs(term.weight) * byte_size(read->array->dtype) >= far_bytes && term.x->axes[0]->size >= 64)
+      return true;
+  return false;
+}
+
 bool adds(const Nest& nest) {
   return std::ranges::any_of(
       nest.sweeps, [](const Sweep& pass) { return std::ranges::any_of(pass.stores, [](const NestStore& store) { return store.add; }); });
@@ -180,6 +193,16 @@ bool may_be_lanes(const Nest& nest, AxisRef axis) {
       if (stride != 1 || has(store.guard->free, axis)) return false;
     }
   return true;
+}
+
+std::int64_t wanted_tasks(double cycles) {
+  return std::clamp<std::int64_t>(static_cast<std::int64_t>(cycles / task_cycles), 1, most_tasks);
+}
+
+// Cycles with as many threads as are worth having.
+double parallel_cycles(const Nest& nest, VectorShape shape) {
+  double parts = static_cast<double>(nest.row_count()) * (nest.lane_row ? vectors(nest.lane_row->size, shape.lanes) : 1);
+  return nest.cycles / std::min({parts, static_cast<double>(wanted_tasks(nest.cycles)), static_cast<double>(enough_tasks)});
 }
 
 void choose_lanes(Nest& nest, VectorShape shape) {
@@ -205,7 +228,7 @@ void choose_lanes(Nest& nest, VectorShape shape) {
     std::erase(outside.rows, axis);
     outside.lane_row = axis;
     outside.cycles = cycles_of(outside, shape);
-    if (outside.cycles <= best.cycles) best = std::move(outside);  // of equals the inner axis
+    if (parallel_cycles(outside, shape) <= parallel_cycles(best, shape)) best = std::move(outside);  // of equals the inner axis
   }
   nest = std::move(best);
 }
@@ -232,35 +255,44 @@ void choose_unroll(Nest& nest, VectorShape shape) {
         accumulates || !pass.accumulations.empty() || std::ranges::any_of(pass.stores, [](const NestStore& store) { return store.add; });
     least = std::min(least, unroll_of(nest.lane_row->size, pass, shape));
   }
+  std::int64_t parts = nest.row_count() * ((nest.lane_row->size + shape.lanes - 1) / shape.lanes);
+  while (least > 1 && parts / least < std::min(wanted_tasks(nest.cycles), enough_tasks)) least /= 2;
   if (accumulates) nest.unroll = least;
 }
 
-// Dear values that a later pass over the same axes needs again.
-void keep_strips(Nest& nest, VectorShape shape) {
-  std::unordered_map<Expr, std::size_t> first;  // pass in which a value is first computed
+// A value that sweep `later` needs again and that was first computed in sweep `first`.
+struct Repeated {
+  Expr value;
+  std::size_t first, later;
+};
+
+// The first dear value that a later sweep over the same axes computes again.
+std::optional<Repeated> repeated_value(const Nest& nest, const std::unordered_set<Expr>& refused, VectorShape shape) {
+  std::unordered_map<Expr, std::size_t> first;
   std::unordered_map<Expr, double> dear;
   for (std::size_t p = 0; p < nest.sweeps.size(); ++p)
     for (Expr x : computed(nest.sweeps[p])) {
-      first.try_emplace(x, p);
-      double cycles = x->op == Op::read ? 0 : node_cycles(x, true, nullptr, shape.lanes) + (x->op == Op::reduction ? 100 : 0);
-      for (Expr operand : x->operands) cycles += dear[operand];
+      if (!first.try_emplace(x, p).second) continue;
+      double cycles = x->op == Op::read ? (nest.lane_row && reads_far(x, nest.sweeps[p]) ? dear_cycles : 0)
+                                        : node_cycles(x, true, nullptr, shape.lanes) + (x->op == Op::reduction ? 100 : 0);
+      for (Expr operand : x->operands)
+        if (x->op != Op::read || !is_affine(operand)) cycles += dear.at(operand);
       dear[x] = std::min(cycles, 1e9);
     }
   for (std::size_t p = 1; p < nest.sweeps.size(); ++p) {
-    const std::vector<AxisRef> axes = nest.sweeps[p].axes;
+    const std::vector<AxisRef>& axes = nest.sweeps[p].axes;
     if (axes.empty()) continue;
-    std::vector<Expr> wanted;
+    auto known = [&](AxisRef axis) {
+      return std::ranges::find(axes, axis) != axes.end() || std::ranges::find(nest.rows, axis) != nest.rows.end() || axis == nest.lane_row;
+    };
     std::unordered_set<Expr> seen;
+    std::optional<Repeated> found;
     auto search = [&](auto& self, Expr x) -> void {
-      if (!seen.insert(x).second || x->free.empty()) return;
+      if (found || x->free.empty() || !seen.insert(x).second) return;
       std::size_t q = first.at(x);
-      bool inner = std::ranges::all_of(x->free, [&](AxisRef axis) {
-        return std::ranges::find(axes, axis) != axes.end() || std::ranges::find(nest.rows, axis) != nest.rows.end() ||
-               axis == nest.lane_row;
-      });
-      bool whole = std::ranges::all_of(axes, [&](AxisRef axis) { return has(x->free, axis); });
-      if (q < p && nest.sweeps[q].axes == axes && inner && whole && dear.at(x) >= 12) {
-        wanted.push_back(x);
+      bool whole = std::ranges::all_of(x->free, known) && std::ranges::all_of(axes, [&](AxisRef axis) { return has(x->free, axis); });
+      if (q < p && nest.sweeps[q].axes == axes && whole && dear.at(x) >= dear_cycles && !refused.contains(x)) {
+        found = {x, q, p};
         return;
       }
       for (Expr operand : x->operands)
@@ -268,49 +300,57 @@ void keep_strips(Nest& nest, VectorShape shape) {
     };
     for (const Accumulation& each : nest.sweeps[p].accumulations) search(search, each.body);
     for (const NestStore& store : nest.sweeps[p].stores) search(search, store.value);
-    std::int64_t elements = nest.lane_row ? nest.unroll * shape.lanes : 1;
-    for (AxisRef axis : axes) elements *= axis->size;
-    for (Expr x : wanted) {
-      std::int64_t bytes = (elements * byte_size(x->dtype) + 63) / 64 * 64;
-      if (nest.scratch_bytes + bytes > strip_limit) break;
-      std::vector<std::int64_t> sizes;
-      std::vector<Expr> indices;
-      for (AxisRef axis : axes) sizes.push_back(axis->size), indices.push_back(value(axis));
-      ArrayRef array = input(*x->arena, "", sizes, x->dtype);
-      Expr again = read_stored(array, indices);
-      LinearForm address = affine_address(again);
-      std::size_t q = first.at(x);
-      nest.strips.push_back({array, nest.scratch_bytes});
-      nest.scratch_bytes += bytes;
-      std::unordered_map<Expr, Expr> made{{x, again}};
-      auto replaced = [&](Expr root) {
-        for (Expr node : nodes_of(root)) {
-          if (made.contains(node)) continue;
-          std::vector<Expr> operands;
-          for (Expr operand : node->operands) operands.push_back(made.at(operand));
-          made[node] = operands == node->operands ? node
-                       : node->op == Op::read     ? read_stored(node->array, operands)
-                                                  : rebuild(node, operands);
-        }
-        return made.at(root);
-      };
-      for (std::size_t later = q + 1; later < nest.sweeps.size(); ++later) {
-        if (nest.sweeps[later].axes != axes) continue;
-        for (Accumulation& each : nest.sweeps[later].accumulations) each.body = replaced(each.body);
-        for (NestStore& store : nest.sweeps[later].stores) store.value = replaced(store.value);
-        for (Expr node : computed(nest.sweeps[later])) {
-          first.try_emplace(node, later);
-          dear.try_emplace(node, 0);
-        }
-      }
-      nest.sweeps[q].stores.push_back({array, address, x});
+    if (found) return found;
+  }
+  return {};
+}
+
+void add_strip(Nest& nest, const Repeated& repeated, std::int64_t bytes) {
+  const std::vector<AxisRef> axes = nest.sweeps[repeated.first].axes;
+  std::vector<std::int64_t> sizes;
+  std::vector<Expr> indices;
+  for (AxisRef axis : axes) sizes.push_back(axis->size), indices.push_back(value(axis));
+  Expr x = repeated.value;
+  ArrayRef array = input(*x->arena, "", sizes, x->dtype);
+  Expr again = read_stored(array, indices);
+  nest.strips.push_back({array, nest.scratch_bytes});
+  nest.scratch_bytes += bytes;
+  std::unordered_map<Expr, Expr> made{{x, again}};
+  auto replaced = [&](Expr root) {
+    for (Expr node : nodes_of(root)) {
+      if (made.contains(node)) continue;
+      std::vector<Expr> operands;
+      for (Expr operand : node->operands) operands.push_back(made.at(operand));
+      bool same = operands == node->operands;
+      made[node] = same ? node : node->op == Op::read ? read_stored(node->array, operands) : rebuild(node, operands);
     }
+    return made.at(root);
+  };
+  for (std::size_t later = repeated.first + 1; later < nest.sweeps.size(); ++later) {
+    if (nest.sweeps[later].axes != axes) continue;
+    for (Accumulation& each : nest.sweeps[later].accumulations) each.body = replaced(each.body);
+    for (NestStore& store : nest.sweeps[later].stores) store.value = replaced(store.value);
+  }
+  nest.sweeps[repeated.first].stores.push_back({array, affine_address(again), x});
+}
+
+// Dear values that a later sweep over the same axes needs again.
+void keep_strips(Nest& nest, VectorShape shape) {
+  std::unordered_set<Expr> refused;  // for want of space
+  while (auto repeated = repeated_value(nest, refused, shape)) {
+    std::int64_t elements = nest.lane_row ? nest.unroll * shape.lanes : 1;
+    for (AxisRef axis : nest.sweeps[repeated->later].axes) elements *= axis->size;
+    std::int64_t bytes = (elements * byte_size(repeated->value->dtype) + 63) / 64 * 64;
+    if (nest.scratch_bytes + bytes <= strip_limit)
+      add_strip(nest, *repeated, bytes);
+    else
+      refused.insert(repeated->value);
   }
 }
 
 void cut_tasks(Nest& nest, VectorShape shape) {
   std::int64_t rows = nest.row_count();
-  auto wanted = std::clamp<std::int64_t>(static_cast<std::int64_t>(nest.cycles / task_cycles), 1, most_tasks);
+  std::int64_t wanted = wanted_tasks(nest.cycles);
   std::int64_t row_parts = std::min(rows, wanted);
   nest.rows_per_task = (rows + row_parts - 1) / row_parts;
   row_parts = (rows + nest.rows_per_task - 1) / nest.rows_per_task;
@@ -334,11 +374,28 @@ double cycles_of(const Nest& nest, VectorShape shape) {
   return total;
 }
 
+double traffic_of(const Nest& nest) {
+  std::unordered_set<ArrayRef> arrays;
+  for (const Strip& strip : nest.strips) arrays.insert(strip.array);
+  for (ArrayRef local : nest.locals) arrays.insert(local);
+  double bytes = 0;
+  auto touch = [&](ArrayRef array) {
+    if (arrays.insert(array).second) bytes += static_cast<double>(element_count(array) * byte_size(array->dtype));
+  };
+  for (const Sweep& sweep : nest.sweeps) {
+    for (Expr x : computed(sweep))
+      if (x->op == Op::read) touch(x->array);
+    for (const NestStore& store : sweep.stores) touch(store.array);
+  }
+  return bytes;
+}
+
 void schedule(Nest& nest, VectorShape shape) {
   merge_axes(nest);
   choose_lanes(nest, shape);
   choose_unroll(nest, shape);
   keep_strips(nest, shape);
+  nest.cycles = cycles_of(nest, shape);
   cut_tasks(nest, shape);
 }
 
