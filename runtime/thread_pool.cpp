@@ -5,6 +5,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <chrono>
 
 #include "input_error.h"
 #if defined(__x86_64__)
@@ -17,8 +18,8 @@ namespace {
 constexpr std::uint64_t closed = 0xffffffff;  // of the lower half of a ticket: no task is to be had
 
 // A step launches hundreds of kernels one after the other; sleeping between them would cost more than many of them take. So a
-// thread that waits looks a little while (some microseconds) before it sleeps.
-constexpr int looks = 2000;
+// thread that waits looks a little while before it sleeps.
+constexpr std::chrono::microseconds patience(100);
 
 void pause_briefly() {
 #if defined(__x86_64__)
@@ -30,10 +31,13 @@ void pause_briefly() {
 
 // Waits until `value` is no longer `old`.
 void await_change(const std::atomic<std::uint32_t>& value, std::uint32_t old) {
-  for (int look = 0; look < looks; ++look) {
-    if (value.load(std::memory_order_acquire) != old) return;
-    pause_briefly();
-  }
+  const auto end = std::chrono::steady_clock::now() + patience;
+  do {
+    for (int look = 0; look < 16; ++look) {
+      if (value.load(std::memory_order_acquire) != old) return;
+      pause_briefly();
+    }
+  } while (std::chrono::steady_clock::now() < end);
   value.wait(old, std::memory_order_acquire);
 }
 
