@@ -210,7 +210,7 @@ Value Elaborator::evaluate_comparison(const syntax::Comparison& comparison, cons
   for (std::size_t k = 0; k < comparison.operators.size(); ++k) {
     Value link;
     std::vector<Span> spans{comparison.operands[k]->span, comparison.operands[k + 1]->span};
-    if (comparison.operators.size() == 1) builder.name_hint = std::move(name);
+    if (comparison.operators.size() == 1) builder.name_hint = name;
     if (auto truth = compared(comparison.operators[k], operands[k], operands[k + 1]))
       link = *truth;
     else
