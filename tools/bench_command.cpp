@@ -1,0 +1,143 @@
+// heed bench: compile time, and the time of a run, of a run with gradients, or of a training step.
+#include <fmt/format.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "codegen/cpu/peak.h"
+#include "passes/differentiate.h"
+#include "runtime/files.h"
+#include "runtime/memory.h"
+#include "tools/command.h"
+#include "tools/execution.h"
+
+namespace heed {
+
+namespace {
+
+struct Options {
+  ModelOptions model;
+  RunOptions run;
+  PurposeOptions purpose;
+  int repeat = 20;
+  std::string compare;
+  bool json = false;
+};
+
+double median(std::vector<double> values) {
+  std::ranges::sort(values);
+  std::size_t middle = values.size() / 2;
+  return values.size() % 2 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+}
+
+std::int64_t peak_memory() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_maxrss * 1024;
+}
+
+// Slower beyond the noise of both measurements.
+int compared(const nlohmann::ordered_json& now, const std::string& path) {
+  nlohmann::ordered_json before;
+  try {
+    before = nlohmann::ordered_json::parse(text_of(read_file(path)));
+  } catch (const nlohmann::json::exception&) {
+    throw UserError(fmt::format("{}: not the JSON of `heed bench --json`", path));
+  }
+  for (const char* key : {"what", "name", "sizes", "threads"})
+    if (before.value(key, nlohmann::ordered_json()) != now[key])
+      throw UserError(fmt::format("{} measured {} {}, this run {}: nothing to compare", path, key,
+                                  before.value(key, nlohmann::ordered_json()).dump(), now[key].dump()));
+  double old_time = before.value("median_s", 0.0), new_time = now["median_s"];
+  double noise = 3 * std::max(before.value("mad_s", 0.0), now["mad_s"].get<double>());
+  fmt::print(stderr, "{:.4g} s, before {:.4g} s: {:.2f} times as fast\n", new_time, old_time, old_time / new_time);
+  if (new_time > old_time + noise && new_time > 1.02 * old_time) {
+    fmt::print(stderr, "slower beyond the noise ({:.2g} s)\n", noise);
+    return user_mistake;
+  }
+  return success;
+}
+
+int bench(const Options& options) {
+  using Clock = std::chrono::steady_clock;
+  Model model(options.model);
+  Purpose purpose = purpose_of(model, options.purpose, false);
+  Graph graph = elaborate_for(model, purpose).graph;
+  CompiledProgram compiled = compile_graph(graph, options.run, options.model.verbose);
+  int threads = options.run.threads > 0 ? options.run.threads : usable_threads();
+  ThreadPool pool(threads);
+  Execution execution(compiled.program, pool);
+  for (const auto& [name, value] : complete_inputs(graph, {}, options.run.seed, false, options.run)) execution.set(name, value);
+
+  execution.run();  // Pages and caches.
+  std::vector<double> seconds;
+  Clock::time_point begin = Clock::now();
+  for (int k = 0; k < options.repeat; ++k) {
+    Clock::time_point start = Clock::now();
+    execution.run();
+    seconds.push_back(std::chrono::duration<double>(Clock::now() - start).count());
+    if (std::chrono::duration<double>(Clock::now() - begin).count() > 60 && seconds.size() >= 3) break;
+  }
+  double middle = median(seconds);
+  std::vector<double> deviations;
+  for (double each : seconds) deviations.push_back(std::abs(each - middle));
+  double flop = 0;
+  for (const RegionInfo& region : compiled.program->regions) flop += region.flop;
+  MachinePeaks peaks = measure_peaks(host_target(), threads);
+
+  nlohmann::ordered_json sizes = nlohmann::ordered_json::object();
+  for (const auto& [name, size] : graph.sizes) sizes[name] = size;
+  const char* what = purpose == Purpose::training ? "train" : purpose == Purpose::gradients ? "grad" : "run";
+  nlohmann::ordered_json json = {{"what", what},
+                                 {"name", graph.name},
+                                 {"sizes", sizes},
+                                 {"compile_s", compiled.seconds},
+                                 {"median_s", middle},
+                                 {"min_s", std::ranges::min(seconds)},
+                                 {"mad_s", median(deviations)},
+                                 {"runs", seconds.size()},
+                                 {"gflop", flop / 1e9},
+                                 {"peak_share", flop / middle / peaks.flop_per_second},
+                                 {"scratch_bytes", execution.memory_bytes()},
+                                 {"peak_rss_bytes", peak_memory()},
+                                 {"threads", threads},
+                                 {"cpu", host_target().cpu}};
+  if (options.json) {
+    fmt::print("{}\n", json.dump());
+  } else {
+    fmt::print("{} {} of {}\n", what, sizes.dump(), graph.name);
+    fmt::print("compiled in    {:.3f} s ({} kernels, {} from the cache)\n", compiled.seconds, compiled.compiled + compiled.from_cache,
+               compiled.from_cache);
+    fmt::print("median         {:.6g} s of {} runs, least {:.6g} s, spread {:.2g} s\n", middle, seconds.size(), std::ranges::min(seconds),
+               median(deviations));
+    fmt::print("arithmetic     {:.4g} GFLOP, {:.4g} GFLOP/s, {:.0f} % of the measured peak {:.4g}\n", flop / 1e9, flop / middle / 1e9,
+               100 * flop / middle / peaks.flop_per_second, peaks.flop_per_second / 1e9);
+    fmt::print("memory         {} besides inputs and outputs, {} at most in the process\n",
+               readable_bytes(static_cast<double>(execution.memory_bytes())), readable_bytes(static_cast<double>(peak_memory())));
+  }
+  return options.compare.empty() ? success : compared(json, options.compare);
+}
+
+}  // namespace
+
+Command bench_command() {
+  return {"bench", "compile time and the time of a run", "heed bench examples/gpt.heed --train --size B=8,T=256",
+          [](CLI::App& app) -> std::function<int()> {
+            auto options = std::make_shared<Options>();
+            add_model_options(app, options->model);
+            add_run_options(app, options->run);
+            app.add_flag("--grad", options->purpose.grad, "of a run with gradients");
+            app.add_flag("--train", options->purpose.train, "of a training step");
+            app.add_option("--repeat", options->repeat, "runs to measure (default 20)")->check(CLI::Range(1, 100000));
+            app.add_option("--compare", options->compare,
+                           "JSON of an earlier measurement; exit status 1 if this one is slower beyond the noise");
+            app.add_flag("--json", options->json, "one JSON object");
+            return [options] { return bench(*options); };
+          }};
+}
+
+}  // namespace heed
