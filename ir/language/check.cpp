@@ -53,19 +53,31 @@ void check_definition(const Module& module, const syntax::Function& function, co
   });
 }
 
+void check_lets(const Module& module, const Settings& settings, Diagnostics& diagnostics) {
+  Diagnostics found;
+  Elaborator elaborator(module, settings, {}, 64, found);
+  elaborator.check_settings();
+  Scope scope{&module};
+  for (const syntax::Item& item : module.file.items)
+    if (const auto* let = std::get_if<syntax::Let>(&item.node))
+      for (const syntax::Binding& binding : let->bindings) elaborator.lookup(binding.name.text, scope);
+  diagnostics.add(found);
+}
+
 }  // namespace
 
+void check_rest(const Module& module, Diagnostics& diagnostics) {
+  Diagnostics found;
+  check_lets(module, {}, found);
+  for (const auto& [name, function] : module.functions) check_definition(module, *function, {}, found);
+  for (const auto& [model, train] : module.trains)
+    if (!module.lost.contains(model)) train_block(module, model, {}, found);
+  for (const Diagnostic& each : found.all())
+    if (each.severity == Diagnostic::Severity::error) diagnostics.error(each.span, each.message, each.help);
+}
+
 void check_module(const Module& module, const Settings& settings, Diagnostics& diagnostics) {
-  {
-    Diagnostics found;
-    Elaborator elaborator(module, settings, {}, 64, found);
-    elaborator.check_settings();
-    Scope scope{&module};
-    for (const syntax::Item& item : module.file.items)
-      if (const auto* let = std::get_if<syntax::Let>(&item.node))
-        for (const syntax::Binding& binding : let->bindings) elaborator.lookup(binding.name.text, scope);
-    diagnostics.add(found);
-  }
+  check_lets(module, settings, diagnostics);
   for (const syntax::Item& item : module.file.items)
     if (const auto* function = std::get_if<syntax::Function>(&item.node)) {
       Diagnostics found;

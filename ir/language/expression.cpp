@@ -137,6 +137,7 @@ std::optional<Value> Elaborator::lookup(const std::string& name, const Scope& sc
     if (m->lets.contains(name)) return top_level_let(*m, name);
     if (auto found = m->functions.find(name); found != m->functions.end()) return Callable{found->second, m};
     if (auto found = m->imports.find(name); found != m->imports.end()) return ModuleValue{found->second.get()};
+    if (m->lost.contains(name)) return Unknown{};
   }
   if (name == "training") return builder.training;
   if (name == "step") return ShapedArray{builder.step()->array, {}};

@@ -6,6 +6,8 @@
 namespace heed {
 namespace {
 
+constexpr std::int64_t most_layers = 10000;
+
 std::string path_in(const Instance& instance, const std::string& name) { return instance.path.empty() ? name : instance.path + "." + name; }
 
 std::vector<std::int64_t> values_of(const std::vector<Dimension>& shape) {
@@ -178,6 +180,8 @@ void Elaborator::declare_instance(const syntax::Instance& declared, Scope& scope
   Value value;
   if (declared.count) {
     Dimension count = dimension_of(*declared.count, scope);
+    if (count.value < 0 || count.value > most_layers)
+      throw Mistake{declared.count->span, fmt::format("an array of {} layers: at least 0, at most {}", count.value, most_layers)};
     std::vector<Value> items;
     for (std::int64_t k = 0; k < count.value; ++k) items.push_back(made(fmt::format("{}.{}", path, k)));
     value = list_of(std::move(items));

@@ -26,6 +26,11 @@ struct Loader {
   Diagnostics& diagnostics;
   Loaded loaded;
 
+  std::size_t error_count() const {
+    return static_cast<std::size_t>(std::count_if(diagnostics.all().begin(), diagnostics.all().end(),
+                                                  [](const Diagnostic& each) { return each.severity == Diagnostic::Severity::error; }));
+  }
+
   ModulePtr from_text(std::string name, std::string text, bool is_library) {
     auto module = std::make_shared<Module>();
     diagnostics.keep(module);  // also if there are mistakes in it, and so no module
@@ -34,11 +39,14 @@ struct Loader {
     module->is_library = is_library;
     std::size_t slash = module->source.name.rfind('/');
     if (!is_library && slash != std::string::npos) module->folder = module->source.name.substr(0, slash + 1);
-    bool had_errors = diagnostics.has_errors();
+    std::size_t known = error_count();
     module->file = syntax::parse(module->source, diagnostics);
     if (!is_library || module->source.name != "prelude") module->prelude = library_module("prelude");
+    module->lost.insert(module->file.lost.begin(), module->file.lost.end());
     for (const syntax::Item& item : module->file.items) add(*module, item);
-    return had_errors || !diagnostics.has_errors() ? module : nullptr;
+    if (error_count() == known) return module;
+    if (!is_library) check_rest(*module, diagnostics);
+    return nullptr;
   }
 
   ModulePtr from_file(const std::string& path, Span span) {
@@ -79,7 +87,10 @@ struct Loader {
                           fmt::format("the standard library has no `{}`: it has {}", import->source, list_in_words(names)),
                           fmt::format("import a file by its path: `import \"{}.heed\" as {}`", import->source, import->alias.text));
       }
-      if (target) module.imports[import->alias.text] = target;
+      if (target)
+        module.imports[import->alias.text] = target;
+      else
+        module.lost.insert(import->alias.text);
     } else if (const auto* let = std::get_if<syntax::Let>(&item.node)) {
       for (const syntax::Binding& binding : let->bindings) {
         define(binding.name, is_free(binding.name.text));
@@ -87,8 +98,13 @@ struct Loader {
       }
     } else if (const auto* function = std::get_if<syntax::Function>(&item.node)) {
       define(function->name, is_free(function->name.text));
+      if (item.mistaken) {
+        module.lost.insert(function->name.text);
+        return;
+      }
       module.functions[function->name.text] = function;
     } else if (const auto* train = std::get_if<syntax::Train>(&item.node)) {
+      if (item.mistaken) return;
       if (!module.trains.emplace(train->model.text, train).second)
         diagnostics.error(train->model.span, fmt::format("`{}` has two train blocks", train->model.text));
     }

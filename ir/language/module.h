@@ -2,6 +2,7 @@
 #pragma once
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -21,7 +22,11 @@ struct Module {
   std::map<std::string, const syntax::Function*> functions;
   std::map<std::string, const syntax::Binding*> lets;
   std::map<std::string, const syntax::Train*> trains;  // by model
+  std::set<std::string> lost;                          // names whose definitions are mistaken: nothing is said of their uses
 };
+
+// Reports the mistakes of the definitions that could be read, in a file of which others could not.
+void check_rest(const Module& module, Diagnostics& diagnostics);
 
 std::vector<std::string> top_level_names(const Module& module);
 std::string list_in_words(const std::vector<std::string>& names);  // "`a`, `b` and `c`"

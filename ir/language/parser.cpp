@@ -153,6 +153,7 @@ Span Parser::from(const Span& first) const {
 }
 
 void Parser::recover(std::size_t begun) {
+  ++recoveries_;
   // The mistake was that the line before had ended: this one is a new statement.
   if (at_ > begun && begins_line()) return;
   while (!at_line_end() && !is("}")) {
@@ -181,24 +182,28 @@ bool Parser::begins_item(bool in_train) const {
   return !in_train && (is("layer") || is("optimizer")) && is(ahead(2), "(");
 }
 
-std::vector<Item> Parser::items() {
-  std::vector<Item> items;
+void Parser::read(File& file) {
   for (skip_newlines(); current().kind != Token::Kind::end; skip_newlines()) {
     std::size_t begun = at_;
     levels_ = brackets_ = 0;
     unclosed_ = false;
+    int before = mistakes_ + recoveries_;
     try {
       if (is("}")) {
         take();
         fail(previous().span, "`}` closes nothing");
       }
-      items.push_back(item());
+      Item next = item();
+      next.mistaken = mistakes_ + recoveries_ > before;
+      file.items.push_back(std::move(next));
       if (!unclosed_) expect_line_end("this definition");
     } catch (const Mistake&) {
       recover(begun);
+      for (std::size_t k = begun + 1; k < at_ && words_[k]->kind != Token::Kind::newline && !is(*words_[k], "(") && !is(*words_[k], "{");
+           ++k)
+        if (words_[k]->kind == Token::Kind::name && (k == begun + 1 || is(*words_[k - 1], ","))) file.lost.emplace_back(words_[k]->text);
     }
   }
-  return items;
 }
 
 Item Parser::item() {
@@ -276,7 +281,28 @@ Function Parser::function(Function::Kind kind) {
   if (!is("{")) fail_here(result.results.empty() ? "`->` and the type of the result, or `{`" : "`{` after the type of the result");
   result.body = block(fmt::format("{} {}", what, result.name.text));
   result.end = previous().span;
+  std::set<std::string> declared;
+  report_redeclared(result.body, declared);
   return result;
+}
+
+// Parameters, states and layers of one body have names of their own; the sides of an `if` may declare the same.
+void Parser::report_redeclared(const Block& block, std::set<std::string>& declared) {
+  auto declare = [&](const Name& name) {
+    if (!declared.insert(name.text).second) diagnostics_.error(name.span, fmt::format("`{}` is declared twice", name.text));
+  };
+  for (const Statement& statement : block) {
+    if (const auto* param = std::get_if<Param>(&statement.node)) declare(param->name);
+    if (const auto* state = std::get_if<State>(&statement.node)) declare(state->name);
+    if (const auto* instance = std::get_if<Instance>(&statement.node)) declare(instance->name);
+    if (const auto* loop = std::get_if<For>(&statement.node)) report_redeclared(loop->body, declared);
+    if (const auto* choice = std::get_if<If>(&statement.node)) {
+      std::set<std::string> before = declared;
+      report_redeclared(choice->then, declared);
+      report_redeclared(choice->otherwise, before);
+      declared.merge(before);
+    }
+  }
 }
 
 std::vector<Parameter> Parser::parameters() {
@@ -356,7 +382,7 @@ File parse(const SourceFile& source, Diagnostics& diagnostics) {
   File file;
   file.source = &source;
   file.tokens = tokenize(source, diagnostics);
-  file.items = Parser(source, file.tokens, diagnostics).items();
+  Parser(source, file.tokens, diagnostics).read(file);
   for (std::size_t k = 0; k + 1 < file.tokens.size() && file.tokens[k].kind == Token::Kind::comment; k += 2) {
     std::string_view text = file.tokens[k].text.substr(1);
     if (text.starts_with(' ')) text.remove_prefix(1);

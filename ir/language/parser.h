@@ -2,6 +2,7 @@
 #pragma once
 #include <algorithm>
 #include <functional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -18,7 +19,7 @@ class Parser {
  public:
   Parser(const SourceFile& source, std::vector<Token>& tokens, Diagnostics& diagnostics);
 
-  std::vector<Item> items();
+  void read(File& file);  // items and lost names
 
  private:
   // --- words (parser.cpp)
@@ -102,6 +103,7 @@ class Parser {
   Import import();
   Let let();
   Function function(Function::Kind kind);
+  void report_redeclared(const Block& block, std::set<std::string>& declared);
   std::vector<Parameter> parameters();
   void results(Function& function);
   Train train();
@@ -113,7 +115,7 @@ class Parser {
   std::vector<int> line_ends_;  // column after the last word of each line
   Diagnostics& diagnostics_;
   std::size_t at_ = 0;
-  int brackets_ = 0, levels_ = 0, mistakes_ = 0;
+  int brackets_ = 0, levels_ = 0, mistakes_ = 0, recoveries_ = 0;
   bool unclosed_ = false;  // a block was cut off by the next item, and that was reported
 };
 

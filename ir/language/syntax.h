@@ -241,8 +241,9 @@ struct Train {
 };
 
 struct Item {
-  Span span;        // its first line
-  std::string doc;  // the comment lines directly above, without `#`
+  Span span;              // its first line
+  std::string doc;        // the comment lines directly above, without `#`
+  bool mistaken = false;  // something in it could not be understood
   std::variant<Import, Let, Function, Train> node;
 };
 
@@ -250,7 +251,8 @@ struct File {
   const SourceFile* source = nullptr;
   std::string doc;  // the comment at the top of the file
   std::vector<Item> items;
-  std::vector<Token> tokens;  // all of the text, with comments; see token.h
+  std::vector<std::string> lost;  // names of definitions that could not be understood at all
+  std::vector<Token> tokens;      // all of the text, with comments; see token.h
 };
 
 // Never throws, whatever the bytes. After a mistake it goes on with the next statement, so all mistakes of a file are found in one
