@@ -33,8 +33,6 @@ class Diagnostics {
   bool has_errors() const;
   const std::vector<Diagnostic>& all() const { return all_; }  // by file and line, equal ones once
   std::string text(bool colour) const;
-  // What owns the files that the spans point to, where it may end before the diagnostics do.
-  void keep(std::shared_ptr<const void> owner) { owners_.push_back(std::move(owner)); }
 
  private:
   std::vector<Diagnostic> all_;

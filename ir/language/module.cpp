@@ -33,7 +33,6 @@ struct Loader {
 
   ModulePtr from_text(std::string name, std::string text, bool is_library) {
     auto module = std::make_shared<Module>();
-    diagnostics.keep(module);  // also if there are mistakes in it, and so no module
     module->source = {std::move(name), std::move(text)};
     diagnostics.keep(module);
     module->is_library = is_library;
