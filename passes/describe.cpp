@@ -102,6 +102,16 @@ std::string words_of(ArrayRef array) {
   return "";
 }
 
+std::string call_words(ArrayRef array) {
+  static constexpr std::pair<std::string_view, std::string_view> operators[] = {{"@", "product"}, {"+", "add"},    {"-", "subtract"}, {"*", "multiply"}, {"/", "divide"},
+                                                                                {"**", "power"},  {"==", "equal"}, {"<", "less"},     {">", "greater"}};
+  const std::string& what = origin_of(array).what;
+  if (array->kind != Array::Kind::definition) return words_of(array);
+  for (const auto& [symbol, word] : operators)
+    if (what == symbol) return std::string(word);
+  return what.empty() ? words_of(array) : what;
+}
+
 std::string label_of(const Region& region) {
   std::vector<ArrayRef> arrays = arrays_of(region);
   std::vector<std::string> words, over;

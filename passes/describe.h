@@ -8,6 +8,8 @@ namespace heed {
 
 // What an array does: what was called ("softmax"), or what its body is made of ("sum over the last axis", "exp, multiply").
 std::string words_of(ArrayRef array);
+// What was called, in words: "softmax", "product" for `@`; like words_of where nothing is known.
+std::string call_words(ArrayRef array);
 // What a region does: "product 2048x1536x384, gelu", "softmax over the last axis", "sums over 2 axes".
 std::string label_of(const Region& region);
 // "h.3.attn (gpt.heed:14)"; the path or the line alone if there is no more; "" if nothing is known.
