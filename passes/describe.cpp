@@ -103,8 +103,9 @@ std::string words_of(ArrayRef array) {
 }
 
 std::string call_words(ArrayRef array) {
-  static constexpr std::pair<std::string_view, std::string_view> operators[] = {{"@", "product"}, {"+", "add"},    {"-", "subtract"}, {"*", "multiply"}, {"/", "divide"},
-                                                                                {"**", "power"},  {"==", "equal"}, {"<", "less"},     {">", "greater"}};
+  static constexpr std::pair<std::string_view, std::string_view> operators[] = {{"@", "product"},  {"+", "add"},    {"-", "subtract"},
+                                                                                {"*", "multiply"}, {"/", "divide"}, {"**", "power"},
+                                                                                {"==", "equal"},   {"<", "less"},   {">", "greater"}};
   const std::string& what = origin_of(array).what;
   if (array->kind != Array::Kind::definition) return words_of(array);
   for (const auto& [symbol, word] : operators)

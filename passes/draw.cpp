@@ -43,14 +43,20 @@ Colours colours_of(const Box& box) {
 void add_rows(std::string& table, const std::vector<std::string>& lines, std::string_view attributes, std::string_view before) {
   for (std::size_t k = 0; k < lines.size() && k < most_lines; ++k)
     table += fmt::format("<tr><td align=\"left\" {}>{}{}</td></tr>", attributes, before, escaped(lines[k]));
-  if (lines.size() > most_lines) table += fmt::format("<tr><td align=\"left\" {}>… {} more</td></tr>", attributes, lines.size() - most_lines);
+  if (lines.size() > most_lines)
+    table += fmt::format("<tr><td align=\"left\" {}>… {} more</td></tr>", attributes, lines.size() - most_lines);
 }
 
 std::string node_text(const Box& box, const std::string& title) {
-  if (box.kind == Box::Kind::input) return fmt::format("[shape=ellipse, style=filled, fillcolor=\"#dff2df\", color=\"#5a9a5a\", label=<<b>{}</b>>]", escaped(title));
-  if (box.kind == Box::Kind::result) return fmt::format("[shape=ellipse, style=filled, fillcolor=\"#d8e6ff\", color=\"#3f66a8\", peripheries=2, label=<<b>{}</b>>]", escaped(title));
+  if (box.kind == Box::Kind::input)
+    return fmt::format("[shape=ellipse, style=filled, fillcolor=\"#dff2df\", color=\"#5a9a5a\", label=<<b>{}</b>>]", escaped(title));
+  if (box.kind == Box::Kind::result)
+    return fmt::format("[shape=ellipse, style=filled, fillcolor=\"#d8e6ff\", color=\"#3f66a8\", peripheries=2, label=<<b>{}</b>>]",
+                       escaped(title));
   Colours colours = colours_of(box);
-  std::string table = fmt::format("<table border=\"1\" cellborder=\"0\" cellspacing=\"0\" cellpadding=\"3\" style=\"rounded\" color=\"{}\" bgcolor=\"{}\">", colours.border, colours.fill);
+  std::string table =
+      fmt::format("<table border=\"1\" cellborder=\"0\" cellspacing=\"0\" cellpadding=\"3\" style=\"rounded\" color=\"{}\" bgcolor=\"{}\">",
+                  colours.border, colours.fill);
   table += fmt::format("<tr><td><b>{}</b>{}</td></tr>", escaped(title), box.count > 1 ? fmt::format(" <i>x{}</i>", box.count) : "");
   add_rows(table, box.lines, "", "");
   add_rows(table, box.parameters, "bgcolor=\"#fff6d6\"", "");
@@ -91,18 +97,31 @@ class Writer {
 
   std::string run() {
     text_ = "digraph heed {\n";
-    text_ += fmt::format("  label=<<b>{}</b>>; labelloc=t; fontname=\"Helvetica\"; fontsize=16; rankdir=TB; nodesep=0.25; ranksep=0.35; compound=true;\n", escaped(picture_.title));
-    text_ += "  node [fontname=\"Helvetica\", fontsize=11]; edge [fontname=\"Helvetica\", fontsize=9, fontcolor=\"#666666\", color=\"#777777\", arrowsize=0.6];\n";
+    text_ += fmt::format(
+        "  label=<<b>{}</b>>; labelloc=t; fontname=\"Helvetica\"; fontsize=16; rankdir=TB; nodesep=0.25; ranksep=0.35; compound=true;\n",
+        escaped(picture_.title));
+    text_ +=
+        "  node [fontname=\"Helvetica\", fontsize=11]; edge [fontname=\"Helvetica\", fontsize=9, fontcolor=\"#666666\", color=\"#777777\", "
+        "arrowsize=0.6];\n";
     write(root_, "  ", "");
-    for (const Link& link : picture_.links) {
-      bool to_optimizer = picture_.boxes[link.to].path == std::vector<std::string>{"optimizer"};
-      std::string style = link.to_next ? ", style=dashed, constraint=false" : to_optimizer ? ", style=dotted" : "";
-      text_ += fmt::format("  b{} -> b{} [label=\"{}\"{}];\n", link.from, link.to, to_optimizer ? "" : escaped(link.shape), style);
-    }
+    for (const Link& link : picture_.links) text_ += fmt::format("  b{} -> b{} {};\n", link.from, link.to, style_of(link));
     return text_ + "}\n";
   }
 
  private:
+  bool is_in(int box, std::string_view cluster) const {
+    return !picture_.boxes[box].path.empty() && picture_.boxes[box].path[0] == cluster;
+  }
+
+  // What the way back reads of the way forward, and what the optimizer reads, lies in the background.
+  std::string style_of(const Link& link) const {
+    if (link.to_next) return "[style=dashed, constraint=false]";
+    if (is_in(link.to, "optimizer") && !is_in(link.from, "optimizer")) return "[style=dotted, color=\"#b8b8b8\"]";
+    bool is_kept = is_in(link.to, "gradients") && !is_in(link.from, "gradients") && !picture_.boxes[link.from].path.empty();
+    if (is_kept) return "[color=\"#e3c9b5\", constraint=false]";
+    return fmt::format("[label=\"{}\"]", escaped(link.shape));
+  }
+
   // A cluster with one box alone is said in the box's title.
   void write(const Cluster& cluster, const std::string& indent, const std::string& title_before) {
     for (int box : cluster.boxes)
@@ -119,8 +138,10 @@ class Writer {
       text_ += fmt::format("{}subgraph cluster_{} {{\n", indent, clusters_++);
       std::string label = title_before + name;
       if (count > 1) label = label.substr(0, label.rfind('.'));
-      text_ += fmt::format("{}  label=<<b>{}</b>{}>; labelloc=t; labeljust=l; fontsize=12; style=rounded; color=\"#b5b5b5\"; bgcolor=\"{}\";\n", indent, escaped(label),
-                           count > 1 ? fmt::format(" <font color=\"#b03030\"><b>x{}</b></font>", count) : "", inner.path.size() % 2 == 1 ? "#fafafa" : "#f3f3f3");
+      text_ +=
+          fmt::format("{}  label=<<b>{}</b>{}>; labelloc=t; labeljust=l; fontsize=12; style=rounded; color=\"#b5b5b5\"; bgcolor=\"{}\";\n",
+                      indent, escaped(label), count > 1 ? fmt::format(" <font color=\"#b03030\"><b>x{}</b></font>", count) : "",
+                      inner.path.size() % 2 == 1 ? "#fafafa" : "#f3f3f3");
       write(inner, indent + "  ", "");
       text_ += indent + "}\n";
     }

@@ -35,7 +35,8 @@ Content content_of(const Picture& picture, const std::vector<int>& boxes, std::s
   for (int box : boxes) {
     const Box& each = picture.boxes[box];
     number[box] = static_cast<int>(number.size());
-    content.boxes.emplace_back(Path(each.path.begin() + static_cast<std::ptrdiff_t>(depth), each.path.end()), each.title, each.lines, each.parameters);
+    content.boxes.emplace_back(Path(each.path.begin() + static_cast<std::ptrdiff_t>(depth), each.path.end()), each.title, each.lines,
+                               each.parameters);
   }
   for (const Link& link : picture.links)
     if (number.contains(link.from) && number.contains(link.to)) content.links.emplace_back(number[link.from], number[link.to], link.shape);
@@ -68,7 +69,9 @@ std::optional<Picture> fold_once(const Picture& picture) {
   for (std::size_t box = 0; box < picture.boxes.size(); ++box) {
     const Path& path = picture.boxes[box].path;
     for (std::size_t depth = 0; depth < path.size(); ++depth)
-      if (auto name = numbered(path[depth])) families[{Path(path.begin(), path.begin() + static_cast<std::ptrdiff_t>(depth)), *name}][path[depth]].push_back(static_cast<int>(box));
+      if (auto name = numbered(path[depth]))
+        families[{Path(path.begin(), path.begin() + static_cast<std::ptrdiff_t>(depth)), *name}][path[depth]].push_back(
+            static_cast<int>(box));
   }
   for (const auto& [family, layers] : families) {
     auto folded_already = [&](const std::string& layer) {

@@ -71,6 +71,8 @@ class Painter {
       for (ArrayRef read : group.reads) add_read(read, made_by_.at(group.arrays[0]));
     for (const GraphOutput& output : graph_.outputs) add_output(output);
     gather_optimizer();
+    for (Box& box : picture_.boxes)
+      for (std::string& name : box.updates) name = short_name(name, box);
     return std::move(picture_);
   }
 
@@ -94,33 +96,45 @@ class Painter {
   void add_read(ArrayRef read, int box) {
     auto role = roles_.find(read);
     if (role == roles_.end()) {
-      if (auto maker = made_by_.find(read); maker != made_by_.end() && maker->second != box) add_link(maker->second, box, typed_shape(read, graph_));
+      if (auto maker = made_by_.find(read); maker != made_by_.end() && maker->second != box)
+        add_link(maker->second, box, typed_shape(read, graph_));
       return;
     }
     Box& reader = picture_.boxes[box];
     switch (role->second) {
-      case GraphInput::Role::data: add_link(input_box(read), box, typed_shape(read, graph_)); return;
+      case GraphInput::Role::data:
+        add_link(input_box(read), box, typed_shape(read, graph_));
+        return;
       case GraphInput::Role::parameter: {
-        std::string text = short_name(read->name, reader) + " " + typed_shape(read, graph_);
+        std::string text = short_name(read->name, reader) + " " + shape_text(read->shape, {});
         if (std::ranges::find(reader.parameters, text) == reader.parameters.end()) reader.parameters.push_back(text);
         return;
       }
-      default: return;  // States are seen where they are updated; seed and step are everywhere.
+      default:
+        return;  // States are seen where they are updated; seed and step are everywhere.
     }
   }
 
   int input_box(ArrayRef input) {
     auto [entry, is_new] = input_boxes_.try_emplace(input, static_cast<int>(picture_.boxes.size()));
-    if (is_new) picture_.boxes.push_back({.kind = Box::Kind::input, .path = {}, .title = input->name, .lines = {}, .parameters = {}, .updates = {}});
+    if (is_new)
+      picture_.boxes.push_back({.kind = Box::Kind::input, .path = {}, .title = input->name, .lines = {}, .parameters = {}, .updates = {}});
     return entry->second;
+  }
+
+  // "fc.weight.m" beside "fc.weight": its update goes without saying.
+  bool is_state_of_parameter(ArrayRef state) const {
+    return roles_.at(state) == GraphInput::Role::state && std::ranges::any_of(graph_.outputs, [&](const GraphOutput& output) {
+             return output.updates && roles_.at(output.updates) == GraphInput::Role::parameter &&
+                    state->name.starts_with(output.updates->name + ".");
+           });
   }
 
   void add_output(const GraphOutput& output) {
     auto maker = made_by_.find(output.array);
     if (output.updates) {
-      if (maker == made_by_.end()) return;
-      Box& box = picture_.boxes[maker->second];
-      box.updates.push_back(short_name(output.updates->name, box));
+      if (maker != made_by_.end() && !is_state_of_parameter(output.updates))
+        picture_.boxes[maker->second].updates.push_back(output.updates->name);
       return;
     }
     int box = static_cast<int>(picture_.boxes.size());
@@ -151,15 +165,13 @@ class Painter {
       serves_others[box] = true;
       stack.insert(stack.end(), before[box].begin(), before[box].end());
     }
-    bool any_update = std::ranges::any_of(graph_.outputs, [](const GraphOutput& output) { return output.updates && output.array->kind != Array::Kind::input; });
+    bool any_update = std::ranges::any_of(
+        graph_.outputs, [](const GraphOutput& output) { return output.updates && output.array->kind != Array::Kind::input; });
     if (!any_update) return;
     for (std::size_t box = 0; box < picture_.boxes.size(); ++box) {
       Box& each = picture_.boxes[box];
       if (serves_others[box] || each.kind == Box::Kind::input) continue;
-      std::string prefix = fmt::format("{}.", fmt::join(each.path, "."));
       each.path = {"optimizer"};
-      for (std::string& name : each.updates)
-        if (prefix != ".") name = prefix + name;
     }
   }
 
@@ -176,11 +188,21 @@ std::vector<Painter::Group> calls_of(const Graph& graph) {
   std::vector<Painter::Group> groups;
   std::unordered_map<std::uint32_t, std::size_t> of_origin;
   std::unordered_map<const void*, std::size_t> of_node;
+  // A call may have marked its arrays more than once: then they read each other.
+  auto same_call = [&](ArrayRef array) {
+    for (ArrayRef read : reads_of(array))
+      if (auto found = of_origin.find(read->origin);
+          !given.contains(read) && found != of_origin.end() && array->arena->origin(array->origin) == read->arena->origin(read->origin))
+        return found->second;
+    return groups.size();
+  };
   for (ArrayRef array : in_order(graph)) {
     if (given.contains(array) || array->kind == Array::Kind::input) continue;
     const void* node = array->scan ? static_cast<const void*>(array->scan) : array->gradient;
-    std::size_t& known = node ? of_node.try_emplace(node, groups.size()).first->second : of_origin.try_emplace(array->origin, groups.size()).first->second;
-    if (known == groups.size()) groups.push_back({.arrays = {}, .reads = {}, .title = call_words(array), .lines = {}, .kind = Box::Kind::operation});
+    std::size_t& known = node ? of_node.try_emplace(node, groups.size()).first->second
+                              : of_origin.try_emplace(array->origin, same_call(array)).first->second;
+    if (known == groups.size())
+      groups.push_back({.arrays = {}, .reads = {}, .title = call_words(array), .lines = {}, .kind = Box::Kind::operation});
     Painter::Group& group = groups[known];
     group.arrays.push_back(array);
     for (ArrayRef read : reads_of(array)) group.reads.push_back(read);

@@ -18,8 +18,8 @@ struct Box {
 };
 
 struct Link {
-  int from, to;       // boxes
-  std::string shape;  // of what goes along it: "[B, T, 384]"
+  int from, to;          // boxes
+  std::string shape;     // of what goes along it: "[B, T, 384]"
   bool to_next = false;  // from one of several equal layers to the next
   bool operator==(const Link&) const = default;
 };

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "ir/algebra.h"
+#include "passes/kind.h"
 #include "passes/opening.h"
 #include "passes/rewrite.h"
 
@@ -70,7 +71,8 @@ Graph split_positions(const Graph& graph) {
     });
     std::vector<AxisRef> places = positions(definition);
     bool is_split = false;
-    while (!fixed.contains(definition)) {
+    const bool is_product = body->has_reduction && kind_of(definition) == Kind::product;  // Those read at any positions equally well.
+    while (!fixed.contains(definition) && !is_product) {
       std::optional<Split> split = division_in(body, places);
       if (!split) break;
       AxisRef place = places[split->position], high = fresh_axis(*body->arena, place->size / split->n),

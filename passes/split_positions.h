@@ -5,8 +5,8 @@
 namespace heed {
 
 // An array whose body meets a position only through its quotient and remainder by n gets two positions instead, so that it has the axes of
-// what it is made from and can be joined with it: [B * T] that reads at p // T and p % T becomes [B, T]. Results and what enters or leaves
-// a scan keep their shapes.
+// what it is made from and can be joined with it: [B * T] that reads at p // T and p % T becomes [B, T]. Results, matrix products, and
+// what enters or leaves a scan keep their shapes.
 Graph split_positions(const Graph& graph);
 
 }  // namespace heed
