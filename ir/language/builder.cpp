@@ -22,6 +22,7 @@ std::int64_t hash_of(const std::string& place, std::int64_t draw) {
 Builder::Builder() { graph.arena = std::make_shared<Arena>(); }
 
 ShapedArray Builder::define(std::vector<Dimension> shape, DType dtype, const Body& body) {
+  count_of(shape);  // throws where it cannot be counted
   std::string name = std::exchange(name_hint, {});
   std::vector<AxisRef> axes;
   std::vector<Expr> values;
@@ -79,12 +80,6 @@ std::vector<Expr> broadcast_positions(const std::vector<Dimension>& shape, std::
   std::vector<Expr> result;
   std::size_t skipped = positions.size() - shape.size();
   for (std::size_t k = 0; k < shape.size(); ++k) result.push_back(shape[k] == Dimension(1) ? integer(arena, 0) : positions[skipped + k]);
-  return result;
-}
-
-std::int64_t product_of(const std::vector<Dimension>& shape) {
-  std::int64_t result = 1;
-  for (const Dimension& dimension : shape) result *= dimension.value;
   return result;
 }
 

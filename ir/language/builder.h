@@ -55,6 +55,5 @@ class Builder {
 Expr at(const ShapedArray& array, std::span<const Expr> indices);
 // Positions of an array of this shape at the positions of a result that it is broadcast to.
 std::vector<Expr> broadcast_positions(const std::vector<Dimension>& shape, std::span<const Expr> positions, Arena& arena);
-std::int64_t product_of(const std::vector<Dimension>& shape);
 
 }  // namespace heed

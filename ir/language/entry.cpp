@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "input_error.h"
 #include "ir/language/elaborator.h"
 #include "ir/language/train_keys.h"
 
@@ -119,6 +120,7 @@ std::optional<Elaborator::Results> Elaborator::run_entry(const syntax::Function&
         std::vector<std::int64_t> sizes;
         for (const Dimension& dimension : shape) sizes.push_back(dimension.value);
         builder.arena().set_origin({module.source.name, "", "input", parameter.name.span.line});
+        count_of(shape);
         ArrayRef array = input(builder.arena(), parameter.name.text, sizes, parameter.type->dtype);
         builder.graph.inputs.push_back({GraphInput::Role::data, array});
         value = ShapedArray{array, shape};
@@ -141,6 +143,9 @@ std::optional<Elaborator::Results> Elaborator::run_entry(const syntax::Function&
     }
   } catch (const Mistake& mistake) {
     report(mistake, function.name.span);
+    return std::nullopt;
+  } catch (const InputError& error) {
+    report({{}, error.what(), ""}, function.name.span);
     return std::nullopt;
   } catch (const Unreported&) {
     return std::nullopt;

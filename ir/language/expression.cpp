@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "input_error.h"
 #include "ir/language/elaborator.h"
 
 namespace heed {
@@ -73,6 +74,10 @@ Value Elaborator::evaluate(const syntax::Expression& expression, Scope& scope) {
   } catch (const Mistake& mistake) {
     Value unknown = recover();
     report(mistake, expression.span);
+    return unknown;
+  } catch (const InputError& error) {
+    Value unknown = recover();
+    report({{}, error.what(), ""}, expression.span);
     return unknown;
   } catch (const Unreported&) {
     return recover();

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "ir/language/elaborator.h"
@@ -15,7 +16,8 @@ double floored(double a, double b) { return std::floor(a / b); }
 
 Value of_sizes(Operator op, const Dimension& a, const Dimension& b, Span span, const Builder& builder) {
   auto nonzero = [&] {
-    if (b.value == 0) throw Mistake{span, fmt::format("{} is divided by {}, which is 0", a.size.text(), b.size.text())};
+    if (b.value == 0)
+      throw Mistake{span, fmt::format("{} is divided by {}{}", a.size.text(), b.size.text(), b.size.constant() ? "" : ", which is 0")};
   };
   switch (op) {
     case Operator::add:
@@ -73,7 +75,8 @@ std::optional<Value> number_operation(Operator op, const Value& a, const Value& 
   if (op == Operator::matmul || op == Operator::logical_and || op == Operator::logical_or || !is_number(a) || !is_number(b))
     return std::nullopt;
   const auto *x = get_if<Dimension>(a), *y = get_if<Dimension>(b);
-  if (x && y) return of_sizes(op, *x, *y, span, builder);
+  bool overflows = x && y && y->value == -1 && x->value == std::numeric_limits<std::int64_t>::min();
+  if (x && y && !overflows) return of_sizes(op, *x, *y, span, builder);
   return Real{of_reals(op, number_of(a), number_of(b)), ""};
 }
 

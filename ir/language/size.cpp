@@ -8,6 +8,8 @@
 #include <numeric>
 #include <tuple>
 
+#include "input_error.h"
+
 namespace heed {
 namespace {
 
@@ -18,10 +20,21 @@ Rational reduced(std::int64_t numerator, std::int64_t denominator) {
   if (denominator < 0) divisor = -divisor;
   return divisor == 0 ? Rational{0, 1} : Rational{numerator / divisor, denominator / divisor};
 }
-Rational plus(Rational a, Rational b) {
-  return reduced(a.numerator * b.denominator + b.numerator * a.denominator, a.denominator * b.denominator);
+[[noreturn]] void too_large() { throw InputError("a size is larger than 64 bits hold"); }
+std::int64_t multiply(std::int64_t a, std::int64_t b) {
+  std::int64_t result;
+  if (__builtin_mul_overflow(a, b, &result)) too_large();
+  return result;
 }
-Rational times(Rational a, Rational b) { return reduced(a.numerator * b.numerator, a.denominator * b.denominator); }
+std::int64_t add(std::int64_t a, std::int64_t b) {
+  std::int64_t result;
+  if (__builtin_add_overflow(a, b, &result)) too_large();
+  return result;
+}
+Rational plus(Rational a, Rational b) {
+  return reduced(add(multiply(a.numerator, b.denominator), multiply(b.numerator, a.denominator)), multiply(a.denominator, b.denominator));
+}
+Rational times(Rational a, Rational b) { return reduced(multiply(a.numerator, b.numerator), multiply(a.denominator, b.denominator)); }
 
 Factors merged(const Factors& a, const Factors& b, int sign) {
   std::map<std::string, int> powers(a.begin(), a.end());
@@ -61,16 +74,20 @@ const Size::Term& leading_term(const std::vector<Size::Term>& terms) {
 }
 
 std::string term_text(const Size::Term& term) {  // of the absolute value
-  std::string result;
+  std::string above, below;
   std::int64_t weight = std::abs(term.coefficient.numerator);
-  if (weight != 1 || term.factors.empty()) result = std::to_string(weight);
+  if (weight != 1) above = std::to_string(weight);
+  if (term.coefficient.denominator != 1) below = fmt::format("/{}", term.coefficient.denominator);
   for (const auto& [symbol, power] : term.factors) {
     bool is_quotient = symbol.find(' ') != std::string::npos && symbol.back() != ')';
-    result += (result.empty() ? "" : "*") + (is_quotient ? "(" + symbol + ")" : symbol);
-    if (power != 1) result += fmt::format("**{}", power);
+    std::string text = is_quotient ? "(" + symbol + ")" : symbol;
+    if (std::abs(power) != 1) text += fmt::format("**{}", std::abs(power));
+    if (power > 0)
+      above += (above.empty() ? "" : "*") + text;
+    else
+      below += "/" + text;
   }
-  if (term.coefficient.denominator != 1) result += fmt::format("/{}", term.coefficient.denominator);
-  return result;
+  return (above.empty() ? "1" : above) + below;
 }
 
 std::string operand_text(const Size& size) {
@@ -125,12 +142,18 @@ Size operator*(const Size& a, const Size& b) {
   return Size(std::move(terms));
 }
 
+// By one term: symbols get negative powers, so that what is divided and multiplied again is the same.
 Size exact_quotient(const Size& a, const Size& b) {
-  // By one term, term by term; by a multiple of itself; by repeated division of leading terms, where that ends.
-  std::vector<Size::Term> quotient;
-  Size rest = a;
   const Size::Term& leading = leading_term(b.terms_);
   Rational inverse = reduced(leading.coefficient.denominator, leading.coefficient.numerator);
+  std::vector<Size::Term> quotient;
+  if (b.terms_.size() == 1) {
+    for (const Size::Term& term : a.terms_)
+      quotient.push_back({merged(term.factors, leading.factors, -1), times(term.coefficient, inverse)});
+    return Size(std::move(quotient));
+  }
+  // By repeated division of leading terms, where that ends.
+  Size rest = a;
   for (int step = 0; step < 16 && !rest.terms_.empty(); ++step) {
     const Size::Term& term = leading_term(rest.terms_);
     Size::Term part{merged(term.factors, leading.factors, -1), times(term.coefficient, inverse)};
@@ -147,7 +170,8 @@ Size floored_quotient(const Size& a, const Size& b) {
   if (x && y) return Size(*x / *y - (*x % *y != 0 && (*x < 0) != (*y < 0)));
   Size exact = exact_quotient(a, b);
   bool whole = std::all_of(exact.terms().begin(), exact.terms().end(), [](const Size::Term& term) {
-    bool polynomial = std::all_of(term.factors.begin(), term.factors.end(), [](const auto& f) { return f.first.find(" / ") == std::string::npos; });
+    bool polynomial = std::all_of(term.factors.begin(), term.factors.end(),
+                                  [](const auto& factor) { return factor.second > 0 && factor.first.find(" / ") == std::string::npos; });
     return polynomial && term.coefficient.denominator == 1;
   });
   return whole ? exact : Size::symbol(operand_text(a) + " // " + operand_text(b));
@@ -157,9 +181,18 @@ Size named_function(std::string_view name, const Size& a, const Size& b) {
   return Size::symbol(fmt::format("{}({}, {})", name, a.text(), b.text()));
 }
 
-Dimension operator+(const Dimension& a, const Dimension& b) { return {a.size + b.size, a.value + b.value}; }
-Dimension operator-(const Dimension& a, const Dimension& b) { return {a.size - b.size, a.value - b.value}; }
-Dimension operator*(const Dimension& a, const Dimension& b) { return {a.size * b.size, a.value * b.value}; }
+Dimension operator+(const Dimension& a, const Dimension& b) { return {a.size + b.size, add(a.value, b.value)}; }
+Dimension operator-(const Dimension& a, const Dimension& b) { return {a.size - b.size, add(a.value, multiply(-1, b.value))}; }
+Dimension operator*(const Dimension& a, const Dimension& b) { return {a.size * b.size, multiply(a.value, b.value)}; }
+
+std::int64_t count_of(const std::vector<Dimension>& shape) {
+  std::int64_t result = 1;
+  for (const Dimension& dimension : shape) result = multiply(result, std::max<std::int64_t>(dimension.value, 1));
+  multiply(result, 8);  // bytes, too
+  for (const Dimension& dimension : shape)
+    if (dimension.value == 0) return 0;
+  return result;
+}
 
 std::string text_of(const std::vector<Dimension>& shape) {
   std::string result = "[";

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "input_error.h"
 #include "ir/language/elaborator.h"
 
 namespace heed {
@@ -85,6 +86,8 @@ void Elaborator::run(const syntax::Block& block, Scope& scope, Flow& flow) {
       run_statement(statement, scope, flow);
     } catch (const Mistake& mistake) {
       report(mistake, statement.span);
+    } catch (const InputError& error) {
+      report({{}, error.what(), ""}, statement.span);
     } catch (const Unreported&) {
     }
   }

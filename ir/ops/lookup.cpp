@@ -25,7 +25,7 @@ Value gather(Call& call) {
   const Dimension& size = table.shape[axis];
   return call.builder.define(shape, table.dtype(), [&](Positions positions) {
     Expr index = at(ids, positions.subspan(axis, ids.shape.size()));
-    if (is_affine(index) && product_of(ids.shape) > 0) {
+    if (is_affine(index) && count_of(ids.shape) > 0) {
       Interval range = bounds(index);
       if (range.high >= size.value || range.low < 0) {
         for (const Dimension& dimension : ids.shape) call.builder.suit_nominal(dimension, 1, 4);

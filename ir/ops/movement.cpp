@@ -66,7 +66,7 @@ std::vector<Expr> from_flat(Arena& arena, const std::vector<Dimension>& shape, E
   return result;
 }
 
-Dimension count_of(const std::vector<Dimension>& shape) {
+Dimension elements_of(const std::vector<Dimension>& shape) {
   Dimension result(1);
   for (const Dimension& dimension : shape) result = result * dimension;
   return result;
@@ -74,7 +74,7 @@ Dimension count_of(const std::vector<Dimension>& shape) {
 
 Value reshape(Call& call) {
   ShapedArray x = call.array(0);
-  Dimension count = count_of(x.shape);
+  Dimension count = elements_of(x.shape);
   std::vector<Value> items{call.values[1]};
   if (const auto* list = get_if<List>(call.values[1])) items = *list->items;
   std::optional<std::size_t> open;
@@ -88,7 +88,7 @@ Value reshape(Call& call) {
   sizes.values[1] = list_of(items);
   std::vector<Dimension> shape = sizes.shape(1);
   if (open) {
-    Dimension known = count_of(shape);
+    Dimension known = elements_of(shape);
     if (known.value == 0 || count.value % known.value != 0) {
       call.builder.suit_nominal(count, std::max<std::int64_t>(known.value, 1), 1);
       call.fail(1, fmt::format("`reshape` of {} to {}: {} does not divide {}", describe(call.values[0]), describe(call.values[1]),
@@ -96,9 +96,9 @@ Value reshape(Call& call) {
     }
     shape[*open] = {exact_quotient(count.size, known.size), count.value / known.value};
   }
-  if (!(count_of(shape) == count))
+  if (!(elements_of(shape) == count))
     call.fail(1, fmt::format("`reshape` of {} to {}: {} elements and {} differ", describe(call.values[0]), text_of(shape),
-                             count.size.text(), count_of(shape).size.text()));
+                             count.size.text(), elements_of(shape).size.text()));
   return call.builder.define(shape, x.dtype(), [&](Positions positions) {
     Arena& arena = call.builder.arena();
     return at(x, from_flat(arena, x.shape, flat_position(arena, shape, positions)));
@@ -129,6 +129,7 @@ Value roll(Call& call) {
 Value repeat(Call& call) {
   ShapedArray x = call.array(0);
   Dimension count = call.dimension(1);
+  if (count.value < 0) call.fail(1, fmt::format("`repeat` is not {} times", count.size.text()));
   std::size_t axis = call.axis(2, x.shape.size());
   std::vector<Dimension> shape = x.shape;
   shape[axis] = shape[axis] * count;

@@ -246,7 +246,9 @@ Scalar scalar_of(Builder& builder, const Value& value, DType dtype, Span span) {
   Arena& arena = builder.arena();
   if (is_floating(dtype)) return {real(arena, number_of(value), compute_type(dtype)), dtype};
   if (dtype == DType::boolean) return {boolean(arena, number_of(value) != 0), dtype};
-  return {integer(arena, get_if<Dimension>(value)->value), dtype};
+  std::int64_t number = get_if<Dimension>(value)->value;
+  if (wrap_to(dtype, number) != number) throw Mistake{span, fmt::format("{} is outside of {}", number, name_of(dtype))};
+  return {integer(arena, number), dtype};
 }
 
 namespace {

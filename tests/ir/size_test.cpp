@@ -21,7 +21,9 @@ TEST(Size, Prints) {
   EXPECT_EQ((Size(1) - k + n * k).text(), "K*N - K + 1");
   EXPECT_EQ(Size(0).text(), "0");
   EXPECT_EQ(exact_quotient(n, Size(2)).text(), "N/2");
-  EXPECT_EQ(exact_quotient(n + Size(1), k).text(), "(N + 1) / K");
+  EXPECT_EQ(exact_quotient(n * w, Size(2) * k).text(), "N*width/2/K");
+  EXPECT_EQ(exact_quotient(Size(1), k).text(), "1/K");
+  EXPECT_EQ(exact_quotient(n, k + Size(1)).text(), "N / (K + 1)");
 }
 
 TEST(Size, DividesExactly) {
@@ -29,7 +31,8 @@ TEST(Size, DividesExactly) {
   EXPECT_EQ(exact_quotient(n * k, n), k);
   EXPECT_EQ(exact_quotient(n * n - k * k, n - k), n + k);
   EXPECT_EQ(exact_quotient(n * w, n * Size(2)) + exact_quotient(w, Size(2)), w);
-  EXPECT_EQ(exact_quotient(n, k), exact_quotient(n, k));
+  EXPECT_EQ(exact_quotient(n, k) * k, n);
+  EXPECT_EQ(exact_quotient(n, k + w), exact_quotient(n, w + k));
   EXPECT_EQ(exact_quotient(n, Size(2)) * Size(2), n);
 }
 
