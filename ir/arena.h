@@ -43,7 +43,7 @@ bool contains(const AxisSet& set, AxisRef axis);
 bool overlap(const AxisSet& a, const AxisSet& b);
 bool is_subset(const AxisSet& a, const AxisSet& b);
 
-// Axes of the indices that can leave their array, guards inside x aside.
+// Axes of the indices that are not seen to stay inside of their array, under the guards inside x.
 const AxisSet& unsafe_axes(Expr x);
 // Of the conditions those that keep the reads of x inside their arrays: just these where each is met by one, else all that share an axis
 // with what may leave.

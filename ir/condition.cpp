@@ -89,6 +89,10 @@ Expr is_zero(Expr x) {
 }
 
 Expr compare(Op op, Expr a, Expr b) {
+  if (is_constant(a) && is_constant(b)) {
+    bool holds = op == Op::at_least ? a->real >= b->real : op == Op::greater ? a->real > b->real : a->real == b->real;
+    return boolean(*a->arena, holds);
+  }
   Node node{.op = op, .dtype = DType::boolean};
   node.operands = {a, b};
   return intern(*a->arena, std::move(node));

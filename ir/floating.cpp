@@ -32,18 +32,17 @@ class Sum {
       for (std::size_t k = 0; k < x->operands.size(); ++k) put(weight * x->weights[k], x->operands[k]);
       return;
     }
-    if (x->op == Op::select && weight != 1) {  // The weight goes inside a guard, and of a masked score.
-      Expr other = x->operands[2];
-      if (is_constant(other, 0) || (weight > 0 && is_constant(other, -infinity))) {
-        put(1, select(x->operands[0], scale(weight, x->operands[1]), other));
-        return;
-      }
+    if (takes_weight(x, weight)) {
+      put(1, select(x->operands[0], scale(weight, x->operands[1]), x->operands[2]));
+      return;
     }
     auto [entry, is_new] = weights_.try_emplace(x->id, 0.0, x);
     entry->second.first += weight;
   }
 
   Expr node() {
+    while (settle_weights()) {
+    }
     if (Expr joined = join_guards()) return joined;
     Node node{.op = Op::linear, .dtype = dtype_};
     node.real = constant_;
@@ -58,6 +57,24 @@ class Sum {
   }
 
  private:
+  // The weight goes inside a guard, and of a masked score.
+  static bool takes_weight(Expr x, double weight) {
+    if (x->op != Op::select || weight == 1 || weight == 0) return false;
+    return is_constant(x->operands[2], 0) || (weight > 0 && is_constant(x->operands[2], -infinity));
+  }
+
+  // Equal selections were added up: their weight is no longer 1.
+  bool settle_weights() {
+    for (auto& [id, entry] : weights_) {
+      auto [weight, x] = entry;
+      if (!takes_weight(x, weight)) continue;
+      weights_.erase(id);
+      put(weight, x);
+      return true;
+    }
+    return false;
+  }
+
   // Terms under one guard share it.
   Expr join_guards() {
     std::map<std::uint32_t, std::vector<std::pair<double, Expr>>> by_guard;

@@ -206,10 +206,10 @@ ExpressionPrinter::Text ExpressionPrinter::linear(Expr x) {
   for (std::size_t k = 0; k < x->operands.size(); ++k) {
     double weight = x->weights[k];
     bool negative = std::signbit(weight);
-    // `0.5 * ((a + 1.0) * b)`: read from the left, the weight would go into the sum.
+    // `0.5 * ((a + 1.0) * b)`: read from the left, the weight would go into the sum, and so with a guard.
     Expr operand = x->operands[k];
-    bool has_sum =
-        operand->op == Op::product && std::ranges::any_of(operand->operands, [](Expr factor) { return factor->op == Op::linear; });
+    bool has_sum = operand->op == Op::product &&
+                   std::ranges::any_of(operand->operands, [](Expr factor) { return factor->op == Op::linear || factor->op == Op::select; });
     std::string rest = at(operand, has_sum && weight != 1 ? prefixed : multiplied);
     std::string text = std::abs(weight) == 1 ? rest : fmt::format("{} * {}", text_of(std::abs(weight)), rest);
     parts.push_back({negative, text, x->operands[k]->has_reduction});

@@ -78,6 +78,9 @@ std::optional<ProductForm> product_form_of(ArrayRef array) {
     only = x;
   }
   if (!only || std::any_of(only->free.begin(), only->free.end(), [](AxisRef axis) { return axis->kind != AxisKind::position; })) return {};
+  // A position that the sum lacks is no axis of the product: the sum is not computed again for it.
+  for (AxisRef axis : positions(array))
+    if (axis->size != 1 && !has(only->free, axis)) return {};
   return product_form(only);
 }
 

@@ -19,7 +19,7 @@ struct ProductForm {
 // `sum` is a reduction of floating values; nothing if it is no product.
 std::optional<ProductForm> product_form(Expr sum);
 
-// The product in an array's body: the only reduction in it, free of axes other than the array's positions; the rest of the body
+// The product in an array's body: the only reduction in it, at all of the array's positions and free of other axes; the rest of the body
 // maps its value at the array's own positions.
 std::optional<ProductForm> product_form_of(ArrayRef array);
 

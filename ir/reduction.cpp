@@ -7,6 +7,7 @@
 
 #include "ir/arena.h"
 #include "ir/function.h"
+#include "ir/guard.h"
 
 namespace heed {
 
@@ -335,7 +336,7 @@ Expr identity_of(Reduction reduction, Expr like) {
 std::vector<AxisRef> axes_by_use(Expr body, const AxisSet& axes) {
   struct Use {
     AxisRef axis;
-    std::vector<std::pair<std::uint32_t, std::size_t>> places;
+    std::vector<std::tuple<bool, std::uint32_t, std::size_t>> places;  // inputs first: a graph that is read back has them first
     std::size_t first;
   };
   std::vector<Use> uses;
@@ -347,7 +348,8 @@ std::vector<AxisRef> axes_by_use(Expr body, const AxisSet& axes) {
       if (node->op == Op::axis && node->axes[0] == use.axis) use.first = std::min(use.first, step);
       if (node->op != Op::read) continue;
       for (std::size_t k = 0; k < node->operands.size(); ++k)
-        if (contains(node->operands[k]->free, use.axis)) use.places.emplace_back(node->array->id, k);
+        if (contains(node->operands[k]->free, use.axis))
+          use.places.emplace_back(node->array->kind != Array::Kind::input, node->array->id, k);
     }
   }
   for (Use& use : uses) std::ranges::sort(use.places);
@@ -368,9 +370,13 @@ const AxisSet& unsafe_axes(Expr x) {
       Interval range = bounds(x->operands[k]);
       if (range.low < 0 || range.high >= x->array->shape[k]) result = united(result, x->operands[k]->free);
     }
-  const bool guards = x->op == Op::select && is_constant(x->operands[2]);
-  for (Expr operand : x->operands)
-    if (!guards || operand == x->operands[0]) result = united(result, unsafe_axes(operand));
+  if (x->op == Op::select)
+    for_each_leaving(x, [&](Expr read, std::size_t k) {
+      for (AxisRef axis : read->operands[k]->free)
+        if (contains(x->free, axis)) result = united(result, {axis});
+    });
+  else
+    for (Expr operand : x->operands) result = united(result, unsafe_axes(operand));
   if (x->op == Op::reduction) result = without(result, x->axes);
   return table.emplace(x, std::move(result)).first->second;
 }

@@ -94,7 +94,11 @@ Expr from_array(ArrayRef definition, Expr node) {
   }
   if (definition->dtype != body->dtype) return nullptr;  // Rounded when it was stored.
   std::vector<Expr> at;
-  for (AxisRef place : positions(definition)) at.push_back(value(place));
+  for (AxisRef place : positions(definition)) {
+    const bool repeated = place->size != 1 && std::ranges::find(body->free, place) == body->free.end();
+    if (repeated && place->size == 0) return nullptr;
+    at.push_back(repeated ? integer(*body->arena, 0) : value(place));  // the adjoint has no axis that the body lacks
+  }
   return scale(1 / factor, read_stored(definition, at));
 }
 

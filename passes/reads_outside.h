@@ -4,7 +4,7 @@
 
 namespace heed {
 
-// Guards inside the expression count as protecting what they select; what is known of the intervals of the indices decides the rest.
+// Guards inside the expression and what is known of the intervals of the indices decide (ir/guard.h).
 // Data-dependent indices are checked where they are read and count as inside.
 bool may_read_outside(Expr expression);
 

@@ -1,0 +1,35 @@
+// What must hold of any graph: of each pass, of printing, of gradients, of compiled code. Each check says what is wrong, or nothing.
+#pragma once
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "ir/graph.h"
+#include "ir/tensor.h"
+
+namespace heed {
+
+using Finding = std::optional<std::string>;
+using GraphCheck = std::function<Finding(const Graph&)>;
+
+// Values that follow from the inputs' names and places: floating ones in -1 … 1, integers in their range.
+std::map<std::string, Tensor> values_for(const Graph& graph);
+// Whether a change of the inputs of about `size` moves an output by more than `tolerance`: then so may rounding.
+bool is_at_a_step(const Graph& graph, const std::map<std::string, Tensor>& inputs, double size, double tolerance);
+// The outputs of both graphs on those values, in f64. Nothing to say where the first one is not finite.
+Finding difference(const Graph& expected, const Graph& graph);
+// Of outputs one by one; `tolerance` is relative to the largest magnitude of each.
+Finding difference(const std::vector<Tensor>& expected, const std::vector<Tensor>& got, double tolerance);
+
+Finding check_passes(const Graph& graph);               // each pass keeps the meaning and gives a sound graph
+Finding check_passes_of_gradients(const Graph& graph);  // the same with gradients, from `differentiate` on
+Finding check_derivatives(const Graph& graph);          // gradients against differences along a line
+Finding check_round_trip(const Graph& graph);           // printed and read back; also its plan, region by region
+Finding check_compiled(const Graph& graph);             // compiled code against the evaluator; the same bits with more threads
+Finding check_compiled_gradients(const Graph& graph);
+
+// Smaller graphs of which the check still says something: fewer outputs, values inside given from outside.
+Graph shrunk(Graph graph, const GraphCheck& check);
+
+}  // namespace heed

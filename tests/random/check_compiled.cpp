@@ -1,0 +1,81 @@
+// Compiled code against the evaluator.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "codegen/compile.h"
+#include "ir/evaluate.h"
+#include "passes/pipeline.h"
+#include "passes/with_gradients.h"
+#include "runtime/execute.h"
+#include "runtime/tensor.h"
+#include "tests/random/check.h"
+
+namespace heed {
+namespace {
+
+std::vector<Tensor> run(const Program& program, const std::map<std::string, Tensor>& inputs, int threads) {
+  ThreadPool pool(threads);
+  Executor executor(std::make_shared<const Program>(program), pool);
+  std::vector<HostTensor> given, made;
+  std::vector<void*> in, out;
+  for (const ProgramValue& value : program.inputs) {
+    const Tensor& tensor = inputs.at(value.name);
+    std::copy(tensor.bytes.begin(), tensor.bytes.end(), given.emplace_back(value.type).data());
+  }
+  for (const ProgramValue& value : program.outputs) made.emplace_back(value.type);
+  for (HostTensor& tensor : given) in.push_back(tensor.data());
+  for (HostTensor& tensor : made) out.push_back(tensor.data());
+  executor.run(in, out);
+  std::vector<Tensor> results;
+  for (HostTensor& tensor : made) {
+    Tensor& result = results.emplace_back(*dtype_named(tensor.type.dtype), tensor.type.shape);
+    std::copy(tensor.data(), tensor.data() + result.bytes.size(), result.bytes.begin());
+  }
+  return results;
+}
+
+// Rounding stored values to single precision moves well-behaved results little; where it moves them far, a step lies between.
+bool is_steady(const std::vector<Tensor>& native, const std::vector<Tensor>& exact) {
+  for (const Tensor& tensor : exact)
+    for (std::int64_t k = 0; k < tensor.count(); ++k)
+      if (!std::isfinite(tensor.real(k))) return false;
+  return !difference(exact, native, 1e-5);
+}
+
+Finding compiled_fault(const Graph& graph) {
+  auto inputs = values_for(graph);
+  Plan plan = make_plan(graph);
+  std::vector<Tensor> native = evaluate(plan.graph, inputs), exact = evaluate(plan.graph, inputs, {EvaluateOptions::Precision::f64});
+  CompileOptions options;
+  options.settings.cache.enabled = false;
+  Program program = compile(plan, options).program;
+  std::vector<Tensor> results = run(program, inputs, 1), again = run(program, inputs, 3);
+  for (std::size_t k = 0; k < results.size(); ++k)
+    if (results[k].bytes != again[k].bytes) return fmt::format("output {} has other bits with 3 threads", k);
+  if (!is_steady(native, exact)) return {};
+  Finding found = difference(native, results, 1e-4);
+  return found && is_at_a_step(plan.graph, inputs, 2e-7, 3e-4) ? std::nullopt : found;
+}
+
+Finding guarded(const Graph& graph) {
+  try {
+    return compiled_fault(graph);
+  } catch (const std::exception& error) {
+    return error.what();
+  }
+}
+
+}  // namespace
+
+Finding check_compiled(const Graph& graph) { return guarded(graph); }
+Finding check_compiled_gradients(const Graph& graph) {
+  try {
+    return guarded(with_gradients(graph));
+  } catch (const std::exception& error) {
+    return error.what();
+  }
+}
+
+}  // namespace heed

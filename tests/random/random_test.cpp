@@ -1,0 +1,74 @@
+// Random graphs through every check. HEED_RANDOM_COUNT: how many (200), HEED_RANDOM_SEED: the first (1), HEED_RANDOM_SECONDS: at most
+// this long for each test (25). A failure prints its seed and the smallest graph that still fails, and leaves that as a model file.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include "ir/language/elaborate.h"
+#include "ir/print.h"
+#include "tests/random/check.h"
+#include "tests/random/generate.h"
+
+namespace heed {
+namespace {
+
+std::int64_t setting(const char* name, std::int64_t usual) {
+  const char* text = std::getenv(name);
+  return text ? std::atoll(text) : usual;
+}
+
+void report(std::uint64_t seed, const std::string& what, const Graph& graph, const GraphCheck& check) {
+  Graph small = shrunk(graph, check);
+  std::string text = print(small);
+  std::filesystem::path file = std::filesystem::temp_directory_path() / fmt::format("heed_random_{}_{}.heed", what, seed);
+  std::ofstream(file) << text;
+  ADD_FAILURE() << "seed " << seed << ", " << what << ": " << check(small).value_or(*check(graph)) << "\n"
+                << text << "see: heed run --evaluator " << file.string();
+}
+
+void check_random_graphs(const std::string& what, const GraphCheck& check, bool smooth = false) {
+  auto begin = std::chrono::steady_clock::now();
+  auto first = static_cast<std::uint64_t>(setting("HEED_RANDOM_SEED", 1));
+  std::int64_t count = setting("HEED_RANDOM_COUNT", 200), limit = setting("HEED_RANDOM_SECONDS", 25), done = 0, failures = 0;
+  for (std::uint64_t seed = first; done < count && failures < 3; ++seed, ++done) {
+    if (std::chrono::steady_clock::now() - begin > std::chrono::seconds(limit)) break;
+    Graph graph = random_graph(seed, smooth);
+    if (!check(graph)) continue;
+    report(seed, what, graph, check);
+    ++failures;
+  }
+  ::testing::Test::RecordProperty("graphs", static_cast<int>(done));
+  std::printf("%lld graphs\n", static_cast<long long>(done));
+}
+
+TEST(RandomGraphs, PassesKeepTheirMeaning) { check_random_graphs("passes", check_passes); }
+TEST(RandomGraphs, PassesKeepGradients) { check_random_graphs("gradient_passes", check_passes_of_gradients); }
+TEST(RandomGraphs, GradientsAreDerivatives) { check_random_graphs("derivatives", check_derivatives, true); }
+TEST(RandomGraphs, PrintedOnesReadBack) { check_random_graphs("round_trip", check_round_trip); }
+TEST(RandomGraphs, CompiledAsEvaluated) { check_random_graphs("compiled", check_compiled); }
+TEST(RandomGraphs, CompiledGradientsAsEvaluated) { check_random_graphs("compiled_gradients", check_compiled_gradients); }
+
+TEST(RandomModels, ThroughEveryCheck) {
+  auto begin = std::chrono::steady_clock::now();
+  auto first = static_cast<std::uint64_t>(setting("HEED_RANDOM_SEED", 1));
+  std::int64_t count = setting("HEED_RANDOM_COUNT", 100), limit = setting("HEED_RANDOM_SECONDS", 25);
+  for (std::uint64_t seed = first; seed < first + static_cast<std::uint64_t>(count); ++seed) {
+    if (std::chrono::steady_clock::now() - begin > std::chrono::seconds(limit) || ::testing::Test::HasFailure()) break;
+    std::string text = random_model(seed);
+    Diagnostics diagnostics;
+    auto module = parse_module("random.heed", text, diagnostics);
+    ASSERT_TRUE(module) << diagnostics.text(false);
+    auto model = elaborate(*module, {}, diagnostics);
+    ASSERT_TRUE(model) << diagnostics.text(false);
+    for (const GraphCheck& check :
+         {check_passes, check_passes_of_gradients, check_derivatives, check_round_trip, check_compiled, check_compiled_gradients})
+      if (check(model->graph)) report(seed, "model", model->graph, check);
+  }
+}
+
+}  // namespace
+}  // namespace heed
