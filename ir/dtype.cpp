@@ -53,12 +53,18 @@ bool is_integer(DType dtype) { return !is_floating(dtype) && dtype != DType::boo
 
 double round_to(DType dtype, double value) {
   switch (dtype) {
-    case DType::f64: return value;
-    case DType::f32: return static_cast<float>(value);
-    case DType::f16: return round_binary(value, 11, -14, 65504);
-    case DType::bf16: return round_binary(value, 8, -126, 0x1.fep127);
-    case DType::boolean: return value != 0;
-    default: return static_cast<double>(wrap_to(dtype, truncated(value)));
+    case DType::f64:
+      return value;
+    case DType::f32:
+      return static_cast<float>(value);
+    case DType::f16:
+      return round_binary(value, 11, -14, 65504);
+    case DType::bf16:
+      return round_binary(value, 8, -126, 0x1.fep127);
+    case DType::boolean:
+      return value != 0;
+    default:
+      return static_cast<double>(wrap_to(dtype, truncated(value)));
   }
 }
 
@@ -71,11 +77,16 @@ std::int64_t truncated(double value) {
 
 std::int64_t wrap_to(DType dtype, std::int64_t value) {
   switch (dtype) {
-    case DType::i32: return static_cast<std::int32_t>(value);
-    case DType::i8: return static_cast<std::int8_t>(value);
-    case DType::u8: return static_cast<std::uint8_t>(value);
-    case DType::boolean: return value != 0;
-    default: return value;
+    case DType::i32:
+      return static_cast<std::int32_t>(value);
+    case DType::i8:
+      return static_cast<std::int8_t>(value);
+    case DType::u8:
+      return static_cast<std::uint8_t>(value);
+    case DType::boolean:
+      return value != 0;
+    default:
+      return value;
   }
 }
 

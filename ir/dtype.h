@@ -8,11 +8,11 @@ namespace heed {
 
 enum class DType : std::uint8_t { f64, f32, f16, bf16, i64, i32, i8, u8, boolean };
 
-std::string_view name_of(DType dtype);                       // "f32"; boolean is "bool"
+std::string_view name_of(DType dtype);  // "f32"; boolean is "bool"
 std::optional<DType> dtype_named(std::string_view name);
 std::int64_t byte_size(DType dtype);
 bool is_floating(DType dtype);
-bool is_integer(DType dtype);                                // not boolean
+bool is_integer(DType dtype);  // not boolean
 
 // Expressions are computed in f64, f32, i64 or boolean; other types exist where values are stored or explicitly cast.
 // Integers are computed in 64 bits and wrap to their type where they are stored; f16 and bf16 are computed in f32.

@@ -12,12 +12,12 @@
 namespace heed {
 
 struct ScalarFunction {
-  std::string_view name;   // as written in a model file and in the flat form
+  std::string_view name;  // as written in a model file and in the flat form
   int arity;
   enum class Domain { floating, integer, any } domain;  // of the arguments
-  DType result;            // domain floating or any: f32 stands for "as the arguments". Else i64, boolean and f32 mean themselves
-  double (*evaluate)(std::span<const double> arguments);                     // reference, floating; null if the domain is integer
-  std::int64_t (*evaluate_integer)(std::span<const std::int64_t> arguments);  // reference, integers; null if there is none
+  DType result;  // domain floating or any: f32 stands for "as the arguments". Else i64, boolean and f32 mean themselves
+  double (*evaluate)(std::span<const double> arguments);                        // reference, floating; null if the domain is integer
+  std::int64_t (*evaluate_integer)(std::span<const std::int64_t> arguments);    // reference, integers; null if there is none
   double (*evaluate_integer_to_real)(std::span<const std::int64_t> arguments);  // domain integer with a floating result; else null
   // Derivative with respect to each argument, given the arguments and the result; null: no gradient flows.
   Expr (*derivative)(std::span<const Expr> arguments, Expr result, int k);
@@ -40,14 +40,14 @@ std::uint32_t random_word(std::int64_t key, std::int64_t index);
 namespace functions {
 extern const ScalarFunction& exp;
 extern const ScalarFunction& log;
-extern const ScalarFunction& maximum;                // of two; NaN wins. Minimum is -maximum(-a, -b)
-extern const ScalarFunction& reciprocal_or_zero;     // 1/x, 0 at 0; gradient -y^2
+extern const ScalarFunction& maximum;             // of two; NaN wins. Minimum is -maximum(-a, -b)
+extern const ScalarFunction& reciprocal_or_zero;  // 1/x, 0 at 0; gradient -y^2
 extern const ScalarFunction& stop_gradient;
-extern const ScalarFunction& straight_through;       // value of the first argument, gradient to the second
-extern const ScalarFunction& random_uniform;         // (key, index: i64) -> f32 in [0, 1): (random_word(key, index) >> 8) * 2^-24
-extern const ScalarFunction& pow;                    // of a variable exponent
-extern const ScalarFunction& floor_divide;           // of a variable divisor, NumPy's `//`; by integer 0 it is 0
-extern const ScalarFunction& remainder;              // of a variable divisor, NumPy's `%`, with the sign of the divisor
+extern const ScalarFunction& straight_through;  // value of the first argument, gradient to the second
+extern const ScalarFunction& random_uniform;    // (key, index: i64) -> f32 in [0, 1): (random_word(key, index) >> 8) * 2^-24
+extern const ScalarFunction& pow;               // of a variable exponent
+extern const ScalarFunction& floor_divide;      // of a variable divisor, NumPy's `//`; by integer 0 it is 0
+extern const ScalarFunction& remainder;         // of a variable divisor, NumPy's `%`, with the sign of the divisor
 }  // namespace functions
 
 struct ReductionRecord {
