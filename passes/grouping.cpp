@@ -179,7 +179,7 @@ bool Grouping::fits_product(const std::vector<int>& members) const {
   for (int unit : members) {
     arrays.push_back(units_[unit].arrays[0]);
     products += units_[unit].kind == Kind::product;
-    if (units_[unit].kind != Kind::product && units_[unit].kind != Kind::map) return false;
+    if (units_[unit].scan || (units_[unit].kind != Kind::product && units_[unit].kind != Kind::map)) return false;
   }
   if (products != 1 || units_[members[0]].kind != Kind::product) return false;
   std::optional<RegionFrame> frame = region_frame(arrays);
