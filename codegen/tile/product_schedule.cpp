@@ -7,6 +7,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "codegen/tile/access.h"
 #include "codegen/tile/vectors.h"
 #include "ir/algebra.h"
 
@@ -39,7 +40,6 @@ struct VectorCost {
 // The cost of values of x whose lanes lie along `axis`, cut into runs.
 VectorCost vector_cost(Expr x, AxisRef axis, int lanes, std::int64_t run) {
   if (axis->size == 1) return {4.0 * lanes, 0, false};
-  Arena& arena = *x->arena;
   VectorAxis vectors = cut_into_vectors(axis, lanes, run);
   VectorCost out{1, run, false};
   bool has_whole = vectors.whole() > 0;
@@ -53,10 +53,9 @@ VectorCost vector_cost(Expr x, AxisRef axis, int lanes, std::int64_t run) {
     else if (node->op == Op::product || node->op == Op::cast || (node->op == Op::linear && is_floating(node->dtype)))
       out.cycles += 1;
     if (node->op != Op::read || !varies) continue;
-    std::vector<IntegerTerm> terms;
-    std::int64_t stride = 1;
-    for (std::size_t i = node->operands.size(); i-- > 0; stride *= node->array->shape[i]) terms.push_back({stride, node->operands[i]});
-    std::optional<std::int64_t> moves = lane_stride(linear_form(linear(terms, 0, arena)), lane);
+    std::optional<std::int64_t> moves = lane_stride(affine_address(node), lane);
+    for (Expr index : node->operands)  // by data: not in the address
+      if (!is_affine(index) && std::find(index->free.begin(), index->free.end(), lane) != index->free.end()) moves = {};
     out.is_scattered |= !moves;
     out.cycles += moves == 1 ? 1.0 : 1.5 * lanes;
   }
@@ -83,19 +82,24 @@ VectorCost best_vector_cost(Expr x, AxisRef axis, int lanes) {
   return best;
 }
 
-// A length of blocks of the depth, a multiple of the unit, within which flat addresses of the operands may become plain: what their
-// quotients divide by.
+// A length of blocks of the depth, a multiple of the unit, within which flat addresses of the operands may become plain: what the
+// quotients divide by that are left in them.
 std::int64_t natural_block(const FlatProduct& product, std::int64_t longest, std::int64_t unit) {
   std::int64_t best = 0;
+  auto consider = [&](std::int64_t whole) {
+    for (std::int64_t pieces = 1; pieces <= whole / 128; ++pieces) {
+      std::int64_t length = whole / pieces;
+      if (whole % pieces != 0 || length > longest || length % unit != 0 || product.depth->size % length != 0) continue;
+      best = std::max(best, length);
+      break;
+    }
+  };
   for (Expr operand : {product.a, product.b})
     for (Expr node : nodes_of(operand)) {
-      if (node->op != Op::quotient || node->operands[0] != value(product.depth)) continue;
-      for (std::int64_t pieces = 1; pieces <= node->integer / 128; ++pieces) {
-        std::int64_t length = node->integer / pieces;
-        if (node->integer % pieces != 0 || length > longest || length % unit != 0 || product.depth->size % length != 0) continue;
-        best = std::max(best, length);
-        break;
-      }
+      if (node->op != Op::read) continue;
+      for (const IntegerTerm& term : affine_address(node).terms)
+        for (Expr part : nodes_of(term.x))
+          if (part->op == Op::quotient && part->operands[0] == value(product.depth)) consider(part->integer);
     }
   return best;
 }
@@ -105,11 +109,8 @@ std::int64_t natural_block(const FlatProduct& product, std::int64_t longest, std
 std::optional<PlainOperand> plain_operand(Expr operand, DType dtype, AxisRef line, AxisRef depth, AxisRef block, AxisRef inside) {
   if (operand->op != Op::read || operand->array->dtype != dtype || !std::ranges::all_of(operand->operands, is_affine)) return {};
   Arena& arena = *operand->arena;
-  std::vector<IntegerTerm> terms;
-  std::int64_t stride = 1;
-  for (std::size_t i = operand->operands.size(); i-- > 0; stride *= operand->array->shape[i])
-    terms.push_back({stride, operand->operands[i]});
-  Expr address = linear(terms, 0, arena);
+  LinearForm flat = affine_address(operand);
+  Expr address = linear(flat.terms, flat.constant, arena);
   const IntegerTerm places[] = {{inside->size, value(block)}, {1, value(inside)}};
   LinearForm form = linear_form(substitute(address, {{depth, linear(places, 0, arena)}}));
   PlainOperand plain{operand->array, {{}, form.constant}, 0, 0};
