@@ -198,7 +198,8 @@ ProductSchedule schedule_product(const FlatProduct& product, const Target& targe
   s.depth_blocks = std::max<std::int64_t>(1, ceil_divide(s.k, s.depth_block));
 
   auto plain = plain_at(product.a, product.row, s.depth_block);
-  if (plain && (std::abs(plain->depth_stride) <= 2 || s.panels == 1)) {
+  // Neighbours in memory serve one row's next steps, or the next tile's rows: either way lines are not fetched in vain.
+  if (plain && (std::abs(plain->depth_stride) <= 2 || std::abs(plain->line_stride) <= 2 || s.panels == 1)) {
     s.a_packing = Packing::in_place;
   } else {
     VectorCost across = best_vector_cost(product.a, product.row, lanes);
@@ -221,7 +222,7 @@ ProductSchedule schedule_product(const FlatProduct& product, const Target& targe
     s.row_tasks = between(1, static_cast<double>(ceil_divide(wanted, s.batches * s.column_tasks)), std::max<std::int64_t>(1, s.m / fewest));
   };
   s.row_tasks = 1;
-  split_rows(192);
+  split_rows(256);
   if (tasks() < wanted) s.column_tasks = std::max(s.column_tasks, std::min(s.panels, ceil_divide(wanted, s.batches * s.row_tasks)));
   if (tasks() * 2 < wanted) split_rows(64);
   if (s.depth_blocks > 1) {  // The sums of a task stay in the cache, too.
