@@ -202,8 +202,8 @@ Value Elaborator::read_at(const ShapedArray& array, const std::vector<Evaluated>
         Interval range = bounds(expression);
         builder.suit_nominal(size, 4, 1);
         throw Mistake{indices[k].span,
-                      fmt::format("index `{}` reaches {}, but the axis runs from 0 to {} - 1", source_text(indices[k].span),
-                                  kept.low ? range.high : range.low, size.size.text()),
+                      fmt::format("index `{}` {}, but the axis runs from 0 to {} - 1", source_text(indices[k].span),
+                                  kept.low ? "goes past the end" : fmt::format("reaches {}", range.low), size.size.text()),
                       fmt::format("guard it: `where(0 <= {0} and {0} < {1}, {2}, 0)`", source_text(indices[k].span), size.size.text(),
                                   source_text(span))};
       }

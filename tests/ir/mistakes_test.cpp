@@ -142,6 +142,23 @@ TEST(Mistakes, Text) {
             "     = help: close it with `)`\n");
 }
 
+TEST(Mistakes, TextOfTypes) {
+  std::string text =
+      "import nn\n\nlayer attention(in, out)(x: f32[B, N, in]) -> f32[B, N, N] {\n  layer q = nn.linear(in, out)\n  layer k = "
+      "nn.linear(in, out)\n"
+      "  weight = softmax(q(x) @ k(x))\n  return weight\n}\n\n"
+      "model m(x: f32[B, N, 64]) -> (loss: f32) {\n  layer a = attention(64, 128)\n  return sum(a(x))\n}\n";
+  Diagnostics diagnostics;
+  auto module = parse_module("attention.heed", text, diagnostics);
+  ASSERT_TRUE(module);
+  check_module(*module, {}, diagnostics);
+  EXPECT_EQ(diagnostics.text(false),
+            "attention.heed:6:20: error: `@` multiplies f32[B, N, 128] by f32[B, N, 128]: inner dimensions 128 and N differ\n"
+            "   6 |   weight = softmax(q(x) @ k(x))\n"
+            "     |                    ^^^^^^^^^^^\n"
+            "     = help: transpose the right operand: `q(x) @ transpose(k(x))`\n");
+}
+
 TEST(Mistakes, LongLines) {
   std::string line = "let a = " + std::string(500, 'b') + " c " + std::string(500, 'd');
   EXPECT_EQ(said(line), "test.heed:1:510: error: expected the end of the line after this definition, found `c`\n   1 | …" +
