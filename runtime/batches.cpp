@@ -70,6 +70,7 @@ std::vector<BoundInput> bind_columns(const DataSet& data, const Program& program
 
 std::vector<HostTensor> make_batch(const std::vector<BoundInput>& inputs) {
   std::vector<HostTensor> batch;
+  batch.reserve(inputs.size());
   for (const auto& input : inputs) batch.emplace_back(input.value.type);
   return batch;
 }

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 
 namespace heed {
 namespace {
@@ -54,7 +55,7 @@ double tick_step(double span, int count) {
 }
 
 struct Range {
-  double low = INFINITY, high = -INFINITY;
+  double low = std::numeric_limits<double>::infinity(), high = -low;
   void include(double value) {
     if (!std::isfinite(value)) return;
     low = std::min(low, value);

@@ -21,6 +21,7 @@ bool one_of(const auto& names, const std::string& name) { return std::ranges::fi
 
 std::string list(const DataSet& data) {
   std::vector<std::string> texts;
+  texts.reserve(data.columns.size());
   for (const Column& column : data.columns) texts.push_back(fmt::format("{}: {}", column.name, text_of(column.row)));
   return fmt::format("{}", fmt::join(texts, ", "));
 }

@@ -57,7 +57,7 @@ struct Buffer {
   enum class Kind : std::uint8_t { arena, input, output } kind;
   std::int64_t offset = 0;  // arena: bytes; else: index of inputs or outputs
   std::int64_t bytes = 0;
-  std::string dtype = {};  // of its elements, where they are all of one ("f32"): lets a watch for NaN look into it
+  std::string dtype;  // of its elements, where they are all of one ("f32"): lets a watch for NaN look into it
 };
 
 struct IndexRange {
@@ -70,8 +70,8 @@ struct ProgramValue {
   std::string name;  // of an update: the parameter's or state's
   Role role;
   TensorType type;
-  std::int32_t in_place = -1;            // of an update: the input in whose memory it is written; the caller binds both to the same memory
-  std::optional<IndexRange> range = {};  // of an integer input: values outside are an error of the input's
+  std::int32_t in_place = -1;       // of an update: the input in whose memory it is written; the caller binds both to the same memory
+  std::optional<IndexRange> range;  // of an integer input: values outside are an error of the input's
 };
 
 struct RegionInfo {

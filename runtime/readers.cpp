@@ -61,6 +61,7 @@ void place_in(const std::string& folder, std::string& path) {
 
 std::vector<std::string> names_of(const auto& items) {
   std::vector<std::string> names;
+  names.reserve(items.size());
   for (const auto& item : items) names.push_back(item.name);
   return names;
 }

@@ -11,7 +11,7 @@
 namespace heed {
 namespace {
 
-constexpr std::int64_t pixels = 3 * 32 * 32, record = 1 + pixels;
+constexpr std::int64_t pixels = 3072, record = 1 + pixels;
 
 Bytes read_batch(const std::string& path) {
   Bytes bytes = read_packed(path);
@@ -30,14 +30,14 @@ Bytes read_batch(const std::string& path) {
 DataSet open(const ReaderArguments& arguments) {
   const std::string &folder = arguments.text("folder"), &split = arguments.text("split");
   check_split("cifar10", split, {"train", "test"});
-  std::vector<std::string> names = {"test_batch.bin"};
-  if (split == "train") {
-    names.clear();
-    for (int k = 1; k <= 5; ++k) names.push_back(fmt::format("data_batch_{}.bin", k));
-  }
+  static const std::vector<std::string> training = {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin",
+                                                    "data_batch_5.bin"};
+  static const std::vector<std::string> testing = {"test_batch.bin"};
   std::vector<std::future<Bytes>> batches;  // Unpacking takes seconds: all at once.
-  for (const auto& name : names) batches.push_back(std::async(std::launch::async, read_batch, folder + "/" + name));
-  auto records = std::make_shared<Bytes>();
+  for (const auto& name : split == "train" ? training : testing) {
+    batches.push_back(std::async(std::launch::async, read_batch, fmt::format("{}/{}", folder, name)));
+  }
+  const auto records = std::make_shared<Bytes>();
   for (auto& batch : batches) {
     const Bytes bytes = batch.get();
     records->insert(records->end(), bytes.begin(), bytes.end());

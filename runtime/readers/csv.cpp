@@ -154,6 +154,7 @@ DataSet open(const ReaderArguments& arguments) {
   if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
   const Table table = split_table(text, separator[0], file);
   std::vector<std::string> names;
+  names.reserve(table.header.size());
   for (const auto& header : table.header) names.push_back(as_name(header));
   const auto check_known = [&](const std::string& name) {
     if (std::ranges::find(names, name) == names.end()) {
