@@ -56,6 +56,7 @@ Interval Intervals::of(Expr x) {
 
 Interval Intervals::compute(Expr x) {
   if (x->dtype == DType::boolean) return {0, 1};
+  if (is_floating(x->dtype)) return anything;
   switch (x->op) {
     case Op::constant:
       return {x->integer, x->integer};
