@@ -126,7 +126,7 @@ class Elaborator {
 
   // scan.cpp
   Value scan(const syntax::Scan& scan, Span span, Scope& scope);
-  Value region(const syntax::Region& region, Scope& scope);
+  Value region(const syntax::Region& region, Span span, Scope& scope);
 
   // train.cpp
   // The optimizer applied to every parameter: updates as outputs of the graph.

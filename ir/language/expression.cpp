@@ -131,7 +131,7 @@ Value Elaborator::evaluate_node(const syntax::Expression& expression, Scope& sco
   if (const auto* call = std::get_if<syntax::Call>(&node)) return evaluate_call(*call, expression, scope);
   if (const auto* index = std::get_if<syntax::Index>(&node)) return subscript(*index, expression, scope);
   if (const auto* body = std::get_if<syntax::Scan>(&node)) return scan(*body, expression.span, scope);
-  if (const auto* body = std::get_if<syntax::Region>(&node)) return region(*body, scope);
+  if (const auto* body = std::get_if<syntax::Region>(&node)) return region(*body, expression.span, scope);
   throw Mistake{expression.span, "a range `a..b` stands only in `for` and `scan`", "numbers as an array: `iota(n)`"};
 }
 

@@ -14,6 +14,15 @@ std::vector<std::int64_t> values_of(const std::vector<Dimension>& shape) {
   return result;
 }
 
+// A region's label is the comment behind its opening brace.
+std::string comment_on(const syntax::File& file, Span line) {
+  if (line.file != file.source) return "";
+  for (const syntax::Token& token : file.tokens)
+    if (token.kind == syntax::Token::Kind::comment && token.span.line == line.line)
+      return std::string(token.text.substr(std::min(token.text.find_first_not_of("# "), token.text.size())));
+  return "";
+}
+
 }  // namespace
 
 Value Elaborator::scan(const syntax::Scan& scan, Span span, Scope& scope) {
@@ -88,13 +97,14 @@ Value Elaborator::scan(const syntax::Scan& scan, Span span, Scope& scope) {
   return results.size() == 1 ? results[0] : Value(list_of(std::move(results)));
 }
 
-Value Elaborator::region(const syntax::Region& region, Scope& scope) {
+Value Elaborator::region(const syntax::Region& region, Span span, Scope& scope) {
   for (const auto& input : region.inputs) evaluate(*input, scope);  // for mistakes: names that are not there
   Scope inner{scope.module, &scope};
   Flow flow;
   run(region.body, inner, flow);
-  if (!flow.returned) throw Mistake{{}, "a region returns what it stores", "end it with `return …`"};
+  if (!flow.returned) throw Mistake{span, "a region returns what it stores", "end it with `return …`"};
   Region made;
+  made.label = comment_on(module.file, span);
   std::vector<Value> results;
   for (const Evaluated& value : *flow.returned) {
     if (has_unknown(value.value)) throw Unreported{};
