@@ -85,6 +85,7 @@ class Compiler {
   struct Scope {
     std::unordered_map<ArrayRef, BufferUse> uses;
     std::vector<BufferUse> outputs;
+    std::int64_t base = 0;  // of the plan's arena in the whole one
   };
 
   void describe(const Plan& plan) {
@@ -155,9 +156,10 @@ class Compiler {
   void add_scan(const PlannedScan& planned, Scope& outer, std::vector<ProgramStep>& out) {
     const Scan& scan = *planned.scan;
     Scope scope;
+    scope.base = outer.base + planned.arena_offset;
     const auto places = in_order_of_id(planned.body.places);
     for (const auto& [array, place] : places)
-      if (place.kind == Plan::Place::Kind::arena) scope.uses[array] = arena_use(array, planned.arena_offset + place.offset);
+      if (place.kind == Plan::Place::Kind::arena) scope.uses[array] = arena_use(array, scope.base + place.offset);
     std::vector<std::pair<ArrayRef, BufferUse>> back;  // results that move with a loop outside
     std::vector<BufferUse> results(scan.yields.size() + scan.next.size(), BufferUse{-1});
     for (ArrayRef result : planned.results) {
@@ -174,7 +176,7 @@ class Compiler {
     }
     std::vector<BufferUse> carried;
     for (std::size_t k = 0; k < scan.carried_inputs.size(); ++k) {
-      carried.push_back(arena_use(scan.carried_inputs[k], planned.carried_offsets[k]));
+      carried.push_back(arena_use(scan.carried_inputs[k], outer.base + planned.carried_offsets[k]));
       scope.uses[scan.carried_inputs[k]] = carried[k];
       copy(scan.starts[k], use(scan.starts[k], outer), carried[k], out);
     }
@@ -183,9 +185,10 @@ class Compiler {
       if (results[k].buffer >= 0)
         scope.outputs.push_back({results[k].buffer, bytes_of(scan.yields[k])});
       else
-        scope.outputs.push_back(arena_use(scan.yields[k], planned.yield_offsets[k]));
+        scope.outputs.push_back(arena_use(scan.yields[k], outer.base + planned.yield_offsets[k]));
     }
-    for (std::size_t k = 0; k < scan.next.size(); ++k) scope.outputs.push_back(arena_use(scan.next[k], planned.next_offsets[k]));
+    for (std::size_t k = 0; k < scan.next.size(); ++k)
+      scope.outputs.push_back(arena_use(scan.next[k], outer.base + planned.next_offsets[k]));
     for (const auto& [array, place] : places)
       if (place.kind == Plan::Place::Kind::output) scope.uses[array] = scope.outputs.at(static_cast<std::size_t>(place.offset));
 

@@ -1,15 +1,22 @@
 #include "tests/codegen/compiled.h"
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
+#include <deque>
+#include <new>
 
 #include "ir/evaluate.h"
 #include "ir/function.h"
 #include "runtime/execute.h"
 
 namespace heed {
+
+Target test_target = host_target();
 
 Graph graph_of(std::shared_ptr<Arena> arena, const std::vector<ArrayRef>& outputs) {
   Graph graph;
@@ -85,26 +92,51 @@ std::map<std::string, Tensor> inputs_for(const Graph& graph, std::uint64_t seed)
 
 CompileOptions test_options() {
   CompileOptions options;
+  options.target = test_target;
   options.settings.cache.enabled = false;
   return options;
 }
 
+namespace {
+
+// Memory that ends where a page begins that may not be touched, so that what is read or written past it stops the test.
+class Guarded {
+ public:
+  explicit Guarded(std::int64_t bytes) : page_(static_cast<std::size_t>(sysconf(_SC_PAGESIZE))) {
+    auto size = static_cast<std::size_t>(bytes);
+    whole_ = (size + page_ - 1) / page_ * page_ + page_;
+    base_ = static_cast<std::byte*>(mmap(nullptr, whole_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    if (base_ == MAP_FAILED || mprotect(base_ + whole_ - page_, page_, PROT_NONE) != 0) throw std::bad_alloc();
+    data_ = base_ + whole_ - page_ - size;
+  }
+  Guarded(const Guarded&) = delete;
+  ~Guarded() { munmap(base_, whole_); }
+  std::byte* data() const { return data_; }
+
+ private:
+  std::size_t page_, whole_ = 0;
+  std::byte *base_ = nullptr, *data_ = nullptr;
+};
+
+}  // namespace
+
 std::vector<Tensor> run_compiled(const Program& program, const std::map<std::string, Tensor>& inputs, int threads) {
   ThreadPool pool(threads);
   Executor executor(std::make_shared<const Program>(program), pool);
-  // Buffers end where the values end, so that whatever reads past them is seen by the sanitizers.
-  std::vector<Tensor> given, made;
+  std::deque<Guarded> memory;
+  std::vector<Tensor> made;
   std::vector<void*> in, out;
-  for (const ProgramValue& value : program.inputs) given.push_back(inputs.at(value.name));
-  for (const ProgramValue& value : program.outputs) made.emplace_back(*dtype_named(value.type.dtype), value.type.shape);
-  for (Tensor& tensor : given) in.push_back(tensor.bytes.data());
-  for (std::size_t k = 0; k < made.size(); ++k) {
-    std::int32_t over = program.outputs[k].in_place;
-    out.push_back(over < 0 ? static_cast<void*>(made[k].bytes.data()) : in[static_cast<std::size_t>(over)]);
+  for (const ProgramValue& value : program.inputs) {
+    const Tensor& tensor = inputs.at(value.name);
+    in.push_back(memory.emplace_back(value.type.bytes()).data());
+    std::ranges::copy(tensor.bytes, static_cast<std::byte*>(in.back()));
+  }
+  for (const ProgramValue& value : program.outputs) {
+    made.emplace_back(*dtype_named(value.type.dtype), value.type.shape);
+    out.push_back(value.in_place < 0 ? memory.emplace_back(value.type.bytes()).data() : in[static_cast<std::size_t>(value.in_place)]);
   }
   executor.run(in, out);
-  for (std::size_t k = 0; k < made.size(); ++k)
-    if (program.outputs[k].in_place >= 0) made[k] = given[static_cast<std::size_t>(program.outputs[k].in_place)];
+  for (std::size_t k = 0; k < made.size(); ++k) std::memcpy(made[k].bytes.data(), out[k], made[k].bytes.size());
   return made;
 }
 

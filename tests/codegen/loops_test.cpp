@@ -69,9 +69,8 @@ TEST_P(Sizes, Reductions) {
           4e-6);
 }
 
-TEST_P(Sizes, Softmax) {
+void check_softmax(std::int64_t n) {
   Builder b;
-  std::int64_t n = std::max<std::int64_t>(1, GetParam());
   for (bool outer : {false, true}) {
     ArrayRef x = b.in(outer ? "x" : "z", outer ? std::vector<std::int64_t>{2, n, 37} : std::vector<std::int64_t>{2, 37, n});
     AxisRef c = b.axis(2), i = b.axis(37), j = b.axis(n), k = b.axis(n);
@@ -85,6 +84,8 @@ TEST_P(Sizes, Softmax) {
     b.check({outer ? def({c, k, i}, p) : def({c, i, k}, p)});
   }
 }
+
+TEST_P(Sizes, Softmax) { check_softmax(std::max<std::int64_t>(1, GetParam())); }
 
 TEST_P(Sizes, LayerNorm) {
   Builder b;
@@ -100,16 +101,17 @@ TEST_P(Sizes, LayerNorm) {
   b.check({y, mean, factor}, 1e-5);
 }
 
-TEST_P(Sizes, Scatter) {
+void check_scatter(std::int64_t n) {
   Builder b;
-  std::int64_t n = std::max<std::int64_t>(1, GetParam());
   ArrayRef tokens = b.in("tokens", {4, 9}, DType::i32, Interval{0, 6}), g = b.in("g", {4, 9, n});
   AxisRef v = b.axis(7), i = b.axis(4), t = b.axis(9), j = b.axis(n);
   Expr where = equal(at(tokens, {i, t}), value(v));
   b.check({def({v, j}, total({i, t}, select(where, at(g, {i, t, j}), b.number(0))))});
 }
 
-TEST(Loops, Types) {
+TEST_P(Sizes, Scatter) { check_scatter(std::max<std::int64_t>(1, GetParam())); }
+
+void check_types() {
   for (DType dtype : {DType::f64, DType::f32, DType::f16, DType::bf16, DType::i64, DType::i32, DType::i8, DType::u8, DType::boolean})
     for (std::int64_t n : {1, 5, 16, 37}) {
       SCOPED_TRACE(fmt::format("{} {}", name_of(dtype), n));
@@ -128,6 +130,27 @@ TEST(Loops, Types) {
         outputs.push_back(def({i, j}, cast(to, a), to));
       b.check(outputs);
     }
+}
+
+TEST(Loops, Types) { check_types(); }
+
+// The same kernels at other widths, with and without fused multiplication.
+TEST(Loops, OtherTargets) {
+  for (const char* name : {"avx512", "avx2", "plain", "neon"}) {
+    Target target;
+    try {
+      target = target_named(name);
+    } catch (const std::runtime_error&) {
+      continue;  // of another architecture
+    }
+    if (!runs_here(target)) continue;
+    SCOPED_TRACE(name);
+    test_target = target;
+    check_types();
+    check_softmax(37);
+    check_scatter(33);
+    test_target = host_target();
+  }
 }
 
 TEST(Loops, Functions) {
