@@ -59,6 +59,35 @@ TEST(Grad, OfStoredTypesAndSmallSizes) {
     for (std::int64_t columns : {0, 1, 4}) check_gradient(graph_of_text(text, {{"N", rows}, {"M", columns}}));
 }
 
+TEST(Grad, OfGradients) {
+  const char* texts[] = {
+      "fn attention(q: f32[4, 3], k: f32[4, 3], v: f32[4, 2]) -> f32[4, 3] {\n  s = where(iota(4)[:, None] >= iota(4)[None, :], q @ "
+      "transpose(k), -inf)\n"
+      "  return grad(sum(grad(sum(softmax(s) @ v), q) ** 2), k)\n}\n",
+      "fn norm(x: f32[4, 5], w: f32[5]) -> f32[4, 5] {\n  return grad(sum(grad(sum((layer_norm(x, eps = 0.1) * w) ** 2), x) ** 2), x)\n}\n",
+      "import nn\nfn window(x: f32[1, 2, 6, 6], w: f32[3, 2, 3, 3]) -> f32[3, 2, 3, 3] {\n"
+      "  y[b, o, r: 3, c: 3] = sum[n, u, v](where(0 <= 2 * r + u - 1 and 0 <= 2 * c + v - 1, x[b, n, 2 * r + u - 1, 2 * c + v - 1], 0) * "
+      "w[o, n, u, v])\n"
+      "  return grad(sum(grad(sum(nn.max_pool2d(tanh(y), 2, stride = 1) ** 2), x) ** 2), w)\n}\n",
+      "fn rows(table: f32[5, 3], ids: i32[4]) -> f32[5, 3] {\n  return grad(sum(grad(sum(gather(table, ids) ** 3), table) ** 2), "
+      "table)\n}\n",
+      "fn products(x: f32[3, 4]) -> f32[3, 4] {\n  return grad(sum(grad(sum(prod(x, axis = -1)), x) ** 2), x)\n}\n",
+      "fn recurrence(xs: f32[3, 2, 3], w: f32[3, 3]) -> f32[3, 3] {\n  hs, last = scan(x in xs, h = zeros([2, 3])) {\n    h = tanh(x + h @ "
+      "w)\n    yield h * h\n  }\n"
+      "  return grad(sum(grad(sum(hs) + sum(last), xs) ** 2), w)\n}\n",
+  };
+  for (const char* text : texts) check_gradient(graph_of_text(text));
+}
+
+TEST(Grad, OfScansOfAnyLength) {
+  for (std::int64_t length : {0, 1, 3})
+    check_gradient(graph_of_text(
+        "fn f(xs: f32[T, 2, 3], w: f32[3, 3]) -> (y: f32[2, 3], z: f32[T, 2, 3]) {\n"
+        "  hs, last, rest = scan(x in xs, h = ones([2, 3]), c = w) {\n    h = tanh(x + h @ c)\n    c = c * 0.5\n    yield h * h\n  }\n"
+        "  return last, hs\n}\n",
+        {{"T", length}}));
+}
+
 TEST(Grad, OfRecurrences) {
   check_gradient(graph_of_text(R"(fn f(xs: f32[T, B, 3], w: f32[3, 4], u: f32[4, 4]) -> (hs: f32[T, B, 4], last: f32[B, 4]) {
   hs, last = scan(x in xs, h = zeros([B, 4])) {
