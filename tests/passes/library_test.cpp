@@ -1,10 +1,8 @@
-// The standard library against PyTorch: tests/golden/library.heed are small programs over it, library.txt their inputs and results,
-// values and derivatives. And the examples in the library's comments are true.
+// The standard library, values and derivatives, under the evaluator against PyTorch; the examples in its comments; its edges.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <fstream>
 #include <sstream>
 
 #include "ir/evaluate.h"
@@ -12,64 +10,12 @@
 #include "ir/language/syntax.h"
 #include "ir/stdlib.h"
 #include "passes/differentiate.h"
+#include "tests/golden/cases.h"
 
 namespace heed {
 namespace {
 
-const std::string folder = HEED_SOURCE_DIR "/tests/golden/";
-
-struct Case {
-  std::string name;
-  std::map<std::string, Tensor> inputs;
-  std::vector<Tensor> outputs;
-};
-
-void PrintTo(const Case& one, std::ostream* stream) { *stream << one.name; }
-
-Tensor read_tensor(std::istringstream& line) {
-  std::string dtype, shape;
-  line >> dtype >> shape;
-  std::vector<std::int64_t> sizes;
-  std::istringstream parts(shape.substr(1, shape.size() - 2));
-  for (std::string size; std::getline(parts, size, ',');) sizes.push_back(std::stoll(size));
-  Tensor tensor(*dtype_named(dtype), sizes);
-  for (std::int64_t k = 0; k < tensor.count(); ++k) {
-    double value = 0;
-    line >> value;
-    tensor.set(k, value);
-  }
-  return tensor;
-}
-
-std::vector<Case> read_cases() {
-  std::vector<Case> cases;
-  std::ifstream stream(folder + "library.txt");
-  for (std::string text; std::getline(stream, text);) {
-    std::istringstream line(text);
-    std::string kind, name;
-    line >> kind >> name;
-    if (kind == "case") cases.push_back({name, {}, {}});
-    if (kind == "input") cases.back().inputs[name] = read_tensor(line);
-    if (kind == "output") cases.back().outputs.push_back(read_tensor(line));
-  }
-  return cases;
-}
-
-const std::shared_ptr<const Module>& library() {
-  static Diagnostics diagnostics;
-  static std::shared_ptr<const Module> module = load_module(folder + "library.heed", diagnostics);
-  EXPECT_EQ(diagnostics.text(false), "");
-  return module;
-}
-
-Graph graph_of(const Case& one) {
-  Diagnostics diagnostics;
-  ElaborateRequest request{.entry = one.name, .training = one.name.starts_with("training_")};
-  auto elaborated = one.name.starts_with("optimizer_") ? elaborate_training(*library(), request, diagnostics)
-                                                       : elaborate(*library(), request, diagnostics);
-  if (!elaborated) throw std::runtime_error(diagnostics.text(false));
-  return differentiate(elaborated->graph);
-}
+using golden::Case, golden::complete, golden::graph_of, golden::trains;
 
 void expect_near(const Tensor& found, const Tensor& expected, const std::string& what) {
   ASSERT_EQ(found.shape, expected.shape) << what;
@@ -81,38 +27,23 @@ void expect_near(const Tensor& found, const Tensor& expected, const std::string&
   }
 }
 
-// Floating inputs given as f32 are widened, so that states can be f64 from step to step.
-std::map<std::string, Tensor> complete(const Graph& graph, std::map<std::string, Tensor> inputs) {
-  for (const GraphInput& input : graph.inputs) {
-    if (inputs.contains(input.array->name)) continue;
-    Tensor tensor(input.array->dtype, input.array->shape);
-    if (input.role == GraphInput::Role::step) tensor.set(0, std::int64_t{1});
-    inputs[input.array->name] = tensor;
-  }
-  return inputs;
-}
-
 class Library : public testing::TestWithParam<Case> {};
 
 TEST_P(Library, AgreesWithPyTorch) {
   const Case& one = GetParam();
-  Graph graph = graph_of(one);
+  Graph graph = differentiate(graph_of(one));
   std::map<std::string, Tensor> inputs = complete(graph, one.inputs);
-  bool trains = one.name.starts_with("optimizer_");
   std::vector<Tensor> results;
-  for (std::int64_t step = 1; step <= (trains ? 5 : 1); ++step) {
+  for (int step = 0; step < (trains(one) ? golden::steps : 1); ++step) {
     results = evaluate(graph, inputs, {EvaluateOptions::Precision::f64});
-    for (std::size_t k = 0; k < graph.outputs.size(); ++k)
-      if (graph.outputs[k].updates) inputs[graph.outputs[k].updates->name] = results[k];
-    for (const GraphInput& input : graph.inputs)
-      if (input.role == GraphInput::Role::step) inputs[input.array->name].set(0, step + 1);
+    golden::advance(graph, results, inputs);
   }
-  if (trains) return expect_near(inputs.at("w"), one.outputs[0], "w");
+  if (trains(one)) return expect_near(inputs.at("w"), one.outputs[0], "w");
   ASSERT_EQ(results.size(), one.outputs.size());
   for (std::size_t k = 0; k < results.size(); ++k) expect_near(results[k], one.outputs[k], graph.outputs[k].name);
 }
 
-INSTANTIATE_TEST_SUITE_P(Golden, Library, testing::ValuesIn(read_cases()), [](const auto& info) { return info.param.name; });
+INSTANTIATE_TEST_SUITE_P(Golden, Library, testing::ValuesIn(golden::read_cases()), [](const auto& info) { return info.param.name; });
 
 // Lines of a comment that are set in: code.
 std::vector<std::string> examples(const std::string& doc) {
