@@ -58,7 +58,7 @@ double difference_at(const Graph& graph, Values& inputs, const std::string& name
 
 int check_gradients(const Options& options) {
   Model model(options.model);
-  Graph graph = model.elaborate().graph;
+  Graph graph = differentiate(model.elaborate().graph);
   Graph with = differentiate(with_gradients(graph));
   Values inputs;
   for (const auto& [name, value] : complete_inputs(graph, {}, options.run.seed, true, options.run)) inputs[name] = as_f64(as_tensor(value));
