@@ -320,4 +320,14 @@ Compilation compile(const Plan& plan, const CompileOptions& options) {
   return result;
 }
 
+std::vector<KernelSource> kernel_sources(const Plan& plan, const Target& target) {
+  Compiler compiler(target);
+  compiler.compile(plan);
+  std::vector<KernelSource> distinct;
+  std::set<std::string> keys;
+  for (KernelSource& source : compiler.sources)
+    if (keys.insert(source.key).second) distinct.push_back(std::move(source));
+  return distinct;
+}
+
 }  // namespace heed

@@ -19,4 +19,7 @@ struct Compilation {
 
 Compilation compile(const Plan& plan, const CompileOptions& options = {});
 
+// The distinct kernels of a plan, in the order of their first use: for listings.
+std::vector<KernelSource> kernel_sources(const Plan& plan, const Target& target);
+
 }  // namespace heed

@@ -12,8 +12,8 @@ namespace heed {
 namespace {
 
 using MakeCommand = Command (*)();
-constexpr MakeCommand commands[] = {check_command, fmt_command,       opt_command,   run_command,    train_command,
-                                    eval_command,  gradcheck_command, bench_command, devices_command};
+constexpr MakeCommand commands[] = {check_command, fmt_command,  opt_command,       dot_command,   explain_command, run_command,
+                                    train_command, eval_command, gradcheck_command, bench_command, build_command,   devices_command};
 
 // The options an application knows, as written: "--size", "-v".
 std::vector<std::string> known_options(const CLI::App& app) {

@@ -1,3 +1,4 @@
+// Plans compiled and run on this machine, beside the evaluator.
 #include "tests/codegen/compiled.h"
 
 #include <gtest/gtest.h>

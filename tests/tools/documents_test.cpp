@@ -24,7 +24,9 @@ void run_document(const std::string& name) {
       text += line + "\n";
       if (is_file) continue;
       ++commands;
-      Outcome outcome = run_program({"bash", "-c", "PATH=" + bin + ":$PATH XDG_CACHE_HOME=" + bin + "/test-cache; export PATH XDG_CACHE_HOME; " + line}, folder.path());
+      Outcome outcome =
+          run_program({"bash", "-c", "PATH=" + bin + ":$PATH XDG_CACHE_HOME=" + bin + "/test-cache; export PATH XDG_CACHE_HOME; " + line},
+                      folder.path());
       EXPECT_EQ(outcome.status, 0) << name << ":" << number << ": " << line << "\n" << outcome.errors;
     }
     ++number;
@@ -34,7 +36,8 @@ void run_document(const std::string& name) {
 }
 
 TEST(Documents, Tutorial) {
-  if (!std::filesystem::exists("/usr/share/datasets/fashion-mnist")) GTEST_SKIP() << "SKIPPED: Debian's dataset-fashion-mnist is not installed";
+  if (!std::filesystem::exists("/usr/share/datasets/fashion-mnist"))
+    GTEST_SKIP() << "SKIPPED: Debian's dataset-fashion-mnist is not installed";
   run_document("tutorial.md");
 }
 

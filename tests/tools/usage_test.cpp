@@ -23,7 +23,7 @@ TEST(Usage, AMissingArgumentIsWrongUsage) {
 }
 
 TEST(Usage, HelpHasAnExample) {
-  for (std::string command : {"check", "fmt", "opt", "run", "train", "eval", "gradcheck", "bench", "devices"}) {
+  for (std::string command : {"check", "fmt", "opt", "dot", "explain", "run", "train", "eval", "gradcheck", "bench", "build", "devices"}) {
     Outcome outcome = run_heed({command, "--help"});
     EXPECT_EQ(outcome.status, 0) << command;
     EXPECT_NE(outcome.output.find("heed " + command), std::string::npos) << command;

@@ -52,7 +52,8 @@ class WrongInput : public testing::Test {
     Outcome outcome = heed(arguments);
     EXPECT_EQ(outcome.status, 1) << outcome.errors;
     EXPECT_EQ(outcome.output, "");
-    for (const std::string& word : words) EXPECT_NE(outcome.errors.find(word), std::string::npos) << "no `" << word << "` in: " << outcome.errors;
+    for (const std::string& word : words)
+      EXPECT_NE(outcome.errors.find(word), std::string::npos) << "no `" << word << "` in: " << outcome.errors;
   }
   Folder folder;
 };
