@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <limits>
 #include <memory>
+#include <numeric>
 #include <span>
 
 #include "input_error.h"
@@ -98,7 +99,7 @@ class Training {
   bool is_lost(const Metrics& metrics) const;
   [[noreturn]] void fail_on_nan();
   [[noreturn]] void fail_on_index(const IndexFault& fault, const std::vector<HostTensor>& batch);
-  void print_profile(const Program& program) const;
+  void print_profile(const Program& program, std::int64_t steps);
 
   const TrainPrograms& programs_;
   const DataSet& data_;
@@ -215,10 +216,18 @@ void Training::fail_on_index(const IndexFault& fault, const std::vector<HostTens
   throw InputError(fmt::format("{}{}, at step {}", find_value(data_, inputs_, rows, batch, fault.index), fault.what(), state_.step));
 }
 
-void Training::print_profile(const Program& program) const {
-  for (std::size_t k = 0; k < profile_.seconds.size(); ++k) {
-    std::fprintf(stderr, "%s\n",
-                 fmt::format("{:9.3f} s  {}  {}", profile_.seconds[k], program.regions[k].label, program.regions[k].source).c_str());
+void Training::print_profile(const Program& program, std::int64_t steps) {
+  std::vector<std::size_t> order(profile_.seconds.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return profile_.seconds[a] > profile_.seconds[b]; });
+  const double total = std::max(std::accumulate(profile_.seconds.begin(), profile_.seconds.end(), 0.0), 1e-9);
+  progress_->say(fmt::format("{:.3f} s in the kernels of {} steps; of these:", total, steps));
+  for (const std::size_t k : order) {
+    const auto& region = program.regions[k];
+    const double seconds = std::max(profile_.seconds[k], 1e-9), each = static_cast<double>(steps) / seconds / 1e9;
+    progress_->say(fmt::format("{:5.1f} %  {:9.3f} ms a step  {:7.1f} GFLOP/s  {:6.1f} GB/s  {}  {}", 100 * seconds / total,
+                               1e3 * seconds / static_cast<double>(steps), region.flop * each, region.bytes * each, region.label,
+                               region.source));
   }
 }
 
@@ -229,6 +238,7 @@ TrainResult Training::run(const std::atomic<bool>& stop) {
   nan_search_.emplace(step, inputs_, state_.values, state_.step, settings_.seed);
   const auto ends_epoch = [&] { return state_.step > 0 && state_.step % steps_of_epoch_ == 0; };
   if ((ends_epoch() || state_.step >= total_) && state_.step > 0 && !state_.tested) test(stop);
+  const std::int64_t first = state_.step;
   const auto start = Clock::now();
   double testing = 0, rate = 0, last = 0;
   {
@@ -268,7 +278,7 @@ TrainResult Training::run(const std::atomic<bool>& stop) {
   save();
   draw();
   if (!interrupted) save_weights();
-  if (settings_.profile) print_profile(*programs_.step);
+  if (settings_.profile && state_.step > first) print_profile(*programs_.step, state_.step - first);
   return {interrupted, state_.step, tested_};
 }
 
