@@ -120,6 +120,8 @@ Picture fold_optimizer(const Picture& picture) {
     kept.updates.insert(kept.updates.end(), each.updates.begin(), each.updates.end());
     kept.parameters.clear();
   }
+  for (Link& link : changed.links)  // Of so many shapes none is worth saying.
+    if (changed.boxes[link.to].path == Path{"optimizer"}) link.shape.clear();
   Picture result = redrawn(changed, drawn_as, layer);
   std::erase_if(result.links, [](const Link& link) { return link.from == link.to; });
   return result;
