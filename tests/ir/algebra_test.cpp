@@ -13,7 +13,9 @@ namespace {
 class Algebra : public testing::Test {
  protected:
   Expr at(ArrayRef array, std::initializer_list<Expr> indices) { return read(array, std::span(indices.begin(), indices.size())); }
-  ArrayRef matrix(std::string name, std::int64_t rows, std::int64_t columns) { return input(arena, std::move(name), {rows, columns}, DType::f32); }
+  ArrayRef matrix(std::string name, std::int64_t rows, std::int64_t columns) {
+    return input(arena, std::move(name), {rows, columns}, DType::f32);
+  }
   Arena arena;
 };
 
