@@ -281,11 +281,16 @@ class Writer {
 
   void store_outputs(llvm::Value* sum, bool whole) {
     e.bind_array(p.product.sum, {sum}, true);
+    std::vector<llvm::Value*> values;
     for (const Output& output : p.outputs) {
       Expr x = whole ? output.whole : output.last;
       e.emit_checks(x);
-      llvm::Value* value = e.emit(x);
-      e.store_at(output.array->dtype, e.buffer(output.array), whole ? output.whole_address : output.last_address, value, 0,
+      values.push_back(e.emit(x));
+    }
+    // All are read before any is written: an output may lie where a value that it is made from ends its life.
+    for (std::size_t k = 0; k < values.size(); ++k) {
+      const Output& output = p.outputs[k];
+      e.store_at(output.array->dtype, e.buffer(output.array), whole ? output.whole_address : output.last_address, values[k], 0,
                  e.active_mask());
     }
   }

@@ -40,6 +40,10 @@ struct VectorCost {
 // The cost of values of x whose lanes lie along `axis`, cut into runs.
 VectorCost vector_cost(Expr x, AxisRef axis, int lanes, std::int64_t run) {
   if (axis->size == 1) return {4.0 * lanes, 0, false};
+  double waste = static_cast<double>(round_up(run > 0 ? run : axis->size, lanes)) / static_cast<double>(run > 0 ? run : axis->size);
+  if (x->op == Op::read && std::ranges::all_of(x->operands, is_affine))  // the most common case, without cutting the axis
+    if (auto stride = lane_stride(affine_address(x), axis))
+      return {(*stride == 0 || *stride == 1 ? 2.0 : 1 + 1.5 * lanes) * waste, run, false};
   VectorAxis vectors = cut_into_vectors(axis, lanes, run);
   VectorCost out{1, run, false};
   bool has_whole = vectors.whole() > 0;
@@ -60,7 +64,7 @@ VectorCost vector_cost(Expr x, AxisRef axis, int lanes, std::int64_t run) {
     out.cycles += moves == 1 ? 1.0 : 1.5 * lanes;
   }
   // Part of a vector costs as much as the whole.
-  out.cycles *= static_cast<double>(round_up(vectors.run, lanes)) / static_cast<double>(vectors.run);
+  out.cycles *= waste;
   return out;
 }
 
