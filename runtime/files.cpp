@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <lzma.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
@@ -16,6 +17,8 @@
 
 namespace heed {
 namespace {
+
+constexpr const char* unfinished = ".heed-part";  // the ending of files that are being written
 
 std::string reason() { return std::strerror(errno); }
 
@@ -148,7 +151,21 @@ void make_folder(const std::string& path) {
   if (error) throw InputError(fmt::format("cannot make the folder {}: {}", path, error.message()));
 }
 
-ReplacedFile::ReplacedFile(std::string path) : path_(std::move(path)), temporary_(fmt::format("{}.{}.part", path_, getpid())) {
+FolderLock::FolderLock(const std::string& path) : handle_(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+  if (handle_ < 0) throw InputError(fmt::format("cannot read the folder {}: {}", path, reason()));
+  if (flock(handle_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+    close(handle_);
+    throw InputError(fmt::format("another process is writing to the folder {}: wait for it, or give another folder", path));
+  }
+  std::error_code none;
+  for (const auto& entry : std::filesystem::directory_iterator(path, none)) {
+    if (entry.path().extension() == unfinished) std::filesystem::remove(entry.path(), none);
+  }
+}
+
+FolderLock::~FolderLock() { close(handle_); }
+
+ReplacedFile::ReplacedFile(std::string path) : path_(std::move(path)), temporary_(fmt::format("{}.{}{}", path_, getpid(), unfinished)) {
   file_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   if (file_ < 0) throw InputError(fmt::format("cannot write {}: {}", path_, reason()));
 }

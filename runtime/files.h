@@ -25,6 +25,19 @@ Bytes read_packed(const std::string& path);
 
 void make_folder(const std::string& path);
 
+// Holds a folder for one process while it lives, and clears away what a killed one left half-written there. Throws InputError when
+// another process holds it.
+class FolderLock {
+ public:
+  explicit FolderLock(const std::string& path);
+  ~FolderLock();
+  FolderLock(const FolderLock&) = delete;
+  FolderLock& operator=(const FolderLock&) = delete;
+
+ private:
+  int handle_;
+};
+
 // Writes beside `path` and takes its place when `commit` is called: synced, renamed, the folder synced. Without a commit, or when
 // anything fails (a full disk), what was there stays whole and nothing is left behind. Throws InputError.
 class ReplacedFile {

@@ -82,6 +82,7 @@ class Training {
       evaluator_.emplace(programs.evaluation, *test, settings.batch, pool);
     }
     make_folder(settings.folder);
+    lock_.emplace(settings.folder);
     settings.resume ? resume() : begin();
   }
 
@@ -108,6 +109,7 @@ class Training {
   std::int64_t steps_of_epoch_;
   std::int64_t total_, end_;  // steps of the whole training, and of it those up to where this run stops
   std::vector<BoundInput> inputs_;
+  std::optional<FolderLock> lock_;
   std::optional<Evaluator> evaluator_;
   Checkpoint state_;
   std::optional<TrainLog> log_;

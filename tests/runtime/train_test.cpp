@@ -434,6 +434,19 @@ TEST(Train, StartingAnewKeepsTheOldRun) {
   EXPECT_EQ(run.file("checkpoint.previous.safetensors"), before);
 }
 
+TEST(Train, OneRunAFolder) {
+  TestRun run;
+  run.settings.steps = 6;
+  run.train();
+  run.folder.write("out/checkpoint.safetensors.1234.heed-part", "left by a killed process");
+  {
+    const FolderLock other(run.settings.folder);
+    EXPECT_EQ(run.message(), "another process is writing to the folder " + run.settings.folder + ": wait for it, or give another folder");
+  }
+  EXPECT_EQ(run.message(), "no error");
+  for (const auto& entry : std::filesystem::directory_iterator(run.settings.folder)) EXPECT_NE(entry.path().extension(), ".heed-part");
+}
+
 TEST(Train, ShufflesByTheSeedAlone) {
   DataSet data{"rows", 1000};
   auto rows = shuffled_rows(data, 7, 3);
