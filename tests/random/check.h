@@ -6,6 +6,7 @@
 #include <string>
 
 #include "ir/graph.h"
+#include "ir/plan.h"
 #include "ir/tensor.h"
 
 namespace heed {
@@ -28,6 +29,7 @@ Finding check_derivatives(const Graph& graph);          // gradients against dif
 Finding check_round_trip(const Graph& graph);           // printed and read back; also its plan, region by region
 Finding check_compiled(const Graph& graph);             // compiled code against the evaluator; the same bits with more threads
 Finding check_compiled_gradients(const Graph& graph);
+Finding check_plan(const Plan& plan);  // of one that is made already
 
 // Smaller graphs of which the check still says something: fewer outputs, values inside given from outside.
 Graph shrunk(Graph graph, const GraphCheck& check);

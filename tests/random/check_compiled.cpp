@@ -44,9 +44,8 @@ bool is_steady(const std::vector<Tensor>& native, const std::vector<Tensor>& exa
   return !difference(exact, native, 1e-5);
 }
 
-Finding compiled_fault(const Graph& graph) {
-  auto inputs = values_for(graph);
-  Plan plan = make_plan(graph);
+Finding compiled_fault(const Plan& plan) {
+  auto inputs = values_for(plan.graph);
   std::vector<Tensor> native = evaluate(plan.graph, inputs), exact = evaluate(plan.graph, inputs, {EvaluateOptions::Precision::f64});
   CompileOptions options;
   options.settings.cache.enabled = false;
@@ -59,9 +58,10 @@ Finding compiled_fault(const Graph& graph) {
   return found && is_at_a_step(plan.graph, inputs, 2e-7, 3e-4) ? std::nullopt : found;
 }
 
-Finding guarded(const Graph& graph) {
+// What is thrown is a fault, too.
+Finding guarded(const std::function<Plan()>& plan) {
   try {
-    return compiled_fault(graph);
+    return compiled_fault(plan());
   } catch (const std::exception& error) {
     return error.what();
   }
@@ -69,13 +69,14 @@ Finding guarded(const Graph& graph) {
 
 }  // namespace
 
-Finding check_compiled(const Graph& graph) { return guarded(graph); }
+Finding check_compiled(const Graph& graph) {
+  return guarded([&] { return make_plan(graph); });
+}
 Finding check_compiled_gradients(const Graph& graph) {
-  try {
-    return guarded(with_gradients(graph));
-  } catch (const std::exception& error) {
-    return error.what();
-  }
+  return guarded([&] { return make_plan(with_gradients(graph)); });
+}
+Finding check_plan(const Plan& plan) {
+  return guarded([&] { return plan; });
 }
 
 }  // namespace heed
