@@ -441,7 +441,7 @@ TEST(Train, OneRunAFolder) {
   run.folder.write("out/checkpoint.safetensors.1234.heed-part", "left by a killed process");
   {
     const FolderLock other(run.settings.folder);
-    EXPECT_EQ(run.message(), "another process is writing to the folder " + run.settings.folder + ": wait for it, or give another folder");
+    EXPECT_EQ(run.message(), "another process is writing to the folder out: wait for it, or give another folder");
   }
   EXPECT_EQ(run.message(), "no error");
   for (const auto& entry : std::filesystem::directory_iterator(run.settings.folder)) EXPECT_NE(entry.path().extension(), ".heed-part");
