@@ -173,6 +173,7 @@ class Elaborator {
   std::map<std::pair<const Module*, std::string>, Value> lets_;
   std::set<std::pair<const Module*, std::string>> lets_open_;  // being evaluated
   std::vector<Expr> guards_;
+  int scan_depth_ = 0;  // also in what a scan's body calls
   int index_depth_ = 0;
   bool flat_ = false;  // a definition of the flat form: reads are kept as they are written, types are those of computation
 };

@@ -25,6 +25,13 @@ Instance& owner(const Scope& scope, const syntax::Name& name, const char* what) 
   throw Mistake{name.span, fmt::format("a {} belongs to a layer or model, not to a function", what), "make the function a `layer`"};
 }
 
+// Initial values are computed before the first step: nothing but the seed is known then.
+void refuse_inputs(ArrayRef initial, const std::string& path, Span span) {
+  for (ArrayRef array : in_order(std::vector{initial}))
+    if (array->kind == Array::Kind::input && array->name != "seed")
+      throw Mistake{span, fmt::format("the initial value of `{}` depends on `{}`, which is known only when it runs", path, array->name)};
+}
+
 }  // namespace
 
 // Computed before the first step: the place of random numbers is the parameter's path.
@@ -83,6 +90,7 @@ void Elaborator::declare_parameter(const syntax::Param& param, Scope& scope) {
     std::size_t place = builder.graph.inputs.size();
     builder.graph.inputs.push_back({GraphInput::Role::parameter, array.array});
     ArrayRef initial = initial_value(param.initial.get(), &param.type, array, path, scope);
+    refuse_inputs(initial, path, param.initial ? param.initial->span : param.name.span);
     builder.graph.inputs[place].initial = initial;
   } else if (!(known->second.shape == shape)) {
     throw Mistake{param.name.span, fmt::format("`{}` is {} in one call and {} in another", path_in(instance, param.name.text),
@@ -114,6 +122,7 @@ void Elaborator::declare_state(const syntax::State& state, Scope& scope) {
       array = {input(builder.arena(), path, values_of(start.shape), start.dtype()), start.shape};
       initial = start.array;
     }
+    refuse_inputs(initial, path, state.initial ? state.initial->span : state.name.span);
     builder.graph.inputs.push_back({GraphInput::Role::state, array.array, initial});
     known = instance.states.emplace(state.name.text, Instance::State{array, array}).first;
     for (const Scope* s = &scope; s; s = s->outer)
@@ -142,9 +151,8 @@ void Elaborator::set_state(const syntax::Target& target, const Value& value, Sco
   if (!instance || state == instance->states.end())
     throw Mistake{target.name.span, fmt::format("`:=` sets a state, but `{}` is none", target.name.text),
                   fmt::format("declare it: `state {}: f32[…] = …`, or bind a name by `=`", target.name.text)};
-  for (const Scope* s = &scope; s; s = s->outer)
-    if (s->in_scan)
-      throw Mistake{target.name.span, "a state cannot be set in the body of a scan", "carry the value and set the state after the scan"};
+  if (scan_depth_ > 0)
+    throw Mistake{target.name.span, "a state cannot be set in the body of a scan", "carry the value and set the state after the scan"};
   const ShapedArray& declared = state->second.input;
   ShapedArray next = is<Scalar>(value)  ? settle(value, span)
                      : is_number(value) ? builder.constant(value, declared.dtype())

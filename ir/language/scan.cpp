@@ -68,9 +68,11 @@ Value Elaborator::scan(const syntax::Scan& scan, Span span, Scope& scope) {
     inner.names[value.name.text] = stand_in;
   }
   Flow flow;
-  int index_depth = std::exchange(index_depth_, 0);
-  run(scan.body, inner, flow);
-  index_depth_ = index_depth;
+  {
+    Temporarily outside(index_depth_, 0);
+    Temporarily inside(scan_depth_, scan_depth_ + 1);
+    run(scan.body, inner, flow);
+  }
   if (flow.returned) throw Mistake{span, "a scan's body yields; it does not return", "write `yield …`"};
   std::vector<std::vector<Dimension>> shapes;
   for (const Evaluated& yielded : flow.yielded) {
