@@ -74,8 +74,13 @@ void add_model_options(CLI::App& app, ModelOptions& options) {
 }
 
 void add_run_options(CLI::App& app, RunOptions& options) {
-  app.add_option("--device", options.device, "cpu");
-  app.add_option("--precision", options.precision, "f32");
+  auto only = [](const char* what, const char* known) {
+    return [what, known](const std::string& given) {
+      if (given != known) throw UserError(fmt::format("{} {}: this heed has {} only", what, given, known));
+    };
+  };
+  app.add_option_function<std::string>("--device", only("--device", "cpu"), "cpu");
+  app.add_option_function<std::string>("--precision", only("--precision", "f32"), "f32: of products and stored values");
   app.add_option("--threads", options.threads, "how many (default: as many as the machine has)")->check(CLI::Range(1, 1024));
   app.add_option("--seed", options.seed, "of random inputs, parameters and dropout (default 0)");
   app.add_option("--cache", options.cache, "folder of compiled kernels, or `off`");

@@ -20,7 +20,7 @@ void add_model_options(CLI::App& app, ModelOptions& options);
 Settings settings_of(const std::vector<std::string>& written);  // --set name=value
 
 struct RunOptions {
-  std::string device = "cpu", precision = "f32", cache;
+  std::string cache;  // folder of compiled kernels, or "off"
   int threads = 0;  // 0: as many as the machine has
   std::int64_t seed = 0;
 };
