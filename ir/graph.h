@@ -37,24 +37,24 @@ using AxisRef = const Axis*;
 using AxisSet = std::vector<AxisRef>;  // sorted by id, each once
 
 enum class Op : std::uint8_t {
-  constant,   // real, integer (booleans are 0 or 1)
-  axis,       // axes[0] as a number (i64)
-  linear,     // sum of weights[k] * operands[k], plus real; of integers: integers[k] * operands[k], plus integer
-  product,    // product of operands[k] ** weights[k]; of integers with positive whole powers
-  function,   // function(operands…), a record of function.h
-  cast,       // operands[0] rounded or wrapped to `to`; the node's type is compute_type(to)
-  quotient,   // operands[0] // integer, floored; integer > 1
-  remainder,  // operands[0] % integer, in 0 … integer - 1
+  constant,       // real, integer (booleans are 0 or 1)
+  axis,           // axes[0] as a number (i64)
+  linear,         // sum of weights[k] * operands[k], plus real; of integers: integers[k] * operands[k], plus integer
+  product,        // product of operands[k] ** weights[k]; of integers with positive whole powers
+  function,       // function(operands…), a record of function.h
+  cast,           // operands[0] rounded or wrapped to `to`; the node's type is compute_type(to)
+  quotient,       // operands[0] // integer, floored; integer > 1
+  remainder,      // operands[0] % integer, in 0 … integer - 1
   at_least_zero,  // integer operands[0] >= 0
   is_zero,        // integer operands[0] == 0
-  at_least,   // floating operands[0] >= operands[1]
-  greater,    // floating operands[0] > operands[1]
-  equal,      // floating operands[0] == operands[1]
-  both,       // all operands (boolean)
-  negation,   // not operands[0]
-  select,     // operands[0] ? operands[1] : operands[2]; lazy: the branch not taken may read outside its array
-  reduction,  // reduction over axes of operands[0]
-  read,       // array at operands
+  at_least,       // floating operands[0] >= operands[1]
+  greater,        // floating operands[0] > operands[1]
+  equal,          // floating operands[0] == operands[1]
+  both,           // all operands (boolean)
+  negation,       // not operands[0]
+  select,         // operands[0] ? operands[1] : operands[2]; lazy: the branch not taken may read outside its array
+  reduction,      // reduction over axes of operands[0]
+  read,           // array at operands
 };
 
 enum class Reduction : std::uint8_t {

@@ -21,7 +21,7 @@ Settings settings_of(const std::vector<std::string>& written);  // --set name=va
 
 struct RunOptions {
   std::string cache;  // folder of compiled kernels, or "off"
-  int threads = 0;  // 0: as many as the machine has
+  int threads = 0;    // 0: as many as the machine has
   std::int64_t seed = 0;
 };
 void add_run_options(CLI::App& app, RunOptions& options);
