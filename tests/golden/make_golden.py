@@ -287,7 +287,13 @@ case("layer_batch_norm", types, given, [F.batch_norm(x, mean, variance, weight, 
 
 # Optimizers: five steps on one parameter whose loss is sum(w * w * x) / 2.
 x, start = rounded(1 + torch.rand(5)), rounded(torch.randn(5))
-SCHEDULE = lambda t: min(t / 2, 1) * 0.05 * (0.5 + 0.5 * math.cos(math.pi * min(max((t - 2) / 3, 0), 1)))
+progress = lambda t: min(max((t - 2) / 3, 0), 1)
+SCHEDULES = {
+    "cosine": lambda t: min(t / 2, 1) * 0.05 * (0.5 + 0.5 * math.cos(math.pi * progress(t))),
+    "linear": lambda t: min(t / 2, 1) * (0.05 + (0.01 - 0.05) * progress(t)),
+    "step": lambda t: 0.05 * 0.5 ** ((t - 1) // 2),
+    "constant": lambda t: min(t / 3, 1) * 0.05,
+}
 for name, text, make, options in [
     ("sgd", "sgd(lr = 0.1)", torch.optim.SGD, dict(lr=0.1)),
     ("momentum", "sgd(lr = 0.1, momentum = 0.9, weight_decay = 0.1)", torch.optim.SGD, dict(lr=0.1, momentum=0.9, weight_decay=0.1)),
@@ -298,6 +304,9 @@ for name, text, make, options in [
     ("adagrad", "adagrad(lr = 0.1)", torch.optim.Adagrad, dict(lr=0.1)),
     ("clipped", "sgd(lr = 0.1, clip = 0.5)", torch.optim.SGD, dict(lr=0.1)),
     ("cosine", "sgd(lr = cosine(0.05, warmup = 2, steps = 5))", torch.optim.SGD, dict(lr=0.05)),
+    ("linear", "sgd(lr = linear(0.05, warmup = 2, steps = 5, final = 0.01))", torch.optim.SGD, dict(lr=0.05)),
+    ("step", "sgd(lr = step_decay(0.05, every = 2, factor = 0.5))", torch.optim.SGD, dict(lr=0.05)),
+    ("constant", "sgd(lr = constant(0.05, warmup = 3))", torch.optim.SGD, dict(lr=0.05)),
 ]:
     w = start.clone().requires_grad_(True)
     optimizer = make([w], **options)
@@ -306,8 +315,8 @@ for name, text, make, options in [
         (0.5 * (w * w * x).sum()).backward()
         if name == "clipped":
             torch.nn.utils.clip_grad_norm_([w], 0.5)
-        if name == "cosine":
-            optimizer.param_groups[0]["lr"] = SCHEDULE(step)
+        if name in SCHEDULES:
+            optimizer.param_groups[0]["lr"] = SCHEDULES[name](step)
         optimizer.step()
     case(f"optimizer_{name}", f"""
 model NAME(x: f32[5]) -> (loss: f32) {{
