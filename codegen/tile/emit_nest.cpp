@@ -60,38 +60,38 @@ class NestEmitter {
   }
 
   void sweeps(int copies) {
-    for (const Sweep& pass : nest_.sweeps) emit(pass, copies);
+    for (const Sweep& sweep : nest_.sweeps) emit(sweep, copies);
   }
 
-  void emit(const Sweep& pass, int copies) {
-    bool lanes_inside = pass.lane_axis != nullptr;
-    int parts = lanes_inside ? pass.unroll : copies;
+  void emit(const Sweep& sweep, int copies) {
+    bool lanes_inside = sweep.lane_axis != nullptr;
+    int parts = lanes_inside ? sweep.unroll : copies;
     std::vector<std::vector<Accumulator>> accumulators;  // of each accumulation, one a copy
     std::vector<bool> vectors;
-    for (const Accumulation& each : pass.accumulations) {
+    for (const Accumulation& each : sweep.accumulations) {
       bool vector = lanes_inside || e_.is_varying(each.body);
       vectors.push_back(vector);
       auto& own = accumulators.emplace_back();
       for (int part = 0; part < (vector ? parts : 1); ++part) own.emplace_back(e_, each.reduction, each.body->dtype, vector);
     }
     auto body = [&](int now) {
-      for (std::size_t k = 0; k < pass.accumulations.size(); ++k) {
-        const Accumulation& each = pass.accumulations[k];
+      for (std::size_t k = 0; k < sweep.accumulations.size(); ++k) {
+        const Accumulation& each = sweep.accumulations[k];
         e_.emit_checks(each.body, now);
         for (int part = 0; part < (vectors[k] ? now : 1); ++part)
-          accumulators[k][static_cast<std::size_t>(part)].add(each.body, pass.axes[0], part, lanes_inside ? e_.active_mask() : nullptr);
+          accumulators[k][static_cast<std::size_t>(part)].add(each.body, sweep.axes[0], part, lanes_inside ? e_.active_mask() : nullptr);
       }
-      stores(pass, now);
+      stores(sweep, now);
     };
-    for (AxisRef axis : pass.axes)
-      if (axis != pass.lane_axis) e_.open_loop(axis, axis->size);
+    for (AxisRef axis : sweep.axes)
+      if (axis != sweep.lane_axis) e_.open_loop(axis, axis->size);
     if (lanes_inside)
-      e_.for_lanes(pass.lane_axis, pass.lane_axis->size, pass.unroll, body);
+      e_.for_lanes(sweep.lane_axis, sweep.lane_axis->size, sweep.unroll, body);
     else
       body(copies);
-    for (AxisRef axis : pass.axes)
-      if (axis != pass.lane_axis) e_.close_loop();
-    for (std::size_t k = 0; k < pass.accumulations.size(); ++k) bind(pass.accumulations[k], accumulators[k], lanes_inside, vectors[k]);
+    for (AxisRef axis : sweep.axes)
+      if (axis != sweep.lane_axis) e_.close_loop();
+    for (std::size_t k = 0; k < sweep.accumulations.size(); ++k) bind(sweep.accumulations[k], accumulators[k], lanes_inside, vectors[k]);
   }
 
   void bind(const Accumulation& accumulation, std::vector<Accumulator>& parts, bool across, bool vector) {
@@ -107,15 +107,15 @@ class NestEmitter {
   }
 
   // All values before any store: a store may be in place of what another value reads.
-  void stores(const Sweep& pass, int copies) {
-    std::vector<std::vector<llvm::Value*>> values(pass.stores.size());
-    for (std::size_t k = 0; k < pass.stores.size(); ++k) {
-      const NestStore& store = pass.stores[k];
+  void stores(const Sweep& sweep, int copies) {
+    std::vector<std::vector<llvm::Value*>> values(sweep.stores.size());
+    for (std::size_t k = 0; k < sweep.stores.size(); ++k) {
+      const NestStore& store = sweep.stores[k];
       e_.emit_checks(store.value, copies);
       for (int copy = 0; copy < copies; ++copy) values[k].push_back(e_.emit(store.value, copy));
     }
-    for (std::size_t k = 0; k < pass.stores.size(); ++k)
-      for (int copy = 0; copy < copies; ++copy) emit(pass.stores[k], values[k][static_cast<std::size_t>(copy)], copy);
+    for (std::size_t k = 0; k < sweep.stores.size(); ++k)
+      for (int copy = 0; copy < copies; ++copy) emit(sweep.stores[k], values[k][static_cast<std::size_t>(copy)], copy);
   }
 
   void emit(const NestStore& store, llvm::Value* value, int copy) {
@@ -153,8 +153,8 @@ class NestEmitter {
 void prepare_nest(const Nest& nest, Accesses& accesses) {
   for (ArrayRef local : nest.locals) accesses.add_local(local);
   for (const Strip& strip : nest.strips) accesses.add_local(strip.array);
-  for (const Sweep& pass : nest.sweeps)
-    for (const NestStore& store : pass.stores) {
+  for (const Sweep& sweep : nest.sweeps)
+    for (const NestStore& store : sweep.stores) {
       if (!accesses.is_local(store.array)) accesses.add_buffer(store.array);
       for (const IntegerTerm& term : store.address.terms) accesses.prepare(term.x);
     }

@@ -8,22 +8,10 @@
 #include <optional>
 #include <set>
 
+#include "codegen/tile/row_classes.h"
+#include "codegen/tile/schedule.h"
+
 namespace heed {
-
-ArrayRef StandIns::of(ArrayRef array) {
-  if (originals_.contains(array)) return array;
-  ArrayRef& entry = stand_ins_[array];
-  if (!entry) {
-    entry = input(*array->arena, array->name, array->shape, array->dtype);
-    originals_[entry] = array;
-  }
-  return entry;
-}
-
-ArrayRef StandIns::original(ArrayRef array) const {
-  auto found = originals_.find(array);
-  return found == originals_.end() ? array : found->second;
-}
 
 namespace {
 
@@ -40,61 +28,6 @@ std::int64_t product_of(const auto& axes) {
 bool has(const auto& list, const auto* one) { return std::ranges::find(list, one) != list.end(); }
 
 Expr in_stored_type(ArrayRef array, Expr body) { return compute_type(array->dtype) == array->dtype ? body : cast(array->dtype, body); }
-
-// Positions of the region's arrays that are the same loop: those joined by reads at plain positions.
-class Classes {
- public:
-  Classes(const std::vector<ArrayRef>& members, const std::vector<ArrayRef>& stored) {
-    for (ArrayRef member : members) {
-      first_[member] = parent_.size();
-      for (std::size_t k = 0; k < member->shape.size(); ++k) parent_.push_back(parent_.size());
-    }
-    inner_.resize(parent_.size());
-    for (ArrayRef member : members)
-      for (Expr node : nodes_of(member->body))
-        if (node->op == Op::read && first_.contains(node->array)) join(node, member);
-    // Arrays that do not read each other share their loops where they have the same shape.
-    for (ArrayRef array : stored)
-      if (array != stored[0] && array->shape == stored[0]->shape && !shares(array, stored[0]))
-        for (std::size_t k = 0; k < array->shape.size(); ++k) unite(first_[array] + k, first_[stored[0]] + k);
-  }
-
-  std::size_t of(ArrayRef member, std::size_t k) const { return root(first_.at(member) + k); }
-  bool inner(std::size_t root) const { return inner_[root]; }
-  bool knows(ArrayRef array) const { return first_.contains(array); }
-
- private:
-  void join(Expr read, ArrayRef member) {
-    for (std::size_t k = 0; k < read->operands.size(); ++k) {
-      std::size_t there = first_[read->array] + k;
-      Expr index = read->operands[k];
-      if (read->array->shape[k] == 1) continue;
-      if (index->op == Op::axis && index->axes[0]->kind == AxisKind::position && index->axes[0]->size == read->array->shape[k])
-        unite(there, first_[member] + static_cast<std::size_t>(index->axes[0]->key));
-      else
-        inner_[root(there)] = true;
-    }
-  }
-  bool shares(ArrayRef a, ArrayRef b) const {
-    for (std::size_t i = 0; i < a->shape.size(); ++i)
-      for (std::size_t j = 0; j < b->shape.size(); ++j)
-        if (of(a, i) == of(b, j)) return true;
-    return false;
-  }
-  std::size_t root(std::size_t x) const {
-    while (parent_[x] != x) x = parent_[x];
-    return x;
-  }
-  void unite(std::size_t a, std::size_t b) {
-    a = root(a), b = root(b);
-    bool inner = inner_[a] || inner_[b];
-    parent_[std::max(a, b)] = std::min(a, b);
-    inner_[std::min(a, b)] = inner;
-  }
-  std::unordered_map<ArrayRef, std::size_t> first_;
-  std::vector<std::size_t> parent_;
-  std::vector<bool> inner_;
-};
 
 class RegionLowering {
  public:
@@ -133,7 +66,7 @@ class RegionLowering {
     for (std::size_t k = 0; k < stored_[0]->shape.size(); ++k) {
       if (stored_[0]->shape[k] == 1) continue;
       std::size_t row = classes_.of(stored_[0], k);
-      bool shared = !classes_.inner(row);
+      bool shared = !classes_.is_inner(row);
       for (ArrayRef array : stored_) {
         int count = 0;
         for (std::size_t j = 0; j < array->shape.size(); ++j) count += array->shape[j] != 1 && classes_.of(array, j) == row;
@@ -251,7 +184,7 @@ class RegionLowering {
     return whole_[member];
   }
 
-  int level_of(Expr x) const {  // of the pass in which it can be computed
+  int level_of(Expr x) const {  // of the sweep in which it can be computed
     int level = 0;
     for (Expr node : nodes_of(x))
       if (node->op == Op::read)
@@ -296,12 +229,12 @@ class RegionLowering {
       nest_.locals.push_back(local);
       int level = level_of(body);
       levels_[local] = level;
-      pass(level, axes).accumulations.push_back({sum->reduction, body, local});
+      sweep(level, axes).accumulations.push_back({sum->reduction, body, local});
     }
     return read_stored(local, {});
   }
 
-  Sweep& pass(int level, const std::vector<AxisRef>& axes) {
+  Sweep& sweep(int level, const std::vector<AxisRef>& axes) {
     for (Sweep& known : nest_.sweeps)
       if (known.level == level && known.axes == axes) return known;
     auto after = std::ranges::upper_bound(nest_.sweeps, level, {}, &Sweep::level);
@@ -381,7 +314,7 @@ class RegionLowering {
       terms.push_back({strides[k], heed::value(value.axes[k])});
       if (!is_row(value.axes[k])) axes.push_back(value.axes[k]);
     }
-    pass(value.level, axes).stores.push_back({member, linear_form(linear(terms, 0, arena_)), value.value});
+    sweep(value.level, axes).stores.push_back({member, linear_form(linear(terms, 0, arena_)), value.value});
   }
 
   RegionLowering(std::vector<ArrayRef> members, std::vector<ArrayRef> stored, StandIns& stand_ins, VectorShape shape, bool is_part)
@@ -392,7 +325,7 @@ class RegionLowering {
   std::vector<ArrayRef> members_, stored_;
   StandIns& stand_ins_;
   VectorShape shape_;
-  Classes classes_;
+  RowClasses classes_;
   Arena& arena_;
   bool is_part_ = false, shrunk_ = false;
   std::vector<std::pair<std::size_t, AxisRef>> rows_;
@@ -406,73 +339,10 @@ class RegionLowering {
   std::vector<ArrayRef> workspace_;
 };
 
-bool is_empty(ArrayRef array) { return element_count(array) == 0; }
-
-// To compare ways of doing the same: arithmetic and memory overlap in part, and a launch costs something.
-double cycles_of(const Lowered& lowered) {
-  constexpr double near_bytes = 1 << 20, near_speed = 16, far_speed = 4, launch = 4000, long_task = 200000;
-  double total = 0;
-  for (const Nest& nest : lowered.nests) {
-    double bytes = traffic_of(nest);
-    double memory = bytes / (bytes > near_bytes ? far_speed : near_speed);
-    total += launch + std::max(nest.cycles, memory) + std::min(nest.cycles, memory) / 2;
-    if (nest.tasks == 1 && nest.cycles > long_task) total += nest.cycles;  // one thread works, the others wait
-  }
-  return total;
-}
-
-void append(Lowered& all, Lowered more) {
-  std::ranges::move(more.nests, std::back_inserter(all.nests));
-  std::ranges::move(more.workspace, std::back_inserter(all.workspace));
-}
-
-// One nest an array; those in `kept` are read back, other locals opened.
-Lowered one_by_one(const std::vector<ArrayRef>& members, const std::vector<ArrayRef>& kept, StandIns& stand_ins, VectorShape shape) {
-  Lowered all;
-  for (ArrayRef array : kept) {
-    if (is_empty(array)) continue;
-    if (auto scatter = lower_scatter(array, stand_ins)) {
-      schedule(*scatter, shape);
-      all.nests.push_back(std::move(*scatter));
-      continue;
-    }
-    std::vector<ArrayRef> opened;
-    for (ArrayRef member : members) {
-      if (member == array) break;
-      if (!has(kept, member)) opened.push_back(member);
-    }
-    opened.push_back(array);
-    append(all, RegionLowering(opened, {array}, stand_ins, shape).lower());
-  }
-  return all;
-}
-
 }  // namespace
 
-Lowered lower_region(const Region& region, StandIns& stand_ins, VectorShape shape) {
-  // What is read comes first: locals and outputs in one order.
-  std::vector<ArrayRef> members, stored;
-  std::set<ArrayRef> own(region.locals.begin(), region.locals.end());
-  own.insert(region.outputs.begin(), region.outputs.end());
-  members.assign(own.begin(), own.end());
-  std::ranges::sort(members, {}, &Array::id);
-  for (ArrayRef array : members)
-    if (has(region.outputs, array) && !is_empty(array)) stored.push_back(array);
-  if (stored.empty()) return {};
-
-  Lowered apart = one_by_one(members, stored, stand_ins, shape);
-  if (members.size() == 1) return apart;
-  Lowered joint = RegionLowering(members, stored, stand_ins, shape).lower();
-  std::vector<ArrayRef> kept;  // locals that reduce are not opened in this third way
-  for (ArrayRef array : members)
-    if (has(stored, array) || (array->body && array->body->has_reduction)) kept.push_back(array);
-  Lowered* best = cycles_of(joint) <= cycles_of(apart) ? &joint : &apart;
-  if (kept.size() == stored.size()) return std::move(*best);
-  Lowered with_kept = one_by_one(members, kept, stand_ins, shape);
-  for (ArrayRef array : kept)
-    if (!has(stored, array)) with_kept.workspace.push_back(array);
-  if (cycles_of(with_kept) < cycles_of(*best)) best = &with_kept;
-  return std::move(*best);
+Lowered lower_together(const std::vector<ArrayRef>& members, const std::vector<ArrayRef>& stored, StandIns& stand_ins, VectorShape shape) {
+  return RegionLowering(members, stored, stand_ins, shape).lower();
 }
 
 }  // namespace heed

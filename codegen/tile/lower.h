@@ -26,6 +26,10 @@ struct Lowered {
 // Any region: as one nest where its arrays share their outer axes, else one nest an array.
 Lowered lower_region(const Region& region, StandIns& stand_ins, VectorShape shape);
 
+// --- lower.cpp: one nest, and before it those for reductions that are done apart. `members` in order; they are opened where they are
+// read, and those in `stored`, none of them empty, are written.
+Lowered lower_together(const std::vector<ArrayRef>& members, const std::vector<ArrayRef>& stored, StandIns& stand_ins, VectorShape shape);
+
 // --- lower_scatter.cpp: `sum over axes of select(read(axes) == position, g, 0)`, as additions at the positions that are read.
 std::optional<Nest> lower_scatter(ArrayRef array, StandIns& stand_ins);
 

@@ -28,8 +28,8 @@ bool plain_in(const Nest& nest, AxisRef axis) {
   std::unordered_set<Expr> seen;
   for (Expr root : nest.roots())
     if (!plain_in(root, axis, seen)) return false;
-  for (const Sweep& pass : nest.sweeps)
-    for (const NestStore& store : pass.stores)
+  for (const Sweep& sweep : nest.sweeps)
+    for (const NestStore& store : sweep.stores)
       if (!plain_in(store.address, axis)) return false;
   return true;
 }
@@ -54,9 +54,9 @@ void replace(std::vector<AxisRef>& axes, AxisRef outer, AxisRef inner, AxisRef m
 }
 
 bool counts(const Nest& nest, AxisRef axis) {  // argmax gives positions of its axis
-  return std::ranges::any_of(nest.sweeps, [&](const Sweep& pass) {
-    return std::ranges::find(pass.axes, axis) != pass.axes.end() &&
-           std::ranges::any_of(pass.accumulations, [](const Accumulation& each) { return each.reduction == Reduction::argmax; });
+  return std::ranges::any_of(nest.sweeps, [&](const Sweep& sweep) {
+    return std::ranges::find(sweep.axes, axis) != sweep.axes.end() &&
+           std::ranges::any_of(sweep.accumulations, [](const Accumulation& each) { return each.reduction == Reduction::argmax; });
   });
 }
 
@@ -65,7 +65,7 @@ void merge_list(Nest& nest, std::vector<AxisRef> axes) {
     AxisRef merged = nullptr, outer = axes[k], inner = axes[k + 1];
     if (!counts(nest, outer) && !counts(nest, inner) && merge(nest, outer, inner, merged)) {
       replace(nest.rows, outer, inner, merged);
-      for (Sweep& pass : nest.sweeps) replace(pass.axes, outer, inner, merged);
+      for (Sweep& sweep : nest.sweeps) replace(sweep.axes, outer, inner, merged);
       axes[k] = merged;
       axes.erase(axes.begin() + static_cast<std::ptrdiff_t>(k) + 1);
     } else {
@@ -79,8 +79,8 @@ void merge_list(Nest& nest, std::vector<AxisRef> axes) {
 void merge_axes(Nest& nest) {
   merge_list(nest, nest.rows);
   std::vector<std::vector<AxisRef>> lists;
-  for (const Sweep& pass : nest.sweeps)
-    if (std::ranges::find(lists, pass.axes) == lists.end()) lists.push_back(pass.axes);
+  for (const Sweep& sweep : nest.sweeps)
+    if (std::ranges::find(lists, sweep.axes) == lists.end()) lists.push_back(sweep.axes);
   for (const std::vector<AxisRef>& axes : lists) merge_list(nest, axes);
 }
 

@@ -13,9 +13,9 @@ namespace {
 
 template <class Visit>
 void visit(auto& nest, Visit each) {
-  for (auto& pass : nest.sweeps) {
-    for (auto& accumulation : pass.accumulations) each(accumulation.body);
-    for (auto& store : pass.stores) {
+  for (auto& sweep : nest.sweeps) {
+    for (auto& accumulation : sweep.accumulations) each(accumulation.body);
+    for (auto& store : sweep.stores) {
       each(store.value);
       if (store.guard) each(store.guard);
     }
@@ -32,8 +32,8 @@ std::vector<Expr> Nest::roots() const {
 
 void rewrite_nest(Nest& nest, const std::function<Expr(Expr)>& change) {
   visit(nest, [&](Expr& root) { root = change(root); });
-  for (Sweep& pass : nest.sweeps)
-    for (NestStore& store : pass.stores)
+  for (Sweep& sweep : nest.sweeps)
+    for (NestStore& store : sweep.stores)
       store.address = linear_form(change(linear(store.address.terms, store.address.constant, *store.value->arena)));
 }
 

@@ -9,7 +9,7 @@
 
 namespace heed {
 
-// into = reduction over the pass's axes of body.
+// into = reduction over the sweep's axes of body.
 struct Accumulation {
   Reduction reduction;
   Expr body;
@@ -33,7 +33,7 @@ struct Sweep {
   std::vector<NestStore> stores;
 };
 
-// Values of an inner expression that a later pass needs again, kept in scratch for the row (or for each lane's row).
+// Values of an inner expression that a later sweep needs again, kept in scratch for the row (or for each lane's row).
 struct Strip {
   ArrayRef array;
   std::int64_t offset = 0;  // bytes in scratch
@@ -63,11 +63,6 @@ void merge_axes(Nest& nest);
 
 // --- schedule.cpp: which axis lies along the lanes, what is kept in strips, how the work is cut into tasks.
 void schedule(Nest& nest, VectorShape shape);
-// Cycles of one core, roughly, with the lanes as they are.
-double cycles_of(const Nest& nest, VectorShape shape);
-// Bytes of the arrays it reads and writes, each once.
-double traffic_of(const Nest& nest);
-
 // --- emit_nest.cpp
 // Notes every expression; afterwards the buffers are known.
 void prepare_nest(const Nest& nest, Accesses& accesses);

@@ -87,14 +87,14 @@ std::string text_of(const Nest& nest, const Accesses& accesses, VectorShape shap
   w.text += fmt::format("nest lanes {} fma {} rows{} lane {} unroll {} tasks {} {} {}\n", shape.lanes, shape.has_fma, rows,
                         nest.lane_row ? w.axis(nest.lane_row) : -1, nest.unroll, nest.rows_per_task, nest.lanes_per_task, nest.tasks);
   for (const Strip& strip : nest.strips) w.text += fmt::format("strip {} at {}\n", w.array(strip.array), strip.offset);
-  for (const Sweep& pass : nest.sweeps) {
-    std::string axes = w.axes(pass.axes);
-    w.text += fmt::format("pass{} lane {} unroll {}\n", axes, pass.lane_axis ? w.axis(pass.lane_axis) : -1, pass.unroll);
-    for (const Accumulation& each : pass.accumulations) {
+  for (const Sweep& sweep : nest.sweeps) {
+    std::string axes = w.axes(sweep.axes);
+    w.text += fmt::format("sweep{} lane {} unroll {}\n", axes, sweep.lane_axis ? w.axis(sweep.lane_axis) : -1, sweep.unroll);
+    for (const Accumulation& each : sweep.accumulations) {
       int body = w.node(each.body);
       w.text += fmt::format("{} = reduce {} n{}\n", w.array(each.into), static_cast<int>(each.reduction), body);
     }
-    for (const NestStore& store : pass.stores) {
+    for (const NestStore& store : sweep.stores) {
       int value = w.node(store.value), guard = store.guard ? w.node(store.guard) : -1;
       std::string address = w.form(store.address);
       w.text += fmt::format("{}[{}] {} n{} {}\n", w.array(store.array), address, store.add ? "+=" : "=", value, guard);

@@ -1,3 +1,4 @@
+// Plans for tests, inputs for them, and the comparison of compiled results with the evaluator's.
 // Plans compiled and run on this machine, beside the evaluator.
 #include "tests/codegen/compiled.h"
 

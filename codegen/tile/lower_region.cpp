@@ -1,0 +1,98 @@
+// The ways in which a region can be computed, and the choice between them.
+#include <algorithm>
+#include <set>
+
+#include "codegen/tile/lower.h"
+#include "codegen/tile/schedule.h"
+
+namespace heed {
+
+ArrayRef StandIns::of(ArrayRef array) {
+  if (originals_.contains(array)) return array;
+  ArrayRef& entry = stand_ins_[array];
+  if (!entry) {
+    entry = input(*array->arena, array->name, array->shape, array->dtype);
+    originals_[entry] = array;
+  }
+  return entry;
+}
+
+ArrayRef StandIns::original(ArrayRef array) const {
+  auto found = originals_.find(array);
+  return found == originals_.end() ? array : found->second;
+}
+
+namespace {
+
+bool has(const std::vector<ArrayRef>& list, ArrayRef one) { return std::ranges::find(list, one) != list.end(); }
+
+bool is_empty(ArrayRef array) { return element_count(array) == 0; }
+
+// To compare ways of doing the same: arithmetic and memory overlap in part, and a launch costs something.
+double cycles_of(const Lowered& lowered) {
+  constexpr double near_bytes = 1 << 20, near_speed = 16, far_speed = 4, launch = 4000, long_task = 200000;
+  double total = 0;
+  for (const Nest& nest : lowered.nests) {
+    double bytes = traffic_of(nest);
+    double memory = bytes / (bytes > near_bytes ? far_speed : near_speed);
+    total += launch + std::max(nest.cycles, memory) + std::min(nest.cycles, memory) / 2;
+    if (nest.tasks == 1 && nest.cycles > long_task) total += nest.cycles;  // one thread works, the others wait
+  }
+  return total;
+}
+
+void append(Lowered& all, Lowered more) {
+  std::ranges::move(more.nests, std::back_inserter(all.nests));
+  std::ranges::move(more.workspace, std::back_inserter(all.workspace));
+}
+
+// One nest an array; those in `kept` are read back, other locals opened.
+Lowered one_by_one(const std::vector<ArrayRef>& members, const std::vector<ArrayRef>& kept, StandIns& stand_ins, VectorShape shape) {
+  Lowered all;
+  for (ArrayRef array : kept) {
+    if (is_empty(array)) continue;
+    if (auto scatter = lower_scatter(array, stand_ins)) {
+      schedule(*scatter, shape);
+      all.nests.push_back(std::move(*scatter));
+      continue;
+    }
+    std::vector<ArrayRef> opened;
+    for (ArrayRef member : members) {
+      if (member == array) break;
+      if (!has(kept, member)) opened.push_back(member);
+    }
+    opened.push_back(array);
+    append(all, lower_together(opened, {array}, stand_ins, shape));
+  }
+  return all;
+}
+
+}  // namespace
+
+Lowered lower_region(const Region& region, StandIns& stand_ins, VectorShape shape) {
+  // What is read comes first: locals and outputs in one order.
+  std::vector<ArrayRef> members, stored;
+  std::set<ArrayRef> own(region.locals.begin(), region.locals.end());
+  own.insert(region.outputs.begin(), region.outputs.end());
+  members.assign(own.begin(), own.end());
+  std::ranges::sort(members, {}, &Array::id);
+  for (ArrayRef array : members)
+    if (has(region.outputs, array) && !is_empty(array)) stored.push_back(array);
+  if (stored.empty()) return {};
+
+  Lowered apart = one_by_one(members, stored, stand_ins, shape);
+  if (members.size() == 1) return apart;
+  Lowered joint = lower_together(members, stored, stand_ins, shape);
+  std::vector<ArrayRef> kept;  // locals that reduce are not opened in this third way
+  for (ArrayRef array : members)
+    if (has(stored, array) || (array->body && array->body->has_reduction)) kept.push_back(array);
+  Lowered* best = cycles_of(joint) <= cycles_of(apart) ? &joint : &apart;
+  if (kept.size() == stored.size()) return std::move(*best);
+  Lowered with_kept = one_by_one(members, kept, stand_ins, shape);
+  for (ArrayRef array : kept)
+    if (!has(stored, array)) with_kept.workspace.push_back(array);
+  if (cycles_of(with_kept) < cycles_of(*best)) best = &with_kept;
+  return std::move(*best);
+}
+
+}  // namespace heed
