@@ -74,7 +74,9 @@ std::string Target::text() const {
                      level3_bytes);
 }
 
-Target host_target() {
+namespace {
+
+Target find_host() {
   auto features = host_features();
   const Level* best = &levels[std::size(levels) - 1];
   for (const Level& level : levels)
@@ -87,6 +89,13 @@ Target host_target() {
   for (const auto& [name, on] : features)
     target.features += fmt::format("{}{}{}", target.features.empty() ? "" : ",", on ? '+' : '-', name);
   return target;
+}
+
+}  // namespace
+
+const Target& host_target() {
+  static const Target host = find_host();  // asking the processor is slow on virtual machines
+  return host;
 }
 
 Target target_named(std::string_view name) {

@@ -19,7 +19,7 @@ struct Target {
 };
 
 // The machine this runs on.
-Target host_target();
+const Target& host_target();
 
 // "host", or a level that this machine's architecture knows: "avx512", "avx2", "plain" on x86-64; "neon" on aarch64.
 // Code for a level that the machine lacks must not be run. Throws std::runtime_error for other names.
