@@ -9,6 +9,7 @@
 
 #include "ir/arena.h"
 #include "ir/function.h"
+#include "ir/guard.h"
 
 namespace heed {
 
@@ -134,25 +135,6 @@ Expr raw_select(Expr condition, Expr a, Expr b) {
 
 Expr guard(Expr condition, Expr x) { return select(condition, x, real(*x->arena, 0, x->dtype)); }
 
-// Reads of x that may leave their array, guards inside x aside.
-std::vector<Expr> unsafe_reads(Expr x) {
-  std::vector<Expr> found, left{x};
-  std::set<std::uint32_t> met{x->id};
-  while (!left.empty()) {
-    Expr node = left.back();
-    left.pop_back();
-    if (unsafe_axes(node).empty()) continue;
-    bool leaves = false;
-    if (node->op == Op::read)
-      for (std::size_t k = 0; k < node->operands.size(); ++k) leaves |= !is_constant(inside(node->operands[k], node->array->shape[k]), 1);
-    if (leaves) found.push_back(node);
-    bool guards = node->op == Op::select && is_constant(node->operands[2]);
-    for (Expr operand : node->operands)
-      if ((!guards || operand == node->operands[0]) && met.insert(operand->id).second) left.push_back(operand);
-  }
-  return found;
-}
-
 // select(c, f g, 0): each condition sits on the factors with a read that may leave its array by an axis of the condition, else on the
 // factors that have all its axes; the other factors are free. Null where nothing moves.
 Expr guard_factors(Expr condition, Expr x) {
@@ -197,14 +179,18 @@ std::vector<Expr> protecting_conditions(Expr x, const std::vector<Expr>& conditi
   std::vector<Expr> chosen, related;
   for (Expr condition : conditions)
     if (overlap(condition->free, unsafe_axes(x))) related.push_back(condition);
-  for (Expr read : unsafe_reads(x))
-    for (std::size_t k = 0; k < read->operands.size(); ++k)
-      for (Expr need : conjuncts(inside(read->operands[k], read->array->shape[k]))) {
-        auto meets = [&](Expr condition) { return condition == need || implied(need, {condition}); };
-        auto found = std::ranges::find_if(related, meets);
-        if (found == related.end()) return related;  // By several of them together, if at all.
-        if (std::ranges::find(chosen, *found) == chosen.end()) chosen.push_back(*found);
-      }
+  bool each_met = true;
+  for_each_leaving(x, [&](Expr read, std::size_t k) {
+    for (Expr need : conjuncts(inside(read->operands[k], read->array->shape[k]))) {
+      auto meets = [&](Expr condition) { return condition == need || implied(need, {condition}); };
+      auto found = std::ranges::find_if(related, meets);
+      if (found == related.end())
+        each_met = false;
+      else if (std::ranges::find(chosen, *found) == chosen.end())
+        chosen.push_back(*found);
+    }
+  });
+  if (!each_met) return related;  // By several of them together, if at all.
   return chosen;
 }
 

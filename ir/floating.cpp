@@ -150,8 +150,10 @@ class Powers {
         for (Expr part : conjuncts(factor.x->operands[0])) conditions.push_back(part);
     if (conditions.empty()) return nullptr;
     for (auto& [id, factor] : powers_) {
-      if ((factor.power == 1 && is_guarded(factor.x)) || unsafe_axes(factor.x).empty()) continue;
+      if (unsafe_axes(factor.x).empty()) continue;
       std::vector<Expr> mine = protecting_conditions(factor.x, conditions);
+      if (factor.x->op == Op::select)
+        for (Expr part : conjuncts(factor.x->operands[0])) std::erase(mine, part);
       if (mine.empty()) continue;
       std::vector<Factor> factors;
       for (auto& [other, kept] : powers_)

@@ -67,13 +67,27 @@ std::string ExpressionPrinter::body(Expr expression, const std::vector<AxisRef>&
   };
   std::vector<std::pair<std::string, std::string>> named;
   std::vector<Expr> mine;
-  for (Expr node : order) {
-    if (node == expression || uses[node] < 2 || node->operands.empty() || shared_.contains(node) || !belongs(node)) continue;
-    std::string part = print(node).text;
-    if (part.size() <= longest_repeat) continue;
-    named.emplace_back(next_name(), part);
-    shared_[node] = named.back().first;
-    mine.push_back(node);
+  std::vector<Expr> candidates;
+  for (Expr node : order)
+    if (node != expression && uses[node] > 1 && !node->operands.empty() && !shared_.contains(node) && belongs(node) &&
+        print(node).text.size() > longest_repeat)
+      candidates.push_back(node);
+  while (!candidates.empty()) {  // What is in another comes first; else by text.
+    auto is_in_another = [&](Expr node) {
+      std::vector<Expr> inside = nodes_of(node);
+      return std::ranges::any_of(candidates, [&](Expr other) { return other != node && std::ranges::find(inside, other) != inside.end(); });
+    };
+    std::pair<std::string, Expr> first{"", nullptr};
+    for (Expr node : candidates) {
+      if (is_in_another(node)) continue;
+      std::string part = print(node).text;
+      if (!first.second || part < first.first) first = {part, node};
+    }
+    std::erase(candidates, first.second);
+    if (first.first.size() <= longest_repeat) continue;  // short by the names in it
+    named.emplace_back(next_name(), first.first);
+    shared_[first.second] = named.back().first;
+    mine.push_back(first.second);
   }
   std::string result = print(expression).text;
   for (Expr node : mine) shared_.erase(node);

@@ -133,14 +133,15 @@ Expr solve_two_bounds(const AxisSet& axes, Expr x, const Guard& guard, const std
   if (guard.condition->op != Op::at_least_zero) return nullptr;
   Arena& arena = *x->arena;
   LinearForm form = linear_form(guard.condition->operands[0]);
-  const IntegerTerm* term = summed_term(form, axes, [](std::int64_t weight) { return weight < 0; });
-  if (!term) return nullptr;
   std::vector<IntegerTerm> opposite = form.terms;
   for (IntegerTerm& other : opposite) other.weight = -other.weight;
-  Expr twin = linear(opposite, -term->weight - 1 - form.constant, arena);
-  bool paired = std::ranges::any_of(
-      guards, [&](const Guard& other) { return other.condition->op == Op::at_least_zero && other.condition->operands[0] == twin; });
-  if (!paired) return nullptr;
+  const IntegerTerm* term = summed_term(form, axes, [&](std::int64_t weight) {
+    if (weight >= 0) return false;
+    Expr twin = linear(opposite, -weight - 1 - form.constant, arena);
+    return std::ranges::any_of(
+        guards, [&](const Guard& other) { return other.condition->op == Op::at_least_zero && other.condition->operands[0] == twin; });
+  });
+  if (!term) return nullptr;
   LinearForm rest = without_term(form, term->x);
   Expr solution = floor_divide(linear(rest.terms, rest.constant, arena), -term->weight);
   AxisRef axis = term->x->axes[0];
