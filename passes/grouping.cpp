@@ -196,7 +196,6 @@ bool Grouping::fits_product(const std::vector<int>& members) const {
 bool Grouping::makes_cycle(int a, int b) const { return reaches(a, b) || reaches(b, a); }
 
 bool Grouping::reaches(int from, int to) const {
-  int last = members_[to].back();  // Units are in order: what comes after cannot lead there.
   std::vector<int> stack;
   std::unordered_set<int> seen{from};
   auto follow = [&](int group, bool skip_target) {
@@ -205,7 +204,7 @@ bool Grouping::reaches(int from, int to) const {
         int next = group_of_[reader];
         if (next == to && skip_target) continue;
         if (next == to) return true;
-        if (members_[next].front() > last || !seen.insert(next).second) continue;
+        if (!seen.insert(next).second) continue;
         stack.push_back(next);
       }
     return false;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <stdexcept>
 
 namespace heed {
 
@@ -64,6 +65,7 @@ std::vector<int> schedule(const std::vector<Task>& tasks) {
     for (int next : later[best])
       if (--waits[next] == 0) ready.insert(next);
   }
+  if (order.size() != tasks.size()) throw std::logic_error("fuse: regions wait for each other");
   return order;
 }
 
