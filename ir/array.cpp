@@ -108,6 +108,8 @@ ArrayRef define(std::span<const AxisRef> axes, Expr body, DType dtype, std::stri
     Array array{.kind = Array::Kind::definition, .dtype = dtype};
     array.shape = std::move(shape);
     array.body = body;
+    for (Expr node : nodes_of(body))
+      if (node->op == Op::read && std::ranges::find(array.reads, node->array) == array.reads.end()) array.reads.push_back(node->array);
     array.name = std::move(name);
     entry = stored(arena, std::move(array));
   }

@@ -2,37 +2,61 @@
 #include "ir/graph.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <unordered_set>
+#include <utility>
 
 namespace heed {
 
+namespace {
+
+// Which nodes a walk has met, by id: cheaper than a set, for walks are what passes do most.
+class Met {
+ public:
+  Met() : round_(++rounds) {
+    if (round_ == 0) {  // Started over: old marks must not look new.
+      std::ranges::fill(marks, 0);
+      round_ = ++rounds;
+    }
+  }
+  bool insert(Expr node) {
+    if (node->id >= marks.size()) marks.resize(2 * static_cast<std::size_t>(node->id) + 64);
+    return std::exchange(marks[node->id], round_) != round_;
+  }
+
+ private:
+  static thread_local std::vector<std::uint32_t> marks;
+  static thread_local std::uint32_t rounds;
+  std::uint32_t round_;
+};
+thread_local std::vector<std::uint32_t> Met::marks;
+thread_local std::uint32_t Met::rounds = 0;
+
+}  // namespace
+
 std::vector<Expr> nodes_of(Expr expression) {
   std::vector<Expr> order;
-  std::unordered_set<Expr> seen;
-  std::vector<std::pair<Expr, bool>> stack{{expression, false}};
-  while (!stack.empty()) {
-    auto [node, operands_done] = stack.back();
-    stack.pop_back();
-    if (operands_done) {
+  Met met;
+  std::vector<std::pair<Expr, std::size_t>> path{{expression, 0}};  // each with the number of operands that are done
+  met.insert(expression);
+  while (!path.empty()) {
+    auto& [node, done] = path.back();
+    if (done == node->operands.size()) {
       order.push_back(node);
-      continue;
+      path.pop_back();
+    } else if (Expr operand = node->operands[done++]; met.insert(operand)) {
+      path.emplace_back(operand, 0);
     }
-    if (!seen.insert(node).second) continue;
-    stack.emplace_back(node, true);
-    for (auto operand = node->operands.rbegin(); operand != node->operands.rend(); ++operand)
-      if (!seen.contains(*operand)) stack.emplace_back(*operand, false);
   }
   return order;
 }
 
 std::vector<ArrayRef> reads_of(ArrayRef array) {
+  if (array->kind == Array::Kind::definition) return array->reads;
   std::vector<ArrayRef> found;
   auto add = [&](ArrayRef read) {
     if (std::ranges::find(found, read) == found.end()) found.push_back(read);
   };
-  if (array->body)
-    for (Expr node : nodes_of(array->body))
-      if (node->op == Op::read) add(node->array);
   if (array->gradient) {
     add(array->gradient->target);
     for (ArrayRef variable : array->gradient->wrt) add(variable);

@@ -109,6 +109,7 @@ struct Array {
   std::string name;  // of an input unique in its graph; of others a hint for printing
   std::vector<std::int64_t> shape;
   Expr body = nullptr;
+  std::vector<ArrayRef> reads;    // what the body reads, each once, in the order of nodes_of
   std::optional<Interval> range;  // of an integer input: values outside are an error of the input's
   const Scan* scan = nullptr;
   const Gradient* gradient = nullptr;

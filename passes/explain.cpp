@@ -48,7 +48,7 @@ std::int64_t kept_bytes(const RegionFrame& frame) {
     for (std::size_t reader = k + 1; reader < frame.arrays.size(); ++reader) {
       std::vector<ArrayRef> reads = reads_of(frame.arrays[reader]);
       if (frame.level[reader] <= frame.level[k] || std::ranges::find(reads, frame.arrays[k]) == reads.end()) continue;
-      total += static_cast<double>(whole_bytes(frame.arrays[k])) / rows;
+      total += static_cast<double>(whole_bytes(frame.arrays[k])) / std::max(rows, 1.0);
       break;
     }
   return static_cast<std::int64_t>(total);

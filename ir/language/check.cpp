@@ -6,6 +6,7 @@
 
 #include "ir/language/attempt.h"
 #include "ir/language/elaborator.h"
+#include "ir/language/idle_weights.h"
 #include "ir/language/names.h"
 
 namespace heed {
@@ -50,6 +51,7 @@ void check_definition(const Module& module, const syntax::Function& function, co
     if (!results || found.has_errors() || function.kind != Kind::model) return;
     elaborator.finish(function, *results, false);
     warn_of_idle_parameters(function, elaborator.builder.graph, found);
+    warn_of_idle_weights(elaborator.builder.graph, module, found);
   });
 }
 
