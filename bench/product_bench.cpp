@@ -179,7 +179,7 @@ int main(int count, char** words) {
     Arena arena;
     ArrayRef result = each.make(arena);
     FaultPlaces places;
-    auto kernels = product_kernels({{}, {result}, ""}, target, places);
+    auto kernels = product_kernels({.locals = {}, .outputs = {result}, .label = "", .blocks = nullptr}, target, {Slices{}}, places);
     if (!kernels) {
       fmt::print("{:34} is no product\n", each.name);
       continue;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstring>
 #include <map>
 #include <set>
 #include <stdexcept>
@@ -85,7 +86,8 @@ class Compiler {
   struct Scope {
     std::unordered_map<ArrayRef, BufferUse> uses;
     std::vector<BufferUse> outputs;
-    std::int64_t base = 0;  // of the plan's arena in the whole one
+    std::int64_t base = 0;           // of the plan's arena in the whole one
+    BlockedWork* blocked = nullptr;  // whose body it is: one thread runs it in memory of its own
   };
 
   void describe(const Plan& plan) {
@@ -119,6 +121,9 @@ class Compiler {
     bytes += aligned(bytes_of(array));
     return list.back();
   }
+
+  // Memory of one thread alone.
+  BufferUse local_use(ArrayRef array, std::int64_t offset) { return {add_buffer(Buffer::Kind::local, offset, array)}; }
 
   static BufferUse use(ArrayRef array, const Scope& scope) {
     auto found = scope.uses.find(array);
@@ -204,12 +209,68 @@ class Compiler {
     for (const auto& [result, there] : back) copy(result, results[static_cast<std::size_t>(result->result)], there, out);
   }
 
-  void add_region(const Region& region, Scope& scope, std::vector<ProgramStep>& out) {
-    std::int32_t info = describe(region);
+  void add_blocks(const Region& region, const Scope& outer, std::vector<ProgramStep>& out) {
+    const Blocks& blocks = *region.blocks;
+    auto work = std::make_shared<BlockedWork>();
+    work->units = blocks.units, work->parallel_units = blocks.parallel_units, work->parallel_rows = blocks.parallel_rows;
+    for (const auto& [body, row, column] : blocks.blocks) work->blocks.push_back({body, row, column});
+    for (const auto& [array, value] : blocks.initial) work->initial.push_back({use(array, outer), bytes_of(array), element(value, array)});
+    for (ArrayRef array : region.outputs) work->results.push_back(use(array, outer));
+    work->region = describe(region);
+    const std::size_t offsets = blocks.units.size() + 2;
+    const std::int64_t start = aligned(static_cast<std::int64_t>(offsets) * 8);
+    work->local_bytes = start;
+    for (const Plan& body : blocks.bodies) {
+      Scope scope;
+      scope.base = start;
+      scope.blocked = work.get();
+      for (const auto& [array, place] : in_order_of_id(body.places))
+        if (place.kind == Plan::Place::Kind::arena) scope.uses[array] = local_use(array, start + place.offset);
+      for (std::size_t k = 0; k < body.graph.inputs.size(); ++k) {
+        ArrayRef array = body.graph.inputs[k].array;
+        scope.uses[array] = k < offsets ? local_use(array, static_cast<std::int64_t>(k) * 8) : use(array, outer);
+      }
+      for (ArrayRef array : region.outputs) scope.uses[array] = use(array, outer);
+      work->local_bytes = std::max(work->local_bytes, start + aligned(body.arena_bytes));
+      scope.base = start + aligned(body.arena_bytes);  // what kernels need besides begins here
+      stand_ins_.set_slices(&body.slices);
+      std::vector<ProgramStep> launches;
+      for (const Plan::Step& step : body.steps) add_region(std::get<Region>(step), scope, launches, &body.slices);
+      std::vector<Launch>& list = work->bodies.emplace_back();
+      for (ProgramStep& launch : launches) list.push_back(std::move(std::get<Launch>(launch)));
+      stand_ins_.set_slices(nullptr);
+    }
+    out.push_back(std::move(work));
+  }
+
+  // The bytes of one element.
+  static std::vector<std::byte> element(double value, ArrayRef array) {
+    std::vector<std::byte> bytes(static_cast<std::size_t>(byte_size(array->dtype)));
+    auto put = [&](auto typed) { std::memcpy(bytes.data(), &typed, sizeof typed); };
+    if (array->dtype == DType::f64)
+      put(value);
+    else
+      put(static_cast<float>(value));
+    return bytes;
+  }
+
+  void add_region(const Region& region, Scope& scope, std::vector<ProgramStep>& out, const Slices* slices = nullptr) {
+    if (region.blocks) return add_blocks(region, scope, out);
+    static const Slices no_slices;
+    const bool is_shared = !scope.blocked;
+    // Parts of a region in blocks have no entry of their own: profiles and messages name the whole.
+    std::int32_t info = is_shared ? describe(region) : scope.blocked->region;
     std::int64_t used = 0;
     std::unordered_map<ArrayRef, BufferUse> workspace;
     auto add_workspace = [&](ArrayRef array) {
-      if (!workspace.contains(array)) workspace[array] = {add_extra(used, extra_.shared_buffers, array)};
+      if (workspace.contains(array)) return;
+      if (is_shared) {
+        workspace[array] = {add_extra(used, extra_.shared_buffers, array)};
+      } else {
+        workspace[array] = local_use(array, scope.base + used);
+        used += aligned(bytes_of(array));
+        scope.blocked->local_bytes = std::max(scope.blocked->local_bytes, scope.base + used);
+      }
     };
     auto add_launch = [&](KernelSource source, std::int64_t tasks, std::int64_t scratch_bytes, const std::vector<ArrayRef>& buffers) {
       Launch launch{.tasks = tasks, .scratch_bytes = scratch_bytes, .region = info};
@@ -222,12 +283,14 @@ class Compiler {
       out.push_back(std::move(launch));
     };
     bool empty = std::ranges::any_of(region.outputs, [](ArrayRef array) { return element_count(array) == 0; });
-    if (auto product = empty ? std::nullopt : product_kernels(region, target_, faults_)) {
+    if (auto product = empty ? std::nullopt : product_kernels(region, target_, {slices ? *slices : no_slices, is_shared}, faults_)) {
       if (product->workspace) add_workspace(product->workspace);
       for (ProductLaunch& launch : product->launches)
         add_launch(std::move(launch.source), launch.tasks, launch.scratch_bytes, launch.buffers);
     } else {
-      Lowered lowered = lower_region(region, stand_ins_, shape_);
+      VectorShape shape = shape_;
+      shape.is_shared = is_shared;
+      Lowered lowered = lower_region(region, stand_ins_, shape);
       for (ArrayRef array : lowered.workspace) add_workspace(array);
       for (Nest& nest : lowered.nests) {
         auto kept = std::make_shared<Nest>(std::move(nest));
@@ -240,7 +303,7 @@ class Compiler {
         add_launch(std::move(source), kept->tasks, kept->scratch_bytes, accesses->buffers());
       }
     }
-    extra_.shared = std::max(extra_.shared, used);
+    if (is_shared) extra_.shared = std::max(extra_.shared, used);
   }
 
   std::int32_t describe(const Region& region) {
@@ -285,6 +348,9 @@ class Compiler {
   static void collect(std::vector<ProgramStep>& steps, std::vector<Launch*>& launches) {
     for (ProgramStep& step : steps) {
       if (auto* launch = std::get_if<Launch>(&step)) launches.push_back(launch);
+      if (auto* work = std::get_if<std::shared_ptr<BlockedWork>>(&step))
+        for (auto& body : (*work)->bodies)
+          for (Launch& launch : body) launches.push_back(&launch);
       if (auto* loop = std::get_if<std::shared_ptr<Loop>>(&step)) collect((*loop)->steps, launches);
     }
   }

@@ -64,7 +64,7 @@ struct LinearForm {
   std::int64_t constant;
 };
 LinearForm linear_form(Expr integer);
-bool is_affine(Expr index);  // no read in it
+bool is_affine(Expr index);  // nothing in it depends on data, but on scalar inputs of a known range
 
 // --- products of powers
 struct Factor {

@@ -223,7 +223,8 @@ LinearForm linear_form(Expr x) {
 }
 
 bool is_affine(Expr index) {
-  if (index->op == Op::read || index->op == Op::reduction) return false;
+  if (index->op == Op::read) return index->array->kind == Array::Kind::input && index->array->shape.empty() && index->array->range;
+  if (index->op == Op::reduction) return false;
   return std::ranges::all_of(index->operands, is_affine);
 }
 

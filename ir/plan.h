@@ -1,6 +1,7 @@
 // What fusion decides and code generation needs, as plain data: which arrays are stored, which kernel computes them, where they lie.
 #pragma once
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <unordered_map>
 #include <variant>
@@ -12,13 +13,21 @@ namespace heed {
 
 // One kernel. It means exactly what its arrays' bodies mean; locals are never stored and may be remade in several regions.
 // Outputs are in an order in which each reads only what comes before it, or comes from outside.
+struct Blocks;
 struct Region {
-  std::vector<ArrayRef> locals;   // in order
-  std::vector<ArrayRef> outputs;  // in order
-  std::string label;              // in words: "softmax over keys", "product 2048x1536x384, gelu"
+  std::vector<ArrayRef> locals;    // in order
+  std::vector<ArrayRef> outputs;   // in order
+  std::string label;               // in words: "softmax over keys", "product 2048x1536x384, gelu"
+  std::shared_ptr<Blocks> blocks;  // of a region that runs block by block; null: it is one kernel
 };
 
 struct PlannedScan;
+
+// What a body makes is a part of an array outside: `whole` at `indices`, over the positions of the body's array and the block's offsets.
+struct Slice {
+  ArrayRef whole;
+  std::vector<Expr> indices;
+};
 
 struct Plan {
   Graph graph;
@@ -37,6 +46,28 @@ struct Plan {
   std::int64_t arena_bytes = 0;
   // Outputs that are updates written over what they replace: output's index and input's, in order. The caller binds both to one buffer.
   std::vector<std::pair<int, int>> in_place;
+  // Of the body of a region in blocks: outputs that are parts of the region's outputs. The memory it works in is one thread's.
+  std::unordered_map<ArrayRef, Slice> slices;
+};
+
+// How a region runs block by block, so that values with rows and columns exist for some rows at a time only. A block has one position
+// of each axis in `units`, and some rows. Its body is a plan at the block's sizes: inputs are what the region reads, the outputs that
+// blocks add to, and `offsets`; it reads whole arrays at the block's offsets and makes slices of the region's outputs.
+struct Blocks {
+  std::vector<ArrayRef> offsets;    // i64 scalars: the place in each of `units`, the first row, the first column
+  std::vector<std::int64_t> units;  // sizes; those that are independent come first
+  int parallel_units = 0;           // so many of them are independent of each other
+  bool parallel_rows = false;       // and so are blocks of rows
+  std::vector<Plan> bodies;         // one for each size of blocks
+  struct Block {
+    int body;
+    std::int64_t row, column;
+  };
+  std::vector<Block> blocks;  // of one unit, in order
+  // Outputs that blocks add to (or take the maximum with), and what they hold before the first.
+  std::vector<std::pair<ArrayRef, double>> initial;
+  double visited = 1;  // share of the rows' columns that some block has
+  std::int64_t rows = 0, columns = 0;
 };
 
 // The body of a scan: a plan of its own whose inputs are the element slices, the carried values and whatever it reads from outside.

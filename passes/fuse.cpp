@@ -99,33 +99,55 @@ std::vector<Task> tasks_of(const std::vector<std::vector<int>>& groups, const Gr
   std::unordered_map<ArrayRef, int> made_by;
   std::unordered_map<ArrayRef, std::vector<int>> read_by;
   for (int unit = 0; unit < static_cast<int>(units.size()); ++unit)
-    for (ArrayRef array : units[unit].arrays) {
-      made_by[array] = group_of[unit];
+    for (ArrayRef array : units[unit].arrays) made_by[array] = group_of[unit];
+  for (int unit = 0; unit < static_cast<int>(units.size()); ++unit)
+    for (ArrayRef array : units[unit].inside())
       for (ArrayRef read : reads_of(array)) add_once(read_by[read], group_of[unit]);
-    }
   for (const GraphOutput& output : graph.outputs)
     if (output.updates && made_by.contains(output.array))
       for (int reader : read_by[output.updates]) add_once(tasks[made_by[output.array]].prefer_after, reader);
   return tasks;
 }
 
-}  // namespace
+Region region_of(const BlockRegion& blocks, const Graph& graph);
 
-Plan fuse(const Graph& graph) {
+// `cuts`: values may be kept from being stored by running block by block; else it is a block's body.
+Plan fuse(const Graph& graph, bool cuts) {
   std::unordered_set<ArrayRef> results;
   for (const GraphOutput& output : graph.outputs) results.insert(output.array);
-  Grouping grouping(arrays_to_make(graph), results, Machine{});
+  std::vector<ArrayRef> arrays = arrays_to_make(graph);
+  std::vector<BlockRegion> blocks;
+  if (cuts) blocks = find_blocks(arrays, results);
+  Grouping grouping(arrays, results, blocks, Machine{});
   grouping.run();
   std::vector<std::vector<int>> groups = grouping.groups();
   Plan plan{.graph = graph};
   for (int group : schedule(tasks_of(groups, grouping, graph))) {
     const Unit& first = grouping.units()[groups[group][0]];
-    if (first.scan)
+    if (first.blocks)
+      plan.steps.emplace_back(region_of(*first.blocks, graph));
+    else if (first.scan)
       plan.steps.emplace_back(planned_scan(first, graph));
     else
       plan.steps.emplace_back(region_of(groups[group], grouping));
   }
   return plan;
 }
+
+Region region_of(const BlockRegion& blocks, const Graph& graph) {
+  Region region{.locals = {}, .outputs = blocks.outputs, .label = "", .blocks = make_blocks(blocks, graph)};
+  for (ArrayRef array : blocks.arrays)
+    if (std::ranges::find(blocks.outputs, array) == blocks.outputs.end()) region.locals.push_back(array);
+  region.label = label_of(region);
+  for (Plan& body : region.blocks->bodies) {
+    Plan fused = fuse(body.graph, false);
+    body.steps = std::move(fused.steps);
+  }
+  return region;
+}
+
+}  // namespace
+
+Plan fuse(const Graph& graph) { return fuse(graph, true); }
 
 }  // namespace heed

@@ -84,28 +84,41 @@ Access access(Expr read, const RegionFrame& frame, std::size_t k) {
 
 }  // namespace
 
-Grouping::Grouping(const std::vector<ArrayRef>& arrays, const std::unordered_set<ArrayRef>& results, const Machine& machine)
+Grouping::Grouping(const std::vector<ArrayRef>& arrays, const std::unordered_set<ArrayRef>& results,
+                   const std::vector<BlockRegion>& blocks, const Machine& machine)
     : machine_(machine) {
-  std::unordered_map<const Scan*, int> unit_of_scan;
+  std::unordered_map<ArrayRef, const BlockRegion*> made_in_blocks;  // null: not stored
+  for (const BlockRegion& region : blocks) {
+    for (ArrayRef array : region.arrays) made_in_blocks.try_emplace(array, nullptr);
+    for (ArrayRef array : region.outputs) made_in_blocks[array] = &region;
+  }
+  std::unordered_map<const void*, int> unit_of_many;
   for (ArrayRef array : arrays) {
+    auto in_blocks = made_in_blocks.find(array);
+    if (in_blocks != made_in_blocks.end() && !in_blocks->second) continue;
     int unit = static_cast<int>(units_.size());
-    if (array->scan) {
-      auto [found, is_new] = unit_of_scan.try_emplace(array->scan, unit);
-      unit = found->second;
-      if (is_new) units_.push_back({.scan = array->scan});
-    } else {
-      units_.push_back({.kind = kind_of(array)});
-    }
+    Unit made;
+    if (in_blocks != made_in_blocks.end())
+      made.blocks = in_blocks->second;
+    else if (array->scan)
+      made.scan = array->scan;
+    else
+      made.kind = kind_of(array);
+    const void* many = made.blocks ? static_cast<const void*>(made.blocks) : made.scan;
+    if (many) unit = unit_of_many.try_emplace(many, unit).first->second;
+    if (unit == static_cast<int>(units_.size())) units_.push_back(std::move(made));
     units_[unit].arrays.push_back(array);
     units_[unit].is_result |= results.contains(array);
     unit_of_[array] = unit;
-    for (ArrayRef read : reads_of(array)) {
-      auto found = unit_of_.find(read);
-      if (found == unit_of_.end() || contains(units_[unit].reads, found->second)) continue;
-      units_[unit].reads.push_back(found->second);
-      units_[found->second].readers.push_back(unit);
-    }
   }
+  for (int unit = 0; unit < static_cast<int>(units_.size()); ++unit)
+    for (ArrayRef array : units_[unit].inside())
+      for (ArrayRef read : reads_of(array)) {
+        auto found = unit_of_.find(read);
+        if (found == unit_of_.end() || found->second == unit || contains(units_[unit].reads, found->second)) continue;
+        units_[unit].reads.push_back(found->second);
+        units_[found->second].readers.push_back(unit);
+      }
   for (int unit = 0; unit < static_cast<int>(units_.size()); ++unit) {
     group_of_.push_back(unit);
     members_.push_back({unit});
@@ -127,18 +140,18 @@ std::vector<std::vector<int>> Grouping::groups() const {
 }
 
 bool Grouping::is_stored(int unit) const {
-  if (units_[unit].is_result || units_[unit].scan) return true;
+  if (units_[unit].is_result || units_[unit].is_alone()) return true;
   return std::ranges::any_of(units_[unit].readers, [&](int reader) { return group_of_[reader] != group_of_[unit]; });
 }
 
 double Grouping::cost(const std::vector<int>& members) const {
   constexpr double impossible = std::numeric_limits<double>::infinity();
-  if (members.size() == 1 && units_[members[0]].scan) return 0;
+  if (members.size() == 1 && units_[members[0]].is_alone()) return 0;
   std::vector<ArrayRef> arrays;
   std::unordered_set<int> inside(members.begin(), members.end());
   bool has_product = false;
   for (int unit : members) {
-    if (members.size() > 1 && (units_[unit].scan || units_[unit].kind == Kind::scatter)) return impossible;
+    if (members.size() > 1 && (units_[unit].is_alone() || units_[unit].kind == Kind::scatter)) return impossible;
     has_product |= units_[unit].kind == Kind::product;
     arrays.push_back(units_[unit].arrays[0]);
   }
@@ -179,7 +192,7 @@ bool Grouping::fits_product(const std::vector<int>& members) const {
   for (int unit : members) {
     arrays.push_back(units_[unit].arrays[0]);
     products += units_[unit].kind == Kind::product;
-    if (units_[unit].scan || (units_[unit].kind != Kind::product && units_[unit].kind != Kind::map)) return false;
+    if (units_[unit].is_alone() || (units_[unit].kind != Kind::product && units_[unit].kind != Kind::map)) return false;
   }
   if (products != 1 || units_[members[0]].kind != Kind::product) return false;
   std::optional<RegionFrame> frame = region_frame(arrays);
@@ -238,7 +251,7 @@ bool Grouping::try_merge(int unit, int other, double least_gain) {
 
 void Grouping::follow_products() {
   for (int unit = 0; unit < static_cast<int>(units_.size()); ++unit) {
-    if (units_[unit].kind != Kind::map || units_[unit].scan) continue;
+    if (units_[unit].kind != Kind::map || units_[unit].is_alone()) continue;
     std::vector<int> reads = units_[unit].reads;
     std::ranges::sort(reads, std::greater());
     for (int read : reads)  // The last of several products: the others are there by then.
@@ -259,7 +272,7 @@ void Grouping::join_readers_of_one_source() {
   std::map<std::uint32_t, std::pair<ArrayRef, std::vector<int>>> readers;  // by id of what is read
   for (int unit = 0; unit < static_cast<int>(units_.size()); ++unit)
     for (ArrayRef array : units_[unit].arrays)
-      if (!units_[unit].scan && units_[unit].kind != Kind::product)
+      if (!units_[unit].is_alone() && units_[unit].kind != Kind::product)
         for (ArrayRef read : reads_of(array)) {
           readers[read->id].first = read;
           readers[read->id].second.push_back(unit);

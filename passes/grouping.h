@@ -4,32 +4,37 @@
 #include <unordered_set>
 #include <vector>
 
-#include "ir/graph.h"
+#include "passes/blocks.h"
 #include "passes/kind.h"
 #include "passes/work.h"
 
 namespace heed {
 
-// One thing to run: a definition, or a scan with its results.
+// One thing to run: a definition, a scan with its results, or a region in blocks.
 struct Unit {
-  std::vector<ArrayRef> arrays;
+  std::vector<ArrayRef> arrays;         // that it makes
   const Scan* scan = nullptr;
+  const BlockRegion* blocks = nullptr;
   Kind kind = Kind::map;
   std::vector<int> reads;    // units
   std::vector<int> readers;  // units
   bool is_result = false;    // the caller reads it
+
+  bool is_alone() const { return scan || blocks; }
+  const std::vector<ArrayRef>& inside() const { return blocks ? blocks->arrays : arrays; }  // whose reads are its own
 };
 
 class Grouping {
  public:
-  // `arrays` in order, without inputs; `results` are read by the caller.
-  Grouping(const std::vector<ArrayRef>& arrays, const std::unordered_set<ArrayRef>& results, const Machine& machine);
+  // `arrays` in order, without inputs; `results` are read by the caller; `blocks` are regions already, and must live as long as this.
+  Grouping(const std::vector<ArrayRef>& arrays, const std::unordered_set<ArrayRef>& results, const std::vector<BlockRegion>& blocks,
+           const Machine& machine);
 
   // Gathers what is worth gathering.
   void run();
 
   const std::vector<Unit>& units() const { return units_; }
-  // Units of each group, in order; groups in the order of their first units. A scan is a group of its own.
+  // Units of each group, in order; groups in the order of their first units. A unit that is alone is a group of its own.
   std::vector<std::vector<int>> groups() const;
   // The unit's array is read outside of its group.
   bool is_stored(int unit) const;

@@ -89,7 +89,7 @@ class Planner {
     place_outputs();
     for (int step = 0; step < static_cast<int>(plan_.steps.size()); ++step) {
       if (const Region* region = std::get_if<Region>(&plan_.steps[step]))
-        for (ArrayRef output : region->outputs) give_block(output, region);
+        give_blocks(*region);
       else
         give_blocks(*std::get<std::shared_ptr<PlannedScan>>(plan_.steps[step]), step);
     }
@@ -140,6 +140,12 @@ class Planner {
         return;
       }
     block_of_[array] = add_block(bytes_of(array), life.made, life.last_read);
+  }
+
+  void give_blocks(const Region& region) {
+    for (ArrayRef output : region.outputs) give_block(output, &region);
+    if (region.blocks)
+      for (Plan& body : region.blocks->bodies) plan_memory(body);
   }
 
   void give_blocks(PlannedScan& scan, int step) {
@@ -202,7 +208,7 @@ bool reads_element_of(const RegionFrame& frame, std::size_t k, std::size_t outpu
 void plan_memory(Plan& plan) { Planner(plan).run(); }
 
 bool may_overwrite(const Region& region, ArrayRef output, ArrayRef operand) {
-  if (output->dtype != operand->dtype || output->shape != operand->shape) return false;
+  if (region.blocks || output->dtype != operand->dtype || output->shape != operand->shape) return false;
   std::optional<RegionFrame> frame = region_frame(region);
   if (!frame) return false;
   std::size_t at = std::ranges::find(frame->arrays, output) - frame->arrays.begin();

@@ -23,6 +23,10 @@ std::int64_t largest_scratch(const std::vector<ProgramStep>& steps) {
   std::int64_t bytes = 0;
   for (const auto& step : steps) {
     std::visit(Overloaded{[&](const Launch& launch) { bytes = std::max(bytes, launch.scratch_bytes); }, [](const Copy&) {},
+                          [&](const std::shared_ptr<BlockedWork>& work) {
+                            for (const auto& body : work->bodies)
+                              for (const Launch& launch : body) bytes = std::max(bytes, work->local_bytes + launch.scratch_bytes);
+                          },
                           [&](const std::shared_ptr<Loop>& loop) { bytes = std::max(bytes, largest_scratch(loop->steps)); }},
                step);
   }
@@ -55,6 +59,12 @@ void check_count(const char* what, std::size_t given, std::size_t wanted) {
 
 }  // namespace
 
+std::int64_t BlockedWork::tasks() const {
+  std::int64_t count = parallel_rows ? static_cast<std::int64_t>(blocks.size()) : 1;
+  for (std::int32_t unit = 0; unit < parallel_units; ++unit) count *= units[static_cast<std::size_t>(unit)];
+  return count;
+}
+
 std::int64_t working_memory(const Program& program, int threads) { return program.arena_bytes + scratch_stride(program) * threads; }
 
 Executor::Executor(std::shared_ptr<const Program> program, ThreadPool& pool)
@@ -63,7 +73,8 @@ Executor::Executor(std::shared_ptr<const Program> program, ThreadPool& pool)
       arena_(program_->arena_bytes),
       scratch_(scratch_stride(*program_) * pool.size()),
       scratch_stride_(scratch_stride(*program_)),
-      bases_(program_->buffers.size()) {}
+      bases_(program_->buffers.size()),
+      arguments_(static_cast<std::size_t>(pool.size())) {}
 
 void Executor::bind(std::span<void* const> inputs, std::span<void* const> outputs) {
   check_count("inputs", inputs.size(), program_->inputs.size());
@@ -81,20 +92,72 @@ void Executor::bind(std::span<void* const> inputs, std::span<void* const> output
       case Buffer::Kind::output:
         bases_[b] = static_cast<std::byte*>(outputs[place]);
         break;
+      case Buffer::Kind::local:
+        break;
     }
   }
 }
 
 void Executor::launch(const Launch& launch, std::int64_t index, Fault& fault) {
-  arguments_.clear();
-  for (const BufferUse& use : launch.buffers) arguments_.push_back(bases_[static_cast<std::size_t>(use.buffer)] + index * use.stride);
-  void* const* arguments = arguments_.data();
+  std::vector<void*>& list = arguments_[0];
+  list.clear();
+  for (const BufferUse& use : launch.buffers) list.push_back(bases_[static_cast<std::size_t>(use.buffer)] + index * use.stride);
+  void* const* arguments = list.data();
   if (is_small(*program_, launch)) {
     for (std::int64_t task = 0; task < launch.tasks; ++task) launch.function(arguments, scratch_.data(), task, &fault);
     return;
   }
   pool_.run(launch.tasks, [&, arguments](std::int64_t task, int thread) {
     launch.function(arguments, scratch_.data() + thread * scratch_stride_, task, &fault);
+  });
+}
+
+void Executor::fill(const BlockedWork::Initial& initial, std::int64_t index) {
+  constexpr std::int64_t piece = 1 << 18;
+  std::byte* start = bases_[static_cast<std::size_t>(initial.buffer.buffer)] + index * initial.buffer.stride;
+  const auto element = static_cast<std::int64_t>(initial.element.size());
+  const auto fill_piece = [&](std::int64_t task, int) {
+    const std::int64_t end = std::min(initial.bytes, (task + 1) * piece);
+    for (std::int64_t at = task * piece; at < end; at += element) std::memcpy(start + at, initial.element.data(), initial.element.size());
+  };
+  pool_.run((initial.bytes + piece - 1) / piece, fill_piece);
+}
+
+void Executor::run_blocks(const BlockedWork& work, std::int64_t index, Fault& fault) {
+  for (const auto& initial : work.initial) fill(initial, index);
+  const std::size_t parallel = static_cast<std::size_t>(work.parallel_units), units = work.units.size();
+  std::int64_t turns = 1;  // positions of the units that a task takes in order
+  for (std::size_t unit = parallel; unit < units; ++unit) turns *= work.units[unit];
+  pool_.run(work.tasks(), [&](std::int64_t task, int thread) {
+    std::byte* local = scratch_.data() + thread * scratch_stride_;
+    auto* offsets = reinterpret_cast<std::int64_t*>(local);
+    std::vector<void*>& arguments = arguments_[static_cast<std::size_t>(thread)];
+    const auto set_digits = [&](std::int64_t number, std::size_t first, std::size_t last) {
+      for (std::size_t unit = last; unit-- > first; number /= work.units[unit]) offsets[unit] = number % work.units[unit];
+    };
+    const auto run_block = [&](const BlockedWork::Block& block) {
+      offsets[units] = block.row;
+      offsets[units + 1] = block.column;
+      for (const Launch& launch : work.bodies[static_cast<std::size_t>(block.body)]) {
+        arguments.clear();
+        for (const BufferUse& use : launch.buffers) {
+          const Buffer& buffer = program_->buffers[static_cast<std::size_t>(use.buffer)];
+          arguments.push_back(buffer.kind == Buffer::Kind::local ? local + buffer.offset
+                                                                 : bases_[static_cast<std::size_t>(use.buffer)] + index * use.stride);
+        }
+        for (std::int64_t part = 0; part < launch.tasks; ++part)
+          launch.function(arguments.data(), local + work.local_bytes, part, &fault);
+      }
+    };
+    const auto rows = static_cast<std::int64_t>(work.blocks.size());
+    set_digits(work.parallel_rows ? task / rows : task, 0, parallel);
+    for (std::int64_t turn = 0; turn < turns; ++turn) {
+      set_digits(turn, parallel, units);
+      if (work.parallel_rows)
+        run_block(work.blocks[static_cast<std::size_t>(task % rows)]);
+      else
+        for (const auto& block : work.blocks) run_block(block);
+    }
   });
 }
 
@@ -107,7 +170,13 @@ bool Executor::run_steps(const std::vector<ProgramStep>& steps, std::int64_t ind
     if (profile && next.region >= 0) {
       profile->seconds.at(static_cast<std::size_t>(next.region)) += std::chrono::duration<double>(Clock::now() - start).count();
     }
-    return !after || (*after)(next);
+    return !after || (*after)(next.region, next.buffers);
+  };
+  const auto run_blocked = [&](const std::shared_ptr<BlockedWork>& work) {
+    const auto start = profile ? Clock::now() : Clock::time_point();
+    run_blocks(*work, index, fault);
+    if (profile) profile->seconds.at(static_cast<std::size_t>(work->region)) += std::chrono::duration<double>(Clock::now() - start).count();
+    return !after || (*after)(work->region, work->results);
   };
   const auto run_copy = [&](const Copy& copy) {
     std::memmove(bases_[static_cast<std::size_t>(copy.to.buffer)] + index * copy.to.stride,
@@ -121,7 +190,7 @@ bool Executor::run_steps(const std::vector<ProgramStep>& steps, std::int64_t ind
     return true;
   };
   return std::all_of(steps.begin(), steps.end(),
-                     [&](const ProgramStep& step) { return std::visit(Overloaded{run_launch, run_copy, run_loop}, step); });
+                     [&](const ProgramStep& step) { return std::visit(Overloaded{run_launch, run_copy, run_blocked, run_loop}, step); });
 }
 
 void Executor::run(std::span<void* const> inputs, std::span<void* const> outputs, Profile* profile) {
@@ -153,11 +222,11 @@ std::optional<NanOrigin> Executor::run_and_find_nan(std::span<void* const> input
   }
   std::optional<NanOrigin> found;
   Fault fault;
-  const AfterLaunch look = [&](const Launch& done) {
-    for (const BufferUse& use : done.buffers) {
+  const AfterLaunch look = [&](std::int32_t region, const std::vector<BufferUse>& buffers) {
+    for (const BufferUse& use : buffers) {
       const auto b = static_cast<std::size_t>(use.buffer);
       if (!holds_nan(program_->buffers[b].dtype, bases_[b], program_->buffers[b].bytes)) continue;
-      found = NanOrigin{done.region, -1};
+      found = NanOrigin{region, -1};
       return false;
     }
     return true;

@@ -49,17 +49,20 @@ class Executor {
   std::int64_t memory_bytes() const { return arena_.bytes() + scratch_.bytes(); }
 
  private:
-  using AfterLaunch = std::function<bool(const Launch&)>;  // false ends the run
+  // Called with the region and the buffers of each kernel that has run; false ends the run.
+  using AfterLaunch = std::function<bool(std::int32_t region, const std::vector<BufferUse>& buffers)>;
   void bind(std::span<void* const> inputs, std::span<void* const> outputs);
   bool run_steps(const std::vector<ProgramStep>& steps, std::int64_t index, Fault& fault, const AfterLaunch* after, Profile* profile);
   void launch(const Launch& launch, std::int64_t index, Fault& fault);
+  void run_blocks(const BlockedWork& work, std::int64_t index, Fault& fault);
+  void fill(const BlockedWork::Initial& initial, std::int64_t index);
 
   std::shared_ptr<const Program> program_;
   ThreadPool& pool_;
   Memory arena_, scratch_;
   std::int64_t scratch_stride_ = 0;
-  std::vector<std::byte*> bases_;  // of Program::buffers
-  std::vector<void*> arguments_;   // of the launch under way
+  std::vector<std::byte*> bases_;  // of Program::buffers, but local ones
+  std::vector<std::vector<void*>> arguments_;  // of the launch under way, by thread
 };
 
 // Bytes of memory that running a program takes besides its inputs and outputs.

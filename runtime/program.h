@@ -1,6 +1,7 @@
 // A compiled program as the runtime runs it: kernels, the buffers they use, and the order. Knows neither graphs nor LLVM.
 #pragma once
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -45,8 +46,33 @@ struct Copy {  // carried values of a loop
   std::int64_t bytes = 0;
 };
 
+// Work done block by block (ir/plan.h, Blocks). Tasks are independent; one has a position of each unit that runs in parallel, and runs its
+// blocks in order: for each the launches of a body with all their tasks, by one thread. Where rows are parallel a task has one block of rows.
+struct BlockedWork {
+  struct Block {
+    std::int32_t body;
+    std::int64_t row, column;
+  };
+  struct Initial {  // every element of a buffer before the first block
+    BufferUse buffer;
+    std::int64_t bytes = 0;
+    std::vector<std::byte> element;
+  };
+  std::vector<std::int64_t> units;  // sizes; the parallel ones first
+  std::int32_t parallel_units = 0;
+  bool parallel_rows = false;
+  std::vector<Block> blocks;  // of each position of the units
+  std::vector<std::vector<Launch>> bodies;
+  std::vector<Initial> initial;
+  std::vector<BufferUse> results;  // what it makes
+  std::int64_t local_bytes = 0;    // of buffers of kind local, for each thread; the offsets come first: units, row, column, 8 bytes each
+  std::int32_t region = -1;        // of Program::regions
+
+  std::int64_t tasks() const;
+};
+
 struct Loop;
-using ProgramStep = std::variant<Launch, Copy, std::shared_ptr<Loop>>;
+using ProgramStep = std::variant<Launch, Copy, std::shared_ptr<BlockedWork>, std::shared_ptr<Loop>>;
 struct Loop {
   std::int64_t trips = 0;
   bool reverse = false;  // the step runs from trips - 1 to 0
@@ -54,8 +80,8 @@ struct Loop {
 };
 
 struct Buffer {
-  enum class Kind : std::uint8_t { arena, input, output } kind;
-  std::int64_t offset = 0;  // arena: bytes; else: index of inputs or outputs
+  enum class Kind : std::uint8_t { arena, input, output, local } kind;
+  std::int64_t offset = 0;  // arena: bytes; local: bytes in the thread's own memory; else: index of inputs or outputs
   std::int64_t bytes = 0;
   std::string dtype;  // of its elements, where they are all of one ("f32"): lets a watch for NaN look into it
 };

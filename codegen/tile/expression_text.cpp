@@ -16,7 +16,11 @@ std::size_t ExpressionText::number(AxisRef axis) {
 
 std::size_t ExpressionText::number(ArrayRef array) {
   auto [found, added] = arrays_.try_emplace(array, arrays_.size());
-  if (added) text_ += fmt::format("array {}: {} {}\n", found->second, name_of(array->dtype), fmt::join(array->shape, "x"));
+  if (!added) return found->second;
+  text_ += fmt::format("array {}: {} {}", found->second, name_of(array->dtype), fmt::join(array->shape, "x"));
+  // What can be known of a scalar index decides how addresses are computed.
+  if (array->shape.empty() && array->range) text_ += fmt::format(" in {} … {}", array->range->low, array->range->high);
+  text_ += '\n';
   return found->second;
 }
 

@@ -101,7 +101,7 @@ Interval Intervals::compute(Expr x) {
       return a.low >= range.low && a.high <= range.high ? a : range;
     }
     case Op::read:
-      return range_of(x->array->dtype);
+      return x->array->range ? *x->array->range : range_of(x->array->dtype);
     case Op::reduction: {
       Interval body = of(x->operands[0]);
       Wide count = 1;

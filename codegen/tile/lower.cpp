@@ -148,7 +148,7 @@ class RegionLowering {
   // Reads of members by their values; of anything else by its stand-in.
   Expr opened(Expr node, std::span<const Expr> operands, ArrayRef reader) {
     if (node->op != Op::read) return with_operands(node, operands);
-    if (!classes_.knows(node->array)) return read_stored(stand_ins_.of(node->array), operands);
+    if (!classes_.knows(node->array)) return stand_ins_.read(node->array, operands);
     ArrayRef member = node->array;
     auto known = values_.find(member);
     bool aligned = known != values_.end();
@@ -175,7 +175,7 @@ class RegionLowering {
     if (!known)
       known = in_stored_type(member, rewrite(member->body, [&](Expr node, std::span<const Expr> operands) {
                                if (node->op != Op::read) return with_operands(node, operands);
-                               if (!classes_.knows(node->array)) return read_stored(stand_ins_.of(node->array), operands);
+                               if (!classes_.knows(node->array)) return stand_ins_.read(node->array, operands);
                                Substitution table;
                                std::vector<AxisRef> places = positions(node->array);
                                for (std::size_t k = 0; k < operands.size(); ++k) table.emplace_back(places[k], operands[k]);
@@ -209,7 +209,7 @@ class RegionLowering {
     if (sum->free.size() < rows_.size() && trips > few_trips) {
       // It is the same for many rows: done once for what it depends on, in a kernel of its own if those are too few for the rest.
       double work = static_cast<double>(product_of(nest_.rows));
-      if (pure && product_of(sum->free) < few_rows && work > small_work) return stored_apart(sum);
+      if (shape_.is_shared && pure && product_of(sum->free) < few_rows && work > small_work) return stored_apart(sum);
       std::erase_if(rows_, [&](const auto& row) { return !has(sum->free, row.second); });
       shrunk_ = true;
       return sum;
@@ -270,7 +270,7 @@ class RegionLowering {
   // A long reduction for few rows is cut into parts, one row each in a kernel before; what is left reduces the parts.
   Expr in_parts(Expr sum, std::int64_t trips) {
     std::int64_t rows = product_of(nest_.rows);
-    if (is_part_ || rows >= (runs_along(sum) ? 32 : 1024) || trips < 1024 || rows * trips < (1 << 19) ||
+    if (is_part_ || !shape_.is_shared || rows >= (runs_along(sum) ? 32 : 1024) || trips < 1024 || rows * trips < (1 << 19) ||
         sum->reduction == Reduction::argmax)
       return nullptr;
     AxisRef axis = *std::ranges::max_element(sum->axes, {}, [](AxisRef each) { return each->size; });
@@ -306,15 +306,14 @@ class RegionLowering {
   }
 
   void store(ArrayRef member, const Value& value) {
-    std::vector<std::int64_t> strides = strides_of(member->shape);
-    std::vector<IntegerTerm> terms;
+    std::vector<Expr> indices;
     std::vector<AxisRef> axes;
-    for (std::size_t k = 0; k < value.axes.size(); ++k) {
-      if (!value.axes[k]) continue;
-      terms.push_back({strides[k], heed::value(value.axes[k])});
-      if (!is_row(value.axes[k])) axes.push_back(value.axes[k]);
+    for (AxisRef axis : value.axes) {
+      indices.push_back(axis ? heed::value(axis) : integer(arena_, 0));
+      if (axis && !is_row(axis)) axes.push_back(axis);
     }
-    sweep(value.level, axes).stores.push_back({member, linear_form(linear(terms, 0, arena_)), value.value});
+    Element place = stand_ins_.element(member, indices);
+    sweep(value.level, axes).stores.push_back({place.array, address_of(place), value.value});
   }
 
   RegionLowering(std::vector<ArrayRef> members, std::vector<ArrayRef> stored, StandIns& stand_ins, VectorShape shape, bool is_part)

@@ -4,18 +4,26 @@
 #include <vector>
 
 #include "codegen/tile/nest.h"
+#include "codegen/tile/slices.h"
 #include "ir/plan.h"
 
 namespace heed {
 
-// Arrays that a kernel reads stand in its expressions as inputs of their own, so that no constructor opens them.
+// Arrays that a kernel reads stand in its expressions as inputs of their own, so that no constructor opens them; inputs stand for themselves.
 class StandIns {
  public:
   ArrayRef of(ArrayRef array);
+  // A read of what lies in memory where the array's element is.
+  Expr read(ArrayRef array, std::span<const Expr> indices);
+  Element element(ArrayRef array, std::span<const Expr> indices) const { return element_of(array, indices, *slices_); }
+  // Until the next call; they must live so long.
+  void set_slices(const Slices* slices) { slices_ = slices ? slices : &none_; }
   ArrayRef original(ArrayRef array) const;  // the array itself if it stands for none
 
  private:
   std::unordered_map<ArrayRef, ArrayRef> stand_ins_, originals_;
+  const Slices none_;
+  const Slices* slices_ = &none_;
 };
 
 struct Lowered {

@@ -8,13 +8,18 @@
 namespace heed {
 
 ArrayRef StandIns::of(ArrayRef array) {
-  if (originals_.contains(array)) return array;
+  if (array->kind == Array::Kind::input) return array;
   ArrayRef& entry = stand_ins_[array];
   if (!entry) {
     entry = input(*array->arena, array->name, array->shape, array->dtype);
     originals_[entry] = array;
   }
   return entry;
+}
+
+Expr StandIns::read(ArrayRef array, std::span<const Expr> indices) {
+  Element found = element(array, indices);
+  return read_stored(of(found.array), found.indices);
 }
 
 ArrayRef StandIns::original(ArrayRef array) const {
@@ -29,14 +34,14 @@ bool has(const std::vector<ArrayRef>& list, ArrayRef one) { return std::ranges::
 bool is_empty(ArrayRef array) { return element_count(array) == 0; }
 
 // To compare ways of doing the same: arithmetic and memory overlap in part, and a launch costs something.
-double cycles_of(const Lowered& lowered) {
+double cycles_of(const Lowered& lowered, VectorShape shape) {
   constexpr double near_bytes = 1 << 20, near_speed = 16, far_speed = 4, launch = 4000, long_task = 200000;
   double total = 0;
   for (const Nest& nest : lowered.nests) {
     double bytes = traffic_of(nest);
     double memory = bytes / (bytes > near_bytes ? far_speed : near_speed);
     total += launch + std::max(nest.cycles, memory) + std::min(nest.cycles, memory) / 2;
-    if (nest.tasks == 1 && nest.cycles > long_task) total += nest.cycles;  // one thread works, the others wait
+    if (shape.is_shared && nest.tasks == 1 && nest.cycles > long_task) total += nest.cycles;  // one thread works, the others wait
   }
   return total;
 }
@@ -86,12 +91,12 @@ Lowered lower_region(const Region& region, StandIns& stand_ins, VectorShape shap
   std::vector<ArrayRef> kept;  // locals that reduce are not opened in this third way
   for (ArrayRef array : members)
     if (has(stored, array) || (array->body && array->body->has_reduction)) kept.push_back(array);
-  Lowered* best = cycles_of(joint) <= cycles_of(apart) ? &joint : &apart;
+  Lowered* best = cycles_of(joint, shape) <= cycles_of(apart, shape) ? &joint : &apart;
   if (kept.size() == stored.size()) return std::move(*best);
   Lowered with_kept = one_by_one(members, kept, stand_ins, shape);
   for (ArrayRef array : kept)
     if (!has(stored, array)) with_kept.workspace.push_back(array);
-  if (cycles_of(with_kept) < cycles_of(*best)) best = &with_kept;
+  if (cycles_of(with_kept, shape) < cycles_of(*best, shape)) best = &with_kept;
   return std::move(*best);
 }
 

@@ -56,7 +56,7 @@ std::optional<Nest> lower_scatter(ArrayRef array, StandIns& stand_ins) {
     for (Expr node : nodes_of(root)) {
       std::vector<Expr> operands;
       for (Expr operand : node->operands) operands.push_back(made.at(operand));
-      made[node] = node->op == Op::read         ? read_stored(stand_ins.of(node->array), operands)
+      made[node] = node->op == Op::read         ? stand_ins.read(node->array, operands)
                    : operands == node->operands ? node
                                                 : rebuild(node, operands);
     }

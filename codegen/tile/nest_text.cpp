@@ -26,7 +26,12 @@ class Writer {
     return out;
   }
   std::string array(ArrayRef array) {
-    if (!accesses_.is_local(array)) return fmt::format("b{}:{}:{}", accesses_.buffer(array), name_of(array->dtype), element_count(array));
+    if (!accesses_.is_local(array)) {
+      std::string out = fmt::format("b{}:{}:{}", accesses_.buffer(array), name_of(array->dtype), element_count(array));
+      // What can be known of a scalar index decides how addresses are computed.
+      if (array->shape.empty() && array->range) out += fmt::format(" in {}:{}", array->range->low, array->range->high);
+      return out;
+    }
     auto [found, added] = locals_.try_emplace(array, static_cast<int>(locals_.size()));
     return fmt::format("l{}:{}", found->second, name_of(array->dtype));
   }

@@ -306,12 +306,13 @@ class Writer {
 };
 
 // Which operand's axes are the columns: the other way round is tried where columns would fill few vectors.
-FlatProduct choose_sides(FlatProduct plain, ProductSchedule& schedule, const Region& region, const Target& target) {
-  schedule = schedule_product(plain, target);
+FlatProduct choose_sides(FlatProduct plain, ProductSchedule& schedule, const Region& region, const Target& target,
+                         const ProductOptions& options) {
+  schedule = schedule_product(plain, target, options.is_shared);
   bool good = plain.column->size >= 2 * schedule.tile.lanes && stores_contiguously(plain, schedule.tile.lanes);
   if (good) return plain;
-  std::optional<FlatProduct> swapped = flat_product(region, true);
-  ProductSchedule other = schedule_product(*swapped, target);
+  std::optional<FlatProduct> swapped = flat_product(region, true, options.slices);
+  ProductSchedule other = schedule_product(*swapped, target, options.is_shared);
   if (other.cost >= schedule.cost) return plain;
   schedule = other;
   return std::move(*swapped);
@@ -378,11 +379,11 @@ std::string key_of(const Prepared& p) {
 
 }  // namespace
 
-std::optional<ProductKernels> product_kernels(const Region& region, const Target& target, FaultPlaces& places) {
-  std::optional<FlatProduct> flat = flat_product(region, false);
+std::optional<ProductKernels> product_kernels(const Region& region, const Target& target, const ProductOptions& options, FaultPlaces& places) {
+  std::optional<FlatProduct> flat = flat_product(region, false, options.slices);
   if (!flat) return {};
   auto prepared = std::make_shared<Prepared>(places);
-  prepared->product = choose_sides(std::move(*flat), prepared->schedule, region, target);
+  prepared->product = choose_sides(std::move(*flat), prepared->schedule, region, target, options);
   prepared->has_fma = target.has_fma;
   prepare(*prepared);
   const ProductSchedule& s = prepared->schedule;

@@ -7,7 +7,7 @@
 #include "codegen/cpu/jit.h"
 #include "codegen/cpu/target.h"
 #include "codegen/tile/access.h"
-#include "ir/plan.h"
+#include "codegen/tile/slices.h"
 
 namespace heed {
 
@@ -23,7 +23,12 @@ struct ProductKernels {
   std::string schedule;                 // for people
 };
 
+struct ProductOptions {
+  const Slices& slices;   // outputs of the region, and arrays it reads, that are parts of others
+  bool is_shared = true;  // the work is for all threads; else one does all of its tasks
+};
+
 // Nothing if the region is no product followed by maps at its positions.
-std::optional<ProductKernels> product_kernels(const Region& region, const Target& target, FaultPlaces& places);
+std::optional<ProductKernels> product_kernels(const Region& region, const Target& target, const ProductOptions& options, FaultPlaces& places);
 
 }  // namespace heed

@@ -12,7 +12,7 @@ namespace {
 // Rewrites expressions of a region in terms of what lies in memory and of the sum.
 class Opener {
  public:
-  Opener(const Region& region, Expr sum, Expr stand_in, ArrayRef product) : product_(product) {
+  Opener(const Region& region, Expr sum, Expr stand_in, ArrayRef product, const Slices& slices) : product_(product), slices_(slices) {
     done_.emplace(sum, stand_in);
     own_ = positions(product);
     for (ArrayRef array : region.locals) inside_.push_back(array);
@@ -28,11 +28,16 @@ class Opener {
       if (!operands.back()) return done_[x] = nullptr;
     }
     bool is_inside = x->op == Op::read && std::find(inside_.begin(), inside_.end(), x->array) != inside_.end();
-    Expr result = is_inside ? open_read(x, operands) : operands == x->operands ? x : rebuild(x, operands);
-    return done_[x] = result;
+    return done_[x] = is_inside ? open_read(x, operands) : x->op == Op::read ? outside(x, operands) : with(x, operands);
   }
 
  private:
+  static Expr with(Expr x, const std::vector<Expr>& operands) { return operands == x->operands ? x : rebuild(x, operands); }
+  Expr outside(Expr read, const std::vector<Expr>& indices) const {
+    if (!slices_.contains(read->array)) return with(read, indices);
+    Element element = element_of(read->array, indices, slices_);
+    return read_stored(element.array, element.indices);
+  }
   Expr open_read(Expr x, const std::vector<Expr>& indices) {
     std::vector<AxisRef> own = positions(x->array);
     bool in_place = own == own_;
@@ -51,6 +56,7 @@ class Opener {
   }
 
   ArrayRef product_;
+  const Slices& slices_;
   std::vector<AxisRef> own_;
   std::vector<ArrayRef> inside_;
   std::unordered_map<Expr, Expr> done_;
@@ -65,17 +71,6 @@ void add_digits(Substitution& table, const std::vector<AxisRef>& axes, AxisRef f
     table.emplace_back(*axis, digit);
     inner *= (*axis)->size;
   }
-}
-
-Expr row_major(ArrayRef array, const Substitution& table) {
-  std::vector<IntegerTerm> terms;
-  std::int64_t stride = 1;
-  auto axes = positions(array);
-  for (std::size_t i = axes.size(); i-- > 0; stride *= array->shape[i]) {
-    auto found = std::find_if(table.begin(), table.end(), [&](const auto& entry) { return entry.first == axes[i]; });
-    if (found != table.end()) terms.push_back({stride, found->second});
-  }
-  return linear(terms, 0, *array->arena);
 }
 
 // The order of summed axes that lies in memory from slow to fast in most of what the operands read.
@@ -113,7 +108,7 @@ std::vector<AxisRef> by_position(const AxisSet& axes) {
 
 }  // namespace
 
-std::optional<FlatProduct> flat_product(const Region& region, bool swapped) {
+std::optional<FlatProduct> flat_product(const Region& region, bool swapped, const Slices& slices) {
   std::vector<ArrayRef> arrays = region.locals;
   arrays.insert(arrays.end(), region.outputs.begin(), region.outputs.end());
   ArrayRef product = nullptr;
@@ -138,7 +133,7 @@ std::optional<FlatProduct> flat_product(const Region& region, bool swapped) {
   flat.column = fresh_axis(arena, span_of(form->n));
   flat.depth = fresh_axis(arena, span_of(form->k));
   flat.sum = input(arena, "sum", {}, flat.dtype);
-  Opener opener(region, form->sum, read_stored(flat.sum, {}), product);
+  Opener opener(region, form->sum, read_stored(flat.sum, {}), product, slices);
 
   Substitution places, depth;
   add_digits(places, by_position(form->batch), flat.batch);
@@ -153,7 +148,11 @@ std::optional<FlatProduct> flat_product(const Region& region, bool swapped) {
   for (ArrayRef array : region.outputs) {
     Expr value = opener.open(array->body);
     if (!value || value->has_reduction || array->shape != product->shape) return {};
-    flat.outputs.push_back({array, substitute(value, places), row_major(array, places)});
+    std::vector<Expr> indices;
+    for (AxisRef axis : positions(array)) indices.push_back(substitute(heed::value(axis), places));
+    Element place = element_of(array, indices, slices);
+    LinearForm address = address_of(place);
+    flat.outputs.push_back({place.array, substitute(value, places), linear(address.terms, address.constant, arena)});
   }
   return flat;
 }

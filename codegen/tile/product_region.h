@@ -4,7 +4,7 @@
 #include <optional>
 #include <vector>
 
-#include "ir/plan.h"
+#include "codegen/tile/slices.h"
 #include "ir/product_form.h"
 
 namespace heed {
@@ -15,14 +15,14 @@ struct FlatProduct {
   Expr a, b;                          // over batch, row, depth; batch, column, depth
   ArrayRef sum;                       // stands for the sum at the present positions, in the values below
   struct Output {
-    ArrayRef array;
-    Expr value;    // what is stored, over batch, row, column and `sum`
-    Expr address;  // where, in elements
+    ArrayRef array;  // that lies in memory
+    Expr value;      // what is stored, over batch, row, column and `sum`
+    Expr address;    // where, in elements
   };
   std::vector<Output> outputs;
 };
 
 // Nothing if the region is no product followed by maps at its positions. `swapped`: b's own axes are the rows.
-std::optional<FlatProduct> flat_product(const Region& region, bool swapped);
+std::optional<FlatProduct> flat_product(const Region& region, bool swapped, const Slices& slices);
 
 }  // namespace heed

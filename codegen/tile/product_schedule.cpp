@@ -145,7 +145,7 @@ bool stores_contiguously(const FlatProduct& product, int lanes) {
   });
 }
 
-ProductSchedule schedule_product(const FlatProduct& product, const Target& target) {
+ProductSchedule schedule_product(const FlatProduct& product, const Target& target, bool is_shared) {
   std::int64_t bytes = byte_size(product.dtype);
   ProductSchedule s{};
   s.batches = product.batch->size, s.m = product.row->size, s.n = product.column->size, s.k = product.depth->size;
@@ -216,7 +216,7 @@ ProductSchedule schedule_product(const FlatProduct& product, const Target& targe
   // Tasks: a block of b in half of the second cache, and enough of them to share out.
   double flop = 2.0 * static_cast<double>(s.m) * static_cast<double>(s.n) * static_cast<double>(s.k);
   double all = flop * static_cast<double>(s.batches);
-  std::int64_t wanted = between(1, all / 2e6, 32);
+  std::int64_t wanted = is_shared ? between(1, all / 2e6, 32) : 1;
   std::int64_t block_bytes = s.depth_block * s.tile.columns() * bytes;
   std::int64_t most_panels = s.b_packing == Packing::in_place ? std::max<std::int64_t>(1, 2048 / s.tile.columns())
                                                               : std::max<std::int64_t>(1, target.level2_bytes / 2 / block_bytes);

@@ -45,7 +45,8 @@ struct ProductSchedule {
   std::string text() const;
 };
 
-ProductSchedule schedule_product(const FlatProduct& product, const Target& target);
+// `is_shared`: cut into tasks for all threads; else only as the caches ask for.
+ProductSchedule schedule_product(const FlatProduct& product, const Target& target, bool is_shared);
 
 // Whether all outputs are written by whole vectors along the columns.
 bool stores_contiguously(const FlatProduct& product, int lanes);

@@ -36,14 +36,15 @@ bool may_be_lanes(const Nest& nest, AxisRef axis) {
   return true;
 }
 
-std::int64_t wanted_tasks(double cycles) {
+std::int64_t wanted_tasks(double cycles, VectorShape shape) {
+  if (!shape.is_shared) return 1;
   return std::clamp<std::int64_t>(static_cast<std::int64_t>(cycles / task_cycles), 1, most_tasks);
 }
 
 // Cycles with as many threads as are worth having.
 double parallel_cycles(const Nest& nest, VectorShape shape) {
   double parts = static_cast<double>(nest.row_count()) * (nest.lane_row ? vectors(nest.lane_row->size, shape.lanes) : 1);
-  return nest.cycles / std::min({parts, static_cast<double>(wanted_tasks(nest.cycles)), static_cast<double>(enough_tasks)});
+  return nest.cycles / std::min({parts, static_cast<double>(wanted_tasks(nest.cycles, shape)), static_cast<double>(enough_tasks)});
 }
 
 void choose_lanes(Nest& nest, VectorShape shape) {
@@ -96,13 +97,13 @@ void choose_unroll(Nest& nest, VectorShape shape) {
     least = std::min(least, unroll_of(nest.lane_row->size, sweep, shape));
   }
   std::int64_t parts = nest.row_count() * ((nest.lane_row->size + shape.lanes - 1) / shape.lanes);
-  while (least > 1 && parts / least < std::min(wanted_tasks(nest.cycles), enough_tasks)) least /= 2;
+  while (least > 1 && parts / least < std::min(wanted_tasks(nest.cycles, shape), enough_tasks)) least /= 2;
   if (accumulates) nest.unroll = least;
 }
 
 void cut_tasks(Nest& nest, VectorShape shape) {
   std::int64_t rows = nest.row_count();
-  std::int64_t wanted = wanted_tasks(nest.cycles);
+  std::int64_t wanted = wanted_tasks(nest.cycles, shape);
   std::int64_t row_parts = std::min(rows, wanted);
   nest.rows_per_task = (rows + row_parts - 1) / row_parts;
   row_parts = (rows + nest.rows_per_task - 1) / nest.rows_per_task;

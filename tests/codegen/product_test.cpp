@@ -103,7 +103,7 @@ void check(const Region& region, std::vector<std::string_view> targets = {"host"
     Target target = target_named(name);
     if (!runs_here(target)) continue;
     FaultPlaces places;
-    auto kernels = product_kernels(region, target, places);
+    auto kernels = product_kernels(region, target, {Slices{}}, places);
     ASSERT_TRUE(kernels) << "no product";
     if (schedule && name == "host") *schedule = kernels->schedule;
     SCOPED_TRACE(fmt::format("{}: {}", name, kernels->schedule));

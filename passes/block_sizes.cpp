@@ -1,0 +1,185 @@
+// Block sizes and costs from shapes and the figures of the nominal machine.
+#include "passes/block_sizes.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "ir/algebra.h"
+#include "passes/kind.h"
+#include "passes/work.h"
+
+namespace heed {
+
+namespace {
+
+constexpr std::int64_t fewest_rows = 16, enough_rows = 64, most_rows = 128;
+constexpr double most_scratch = 64 << 20;  // bytes of virtual values in a block
+constexpr double live_at_once = 2;         // of them, about
+constexpr std::int64_t most_widths = 8;    // different numbers of columns
+constexpr double launch_seconds = 2e-7;    // of one kernel on one block
+constexpr double cached_share = 0.25;      // of the time to memory, for what stays in a cache
+
+bool has(const auto& list, const auto& value) { return std::ranges::find(list, value) != list.end(); }
+
+// Positions of an array on axes that satisfy a condition.
+template <class Condition>
+double span_where(const BlockAxes& axes, std::size_t array, Condition condition) {
+  double count = 1;
+  for (AxisRef place : positions(axes.frame.arrays[array]))
+    if (auto found = axes.frame.axis_of[array].find(place); found != axes.frame.axis_of[array].end() && condition(found->second))
+      count *= static_cast<double>(place->size);
+  return count;
+}
+
+// Bytes of the largest virtual value for one row of one unit.
+double row_bytes(const BlockAxes& axes, const std::unordered_set<ArrayRef>& virtual_arrays) {
+  double most = 0;
+  for (std::size_t k = 0; k < axes.frame.arrays.size(); ++k) {
+    if (!virtual_arrays.contains(axes.frame.arrays[k])) continue;
+    double bytes = span_where(axes, k, [&](int axis) { return !axes.is_cut(axis); });
+    most = std::max(most, bytes * static_cast<double>(byte_size(axes.frame.arrays[k]->dtype)));
+  }
+  return most;
+}
+
+std::int64_t size_of(const BlockAxes& axes, int axis) { return axes.frame.sizes[static_cast<std::size_t>(axis)]; }
+
+std::int64_t rounded_up(std::int64_t x, std::int64_t n) { return (x + n - 1) / n * n; }
+
+}  // namespace
+
+std::int64_t rows_of_block(const BlockRegion& region, const std::unordered_set<ArrayRef>& virtual_arrays) {
+  const Machine machine;
+  double bytes = live_at_once * row_bytes(region.axes, virtual_arrays);
+  if (bytes * fewest_rows > most_scratch) return 0;
+  std::int64_t all = size_of(region.axes, region.axes.row);
+  auto close = static_cast<std::int64_t>(machine.cache_bytes / bytes) / fewest_rows * fewest_rows;
+  // Where rows are long, enough of them for the products is worth more than that they stay close.
+  std::int64_t enough = std::min<std::int64_t>(enough_rows, static_cast<std::int64_t>(most_scratch / bytes));
+  std::int64_t most = std::min(all, std::clamp(close, enough, most_rows));
+  for (std::int64_t rows = most; rows * 2 > most; --rows)
+    if (all % rows == 0) return rows;
+  return most;
+}
+
+void choose_columns(BlockRegion& region, const std::unordered_set<ArrayRef>& virtual_arrays) {
+  BlockAxes& axes = region.axes;
+  axes.column = -1;
+  std::int64_t rows = region.rows = rows_of_block(region, virtual_arrays);
+  if (rows == 0) return;
+  double least = 0.9 * static_cast<double>(size_of(axes, axes.row));  // in rows' worth of columns
+  int best = -1;
+  for (int axis = 0; axis < static_cast<int>(axes.frame.sizes.size()); ++axis) {
+    if (axes.is_cut(axis)) continue;
+    axes.column = axis;
+    bool fits = true;
+    for (std::size_t k = 0; k < region.arrays.size() && fits; ++k) {
+      // What is stored is stored whole, unless blocks add to it.
+      bool is_stored = has(region.outputs, region.arrays[k]);
+      fits = !is_stored || axes.position_on(k, axis) < 0 || !axes.reduced[k].empty();
+      bool is_virtual_without = virtual_arrays.contains(region.arrays[k]) && axes.position_on(k, axis) < 0;
+      fits = fits && !is_virtual_without;
+    }
+    if (!fits) continue;
+    double needed = 0;
+    for (const BlockPlace& place : block_places(region, rows))
+      needed += static_cast<double>(place.rows * place.columns) / static_cast<double>(size_of(axes, axis));
+    if (needed < least) least = needed, best = axis;
+  }
+  axes.column = best;
+}
+
+std::vector<BlockPlace> block_places(const BlockRegion& region, std::int64_t rows) {
+  const BlockAxes& axes = region.axes;
+  std::int64_t all = size_of(axes, axes.row), columns = axes.column < 0 ? 0 : size_of(axes, axes.column);
+  std::int64_t unit = std::max<std::int64_t>(16, rounded_up((columns + most_widths - 1) / most_widths, 16));
+  std::vector<BlockPlace> places;
+  for (std::int64_t row = 0; row < all; row += rows) {
+    BlockPlace place{row, std::min(rows, all - row), 0, columns};
+    if (axes.column >= 0) {
+      ColumnRange needed = needed_columns(region, row, row + place.rows - 1);
+      place.column = needed.begin / 16 * 16;
+      place.columns = std::max<std::int64_t>(needed.end - place.column, 1);
+      places.push_back(place);
+      continue;
+    }
+    places.push_back(place);
+  }
+  if (axes.column < 0) return places;
+  // Widths of blocks that differ little become one: a multiple of a share of the widest.
+  std::int64_t widest = 0;
+  for (const BlockPlace& place : places) widest = std::max(widest, place.columns);
+  unit = std::max<std::int64_t>(16, rounded_up((widest + most_widths - 1) / most_widths, 16));
+  for (BlockPlace& place : places) {
+    place.columns = std::min(columns, rounded_up(place.columns, unit));
+    place.column = std::min(place.column, columns - place.columns);
+  }
+  return places;
+}
+
+double saved_by_blocks(const std::vector<const BlockRegion*>& regions, const std::unordered_set<ArrayRef>& virtual_arrays) {
+  const Machine machine;
+  struct Use {
+    double times = 0, visited = 0;
+  };
+  std::unordered_map<ArrayRef, Use> uses;
+  double saved = 0;
+  for (const BlockRegion* region : regions) {
+    const BlockAxes& axes = region->axes;
+    std::vector<BlockPlace> places = block_places(*region, region->rows);
+    double visited = 1, units = 1;
+    if (axes.column >= 0) {
+      visited = 0;
+      for (const BlockPlace& place : places) visited += static_cast<double>(place.rows * place.columns);
+      visited /= static_cast<double>(size_of(axes, axes.row)) * static_cast<double>(size_of(axes, axes.column));
+    }
+    for (int unit : axes.units) units *= static_cast<double>(size_of(axes, unit));
+    double tasks = axes.parallel_rows ? static_cast<double>(places.size()) : 1;
+    for (int unit = 0; unit < axes.parallel_units; ++unit) tasks *= static_cast<double>(size_of(axes, axes.units[static_cast<std::size_t>(unit)]));
+    double blocks = units * static_cast<double>(places.size());
+    double seconds = 0;  // of this region's products, by blocks
+    for (std::size_t k = 0; k < region->arrays.size(); ++k) {
+      ArrayRef array = region->arrays[k];
+      std::optional<ProductForm> form = kind_of(array) == Kind::product ? product_form_of(array) : std::nullopt;
+      if (virtual_arrays.contains(array)) {
+        uses[array].times += 1;
+        uses[array].visited += visited;
+      }
+      saved -= launch_seconds * blocks;
+      if (!form) continue;
+      double time = flop(*form) / machine.flop_per_second;
+      seconds += time * visited;
+      if (!virtual_arrays.contains(array)) saved += time * (1 - visited);
+      // Operands that do not depend on the rows are laid out anew for each block.
+      for (const auto& [operand, own] : {std::pair(form->a, &form->m), std::pair(form->b, &form->n)}) {
+        bool has_rows = std::ranges::any_of(operand->free, [&](AxisRef axis) {
+          auto found = axes.frame.axis_of[k].find(axis);
+          return found != axes.frame.axis_of[k].end() && found->second == axes.row;
+        });
+        if (!has_rows)
+          saved -= static_cast<double>(span_of(operand->free)) * static_cast<double>(places.size()) * visited * 4 / machine.bytes_per_second;
+      }
+    }
+    // One task leaves threads without work.
+    if (tasks < 2) saved -= seconds;
+  }
+  std::unordered_set<ArrayRef> counted;
+  for (const BlockRegion* region : regions)
+    for (ArrayRef array : region->arrays) {
+      if (!virtual_arrays.contains(array) || !counted.insert(array).second) continue;
+      double readers = 0;
+      for (const BlockRegion* other : regions)
+        for (ArrayRef each : other->arrays) readers += has(reads_of(each), array);
+      double bytes = bytes_of(array);
+      saved += bytes * (1 + readers) / machine.bytes_per_second * (bytes > machine.cache_bytes ? 1 : cached_share);
+      const Use& use = uses.at(array);
+      double once = 0;
+      if (std::optional<ProductForm> form = product_form_of(array)) once = flop(*form) / machine.flop_per_second;
+      once += static_cast<double>(element_count(array)) * operations_of(array->body, machine) / machine.map_per_second;
+      saved -= once * (use.visited - 1);
+    }
+  if (getenv("HEED_DEBUG")) fprintf(stderr, "saved %g regions %zu\n", saved, regions.size());
+  return saved;
+}
+
+}  // namespace heed

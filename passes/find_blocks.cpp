@@ -1,0 +1,285 @@
+// Gathers the readers of virtual values into regions that run by blocks of rows, and keeps those that cost less than storing the values.
+#include <algorithm>
+#include <set>
+
+#include "ir/algebra.h"
+#include "passes/block_axes.h"
+#include "passes/block_sizes.h"
+#include "passes/blocks.h"
+#include "passes/kind.h"
+#include "passes/virtual_values.h"
+#include "passes/work.h"
+
+namespace heed {
+
+namespace {
+
+constexpr std::size_t largest_region = 64;  // arrays
+
+class Finder {
+ public:
+  Finder(const std::vector<ArrayRef>& arrays, const std::unordered_set<ArrayRef>& results) : arrays_(arrays), results_(results) {
+    for (ArrayRef array : arrays)
+      for (ArrayRef read : reads_of(array)) readers_[read].push_back(array);
+  }
+
+  std::vector<BlockRegion> run() {
+    std::unordered_set<ArrayRef> kept = results_;
+    for (ArrayRef array : arrays_)
+      if (array->kind != Array::Kind::definition)
+        for (ArrayRef read : reads_of(array)) kept.insert(read);
+    // Values that turn out to be better stored are out of the question, and all is tried again without them.
+    while (true) {
+      virtual_ = virtual_values(arrays_, kept);
+      if (virtual_.empty()) return {};
+      gather();
+      std::unordered_set<ArrayRef> refused = failed_;
+      if (getenv("HEED_DEBUG")) fprintf(stderr, "virtual %zu failed %zu regions %zu\n", virtual_.size(), failed_.size(), regions_.size());
+      if (refused.empty()) refused = too_dear();
+      if (refused.empty()) return std::move(regions_);
+      kept.insert(refused.begin(), refused.end());
+    }
+  }
+
+ private:
+  bool is_virtual(ArrayRef array) const { return virtual_.contains(array); }
+  const std::vector<ArrayRef>& readers(ArrayRef array) const {
+    static const std::vector<ArrayRef> none;
+    auto found = readers_.find(array);
+    return found == readers_.end() ? none : found->second;
+  }
+
+  // The virtual values an array is made of, and itself.
+  void add_cone(ArrayRef array, std::set<ArrayRef>& cone) const {
+    if (!cone.insert(array).second) return;
+    for (ArrayRef read : reads_of(array))
+      if (is_virtual(read)) add_cone(read, cone);
+  }
+
+  static std::vector<ArrayRef> ordered(const std::set<ArrayRef>& set) {
+    std::vector<ArrayRef> list(set.begin(), set.end());
+    std::ranges::sort(list, {}, &Array::id);
+    return list;
+  }
+
+  // Readers of virtual values, and what lies between them and is small work: a row's statistics, and what is made of them.
+  void find_candidates() {
+    std::unordered_set<ArrayRef> after, before;
+    auto is_reader = [&](ArrayRef array) {
+      return array->kind == Array::Kind::definition && std::ranges::any_of(reads_of(array), [&](ArrayRef read) { return is_virtual(read); });
+    };
+    auto is_cheap = [&](ArrayRef array) {
+      if (array->kind != Array::Kind::definition) return false;
+      Kind kind = kind_of(array);
+      return kind == Kind::map || kind == Kind::reduction;
+    };
+    for (ArrayRef array : arrays_) {
+      bool follows = std::ranges::any_of(reads_of(array), [&](ArrayRef read) { return after.contains(read); });
+      if (is_reader(array) || (follows && is_cheap(array))) after.insert(array);
+    }
+    for (auto array = arrays_.rbegin(); array != arrays_.rend(); ++array) {
+      bool precedes = std::ranges::any_of(readers(*array), [&](ArrayRef reader) { return before.contains(reader); });
+      if (is_reader(*array) || (precedes && is_cheap(*array))) before.insert(*array);
+    }
+    candidates_.clear();
+    for (ArrayRef array : arrays_)
+      if (!is_virtual(array) && after.contains(array) && before.contains(array)) candidates_.push_back(array);
+    readers_of_virtual_.clear();
+    for (ArrayRef array : candidates_)
+      if (is_reader(array)) readers_of_virtual_.insert(array);
+  }
+
+  void gather() {
+    find_candidates();
+    regions_.clear(), failed_.clear(), region_of_.clear();
+    for (ArrayRef seed : candidates_) {
+      if (!readers_of_virtual_.contains(seed) || region_of_.contains(seed)) continue;
+      std::set<ArrayRef> start;
+      add_cone(seed, start);
+      // Rows may be any position of the largest virtual value: those along which most can be gathered.
+      ArrayRef largest = nullptr;
+      for (ArrayRef array : ordered(start))
+        if (is_virtual(array) && (!largest || element_count(array) > element_count(largest))) largest = array;
+      std::set<ArrayRef> best;
+      int best_row = -1;
+      double best_score = -1;
+      for (int row = 0; row < static_cast<int>(largest->shape.size()); ++row) {
+        if (largest->shape[static_cast<std::size_t>(row)] == 1) continue;
+        std::set<ArrayRef> grown = start;
+        if (!fits(grown, largest, row)) continue;
+        grow(grown, largest, row);
+        double score = score_of(grown, largest, row);
+        if (score > best_score) best_score = score, best = grown, best_row = row;
+      }
+      if (best_row < 0) {
+        for (ArrayRef array : start)
+          if (is_virtual(array)) failed_.insert(array);
+        continue;
+      }
+      add_region(best, largest, best_row);
+    }
+  }
+
+  std::optional<BlockAxes> axes_of(const std::set<ArrayRef>& arrays, ArrayRef largest, int row) const {
+    return block_axes(ordered(arrays), largest, row, virtual_);
+  }
+
+  bool fits(const std::set<ArrayRef>& arrays, ArrayRef largest, int row) const {
+    if (arrays.size() > largest_region) return false;
+    std::optional<BlockAxes> axes = axes_of(arrays, largest, row);
+    return axes && rows_of_block({.arrays = ordered(arrays), .outputs = {}, .axes = *axes}, virtual_) > 0;
+  }
+
+  void grow(std::set<ArrayRef>& region, ArrayRef largest, int row) const {
+    for (bool grew = true; grew;) {
+      grew = false;
+      for (ArrayRef array : candidates_) {
+        if (region.contains(array) || region_of_.contains(array)) continue;
+        std::set<ArrayRef> with = region;
+        add_cone(array, with);
+        bool shares = with.size() < region.size() + 1 + cone_size(array);
+        bool touches = std::ranges::any_of(reads_of(array), [&](ArrayRef read) { return region.contains(read); }) ||
+                       std::ranges::any_of(readers(array), [&](ArrayRef reader) { return region.contains(reader); });
+        if (!shares && !touches) continue;
+        if (!fits(with, largest, row) || makes_cycle(with)) continue;
+        region = std::move(with);
+        grew = true;
+      }
+    }
+  }
+
+  std::size_t cone_size(ArrayRef array) const {  // without the array
+    std::set<ArrayRef> cone;
+    add_cone(array, cone);
+    return cone.size() - 1;
+  }
+
+  // Readers of virtual values count; of equal choices the one with fewer arrays that blocks add to, then rows that lie further inside.
+  double score_of(const std::set<ArrayRef>& region, ArrayRef largest, int row) const {
+    double score = 0.001 * row;
+    for (ArrayRef array : region)
+      if (readers_of_virtual_.contains(array)) score += 1;
+    std::optional<BlockAxes> axes = axes_of(region, largest, row);
+    for (const auto& reduced : axes->reduced) score -= 0.01 * static_cast<double>(!reduced.empty());
+    return score;
+  }
+
+  // Something outside would have to run after a part of the region and before another.
+  bool makes_cycle(const std::set<ArrayRef>& region) const {
+    std::unordered_set<ArrayRef> seen;
+    std::vector<ArrayRef> stack;
+    std::uint32_t oldest = ~0U;
+    for (ArrayRef array : region)
+      if (!is_virtual(array)) oldest = std::min(oldest, array->id);
+    auto visit = [&](ArrayRef array) {
+      if (array->id >= oldest && seen.insert(array).second) stack.push_back(array);
+    };
+    auto visit_reads = [&](ArrayRef array) {
+      for (ArrayRef read : reads_of(array))
+        if (!region.contains(read)) visit(read);
+    };
+    for (ArrayRef array : region) visit_reads(array);
+    while (!stack.empty()) {
+      ArrayRef array = stack.back();
+      stack.pop_back();
+      auto follow = [&](ArrayRef next) {
+        for (ArrayRef read : reads_of(next)) {
+          if (region.contains(read) && !is_virtual(read)) return true;
+          visit(read);
+        }
+        return false;
+      };
+      if (follow(array)) return true;
+      if (auto other = region_of_.find(array); other != region_of_.end())
+        for (ArrayRef member : regions_[other->second].arrays)
+          if (follow(member)) return true;
+    }
+    return false;
+  }
+
+  void add_region(const std::set<ArrayRef>& arrays, ArrayRef largest, int row) {
+    for (ArrayRef array : arrays)
+      if (!is_virtual(array)) region_of_[array] = regions_.size();
+    regions_.push_back({.arrays = ordered(arrays), .outputs = {}, .axes = *axes_of(arrays, largest, row)});
+  }
+
+  void set_outputs(BlockRegion& region) const {
+    std::unordered_set<ArrayRef> inside(region.arrays.begin(), region.arrays.end());
+    for (ArrayRef array : region.arrays) {
+      bool is_read = std::ranges::any_of(readers(array), [&](ArrayRef reader) { return !inside.contains(reader) && !is_virtual(reader); });
+      // A virtual reader outside is made in another region, which reads this from memory.
+      bool is_read_by_virtual =
+          std::ranges::any_of(readers(array), [&](ArrayRef reader) { return !inside.contains(reader) && is_virtual(reader); });
+      if (!is_virtual(array) && (results_.contains(array) || is_read || is_read_by_virtual || is_read_elsewhere(array)))
+        region.outputs.push_back(array);
+    }
+  }
+
+  // Some other region makes again what reads it.
+  bool is_read_elsewhere(ArrayRef array) const {
+    std::set<ArrayRef> above;
+    std::vector<ArrayRef> stack{array};
+    while (!stack.empty()) {
+      ArrayRef next = stack.back();
+      stack.pop_back();
+      for (ArrayRef reader : readers(next)) {
+        if (!is_virtual(reader)) {
+          if (next != array) {
+            auto own = region_of_.find(array), other = region_of_.find(reader);
+            if (other == region_of_.end() || other->second != own->second) return true;
+          }
+          continue;
+        }
+        if (above.insert(reader).second) stack.push_back(reader);
+      }
+    }
+    return false;
+  }
+
+  // Virtual values of regions that cost more than storing would, all regions that share some taken together.
+  std::unordered_set<ArrayRef> too_dear() {
+    for (BlockRegion& region : regions_) {  // now that all regions are known
+      region.outputs.clear();
+      set_outputs(region);
+      choose_columns(region, virtual_);
+    }
+    std::vector<std::size_t> group(regions_.size());
+    for (std::size_t k = 0; k < group.size(); ++k) group[k] = k;
+    std::unordered_map<ArrayRef, std::size_t> first;
+    for (std::size_t k = 0; k < regions_.size(); ++k)
+      for (ArrayRef array : regions_[k].arrays) {
+        if (!is_virtual(array)) continue;
+        auto [known, is_new] = first.try_emplace(array, k);
+        if (is_new) continue;
+        std::size_t from = group[k], to = group[known->second];
+        std::ranges::replace(group, std::max(from, to), std::min(from, to));
+      }
+    std::unordered_set<ArrayRef> refused;
+    for (std::size_t k = 0; k < regions_.size(); ++k) {
+      std::vector<const BlockRegion*> together;
+      for (std::size_t other = 0; other < regions_.size(); ++other)
+        if (group[other] == k) together.push_back(&regions_[other]);
+      if (together.empty() || saved_by_blocks(together, virtual_) > 0) continue;
+      for (const BlockRegion* region : together)
+        for (ArrayRef array : region->arrays)
+          if (is_virtual(array)) refused.insert(array);
+    }
+    return refused;
+  }
+
+  const std::vector<ArrayRef>& arrays_;
+  const std::unordered_set<ArrayRef>& results_;
+  std::unordered_map<ArrayRef, std::vector<ArrayRef>> readers_;
+  std::unordered_set<ArrayRef> virtual_, readers_of_virtual_, failed_;
+  std::vector<ArrayRef> candidates_;
+  std::vector<BlockRegion> regions_;
+  std::unordered_map<ArrayRef, std::size_t> region_of_;
+};
+
+}  // namespace
+
+std::vector<BlockRegion> find_blocks(const std::vector<ArrayRef>& arrays, const std::unordered_set<ArrayRef>& results) {
+  return Finder(arrays, results).run();
+}
+
+}  // namespace heed

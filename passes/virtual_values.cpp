@@ -1,0 +1,60 @@
+// Sizes alone decide who is a candidate; find_blocks decides by cost.
+#include "passes/virtual_values.h"
+
+#include <algorithm>
+#include <unordered_map>
+
+#include "ir/algebra.h"
+#include "passes/kind.h"
+
+namespace heed {
+
+namespace {
+
+constexpr double much_larger = 2;
+
+bool gathers(Expr body) {
+  return std::ranges::any_of(
+      nodes_of(body), [](Expr node) { return node->op == Op::read && !std::ranges::all_of(node->operands, is_affine); });
+}
+
+}  // namespace
+
+std::unordered_set<ArrayRef> virtual_values(const std::vector<ArrayRef>& arrays, const std::unordered_set<ArrayRef>& kept) {
+  std::unordered_set<ArrayRef> found;
+  std::unordered_map<ArrayRef, double> source;  // elements of the largest stored value a virtual one is made from
+  for (ArrayRef array : arrays) {
+    if (array->kind != Array::Kind::definition || kept.contains(array)) continue;
+    const auto size = static_cast<double>(element_count(array));
+    double largest = 1;
+    bool is_elementwise = false;
+    for (ArrayRef read : reads_of(array)) {
+      const auto read_size = static_cast<double>(element_count(read));
+      auto known = source.find(read);
+      largest = std::max(largest, known == source.end() ? read_size : known->second);
+      is_elementwise |= known != source.end() && read_size >= size;
+    }
+    Kind kind = kind_of(array);
+    if (kind == Kind::scatter) continue;
+    bool is_larger = size >= much_larger * largest && !gathers(array->body) && reads_of(array).size() > 1;
+    if (!is_larger && !(kind == Kind::map && is_elementwise)) continue;
+    found.insert(array);
+    source[array] = largest;
+  }
+  // What nothing makes small again has to be stored, sooner or later.
+  std::unordered_map<ArrayRef, std::vector<ArrayRef>> readers;
+  for (ArrayRef array : arrays)
+    for (ArrayRef read : reads_of(array)) readers[read].push_back(array);
+  std::unordered_set<ArrayRef> shrinks;
+  for (auto array = arrays.rbegin(); array != arrays.rend(); ++array) {
+    if (!found.contains(*array)) continue;
+    const auto size = static_cast<double>(element_count(*array));
+    bool is_made_small = std::ranges::any_of(readers[*array], [&](ArrayRef reader) {
+      return shrinks.contains(reader) || (!found.contains(reader) && static_cast<double>(element_count(reader)) * much_larger <= size);
+    });
+    if (is_made_small) shrinks.insert(*array);
+  }
+  return shrinks;
+}
+
+}  // namespace heed
