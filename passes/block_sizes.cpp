@@ -135,7 +135,8 @@ double saved_by_blocks(const std::vector<const BlockRegion*>& regions, const std
     }
     for (int unit : axes.units) units *= static_cast<double>(size_of(axes, unit));
     double tasks = axes.parallel_rows ? static_cast<double>(places.size()) : 1;
-    for (int unit = 0; unit < axes.parallel_units; ++unit) tasks *= static_cast<double>(size_of(axes, axes.units[static_cast<std::size_t>(unit)]));
+    for (int unit = 0; unit < axes.parallel_units; ++unit)
+      tasks *= static_cast<double>(size_of(axes, axes.units[static_cast<std::size_t>(unit)]));
     double blocks = units * static_cast<double>(places.size());
     double seconds = 0;  // of this region's products, by blocks
     for (std::size_t k = 0; k < region->arrays.size(); ++k) {
@@ -157,7 +158,8 @@ double saved_by_blocks(const std::vector<const BlockRegion*>& regions, const std
           return found != axes.frame.axis_of[k].end() && found->second == axes.row;
         });
         if (!has_rows)
-          saved -= static_cast<double>(span_of(operand->free)) * static_cast<double>(places.size()) * visited * 4 / machine.bytes_per_second;
+          saved -=
+              static_cast<double>(span_of(operand->free)) * static_cast<double>(places.size()) * visited * 4 / machine.bytes_per_second;
       }
     }
     // One task leaves threads without work.
@@ -178,7 +180,6 @@ double saved_by_blocks(const std::vector<const BlockRegion*>& regions, const std
       once += static_cast<double>(element_count(array)) * operations_of(array->body, machine) / machine.map_per_second;
       saved -= once * (use.visited - 1);
     }
-  if (getenv("HEED_DEBUG")) fprintf(stderr, "saved %g regions %zu\n", saved, regions.size());
   return saved;
 }
 

@@ -6,7 +6,8 @@
 
 namespace heed {
 
-// Rows of a block, so that its virtual values stay close and products have enough rows; 0 if a block of few rows would be too large already.
+// Rows of a block, so that its virtual values stay close and products have enough rows; 0 if a block of few rows would be too large
+// already.
 std::int64_t rows_of_block(const BlockRegion& region, const std::unordered_set<ArrayRef>& virtual_arrays);
 
 // Sets `rows`, and `axes.column`: the axis of which blocks need a part alone, if there is one.

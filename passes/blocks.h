@@ -10,10 +10,10 @@ namespace heed {
 
 // Which axes of a region's arrays are cut. Axes are those of the frame.
 struct BlockAxes {
-  RegionFrame frame;                      // of the region's arrays
-  std::vector<int> units;                 // a block has one position of each; those that no array is reduced over come first
-  int row = -1;                           // a block has some positions
-  int column = -1;                        // a block has the positions that its rows need, the same number in many; -1: all
+  RegionFrame frame;       // of the region's arrays
+  std::vector<int> units;  // a block has one position of each; those that no array is reduced over come first
+  int row = -1;            // a block has some positions
+  int column = -1;         // a block has the positions that its rows need, the same number in many; -1: all
   int parallel_units = 0;
   bool parallel_rows = false;
   std::vector<std::vector<int>> reduced;  // by array: the units and the row if it is reduced over them: blocks add to it
@@ -32,9 +32,9 @@ struct BlockRegion {
 // What of the graph's arrays (in order, none of them an input) runs block by block. An array that no region in blocks makes as an output,
 // and no other reader needs, need not be stored. Arrays of a region may be locals of others, too: they are made again there.
 //
-// A value is a candidate to be never stored if it is a contraction or a crossing at least twice as large as the largest stored value it is made
-// from, or elementwise of such a one. Regions gather its readers as long as rows are independent: each array has the row as an axis, or is
-// reduced over it and read by others only. It is done where the memory traffic saved outweighs what is computed again.
+// A value is a candidate to be never stored if it is a contraction or a crossing at least twice as large as the largest stored value it is
+// made from, or elementwise of such a one. Regions gather its readers as long as rows are independent: each array has the row as an axis,
+// or is reduced over it and read by others only. It is done where the memory traffic saved outweighs what is computed again.
 std::vector<BlockRegion> find_blocks(const std::vector<ArrayRef>& arrays, const std::unordered_set<ArrayRef>& results);
 
 // The bodies and the order of blocks; bodies are not yet cut into regions.

@@ -34,7 +34,6 @@ class Finder {
       if (virtual_.empty()) return {};
       gather();
       std::unordered_set<ArrayRef> refused = failed_;
-      if (getenv("HEED_DEBUG")) fprintf(stderr, "virtual %zu failed %zu regions %zu\n", virtual_.size(), failed_.size(), regions_.size());
       if (refused.empty()) refused = too_dear();
       if (refused.empty()) return std::move(regions_);
       kept.insert(refused.begin(), refused.end());
@@ -66,7 +65,8 @@ class Finder {
   void find_candidates() {
     std::unordered_set<ArrayRef> after, before;
     auto is_reader = [&](ArrayRef array) {
-      return array->kind == Array::Kind::definition && std::ranges::any_of(reads_of(array), [&](ArrayRef read) { return is_virtual(read); });
+      return array->kind == Array::Kind::definition &&
+             std::ranges::any_of(reads_of(array), [&](ArrayRef read) { return is_virtual(read); });
     };
     auto is_cheap = [&](ArrayRef array) {
       if (array->kind != Array::Kind::definition) return false;
@@ -82,8 +82,10 @@ class Finder {
       if (is_reader(*array) || (precedes && is_cheap(*array))) before.insert(*array);
     }
     candidates_.clear();
+    // What is elementwise of a region's output follows it for nothing.
+    auto is_map = [&](ArrayRef array) { return array->kind == Array::Kind::definition && kind_of(array) == Kind::map; };
     for (ArrayRef array : arrays_)
-      if (!is_virtual(array) && after.contains(array) && before.contains(array)) candidates_.push_back(array);
+      if (!is_virtual(array) && after.contains(array) && (before.contains(array) || is_map(array))) candidates_.push_back(array);
     readers_of_virtual_.clear();
     for (ArrayRef array : candidates_)
       if (is_reader(array)) readers_of_virtual_.insert(array);
@@ -137,6 +139,7 @@ class Finder {
         if (region.contains(array) || region_of_.contains(array)) continue;
         std::set<ArrayRef> with = region;
         add_cone(array, with);
+        if (!is_worth_following(array, region)) continue;
         bool shares = with.size() < region.size() + 1 + cone_size(array);
         bool touches = std::ranges::any_of(reads_of(array), [&](ArrayRef read) { return region.contains(read); }) ||
                        std::ranges::any_of(readers(array), [&](ArrayRef reader) { return region.contains(reader); });
@@ -146,6 +149,15 @@ class Finder {
         grew = true;
       }
     }
+  }
+
+  // A map that nothing of the region needs: all it reads of much size is made here.
+  bool is_worth_following(ArrayRef array, const std::set<ArrayRef>& region) const {
+    if (kind_of(array) != Kind::map || readers_of_virtual_.contains(array)) return true;
+    bool is_needed = std::ranges::any_of(readers(array), [&](ArrayRef reader) { return region.contains(reader) || is_virtual(reader); });
+    return is_needed || std::ranges::all_of(reads_of(array), [&](ArrayRef read) {
+             return region.contains(read) || element_count(read) * 2 <= element_count(array);
+           });
   }
 
   std::size_t cone_size(ArrayRef array) const {  // without the array

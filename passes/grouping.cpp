@@ -84,8 +84,8 @@ Access access(Expr read, const RegionFrame& frame, std::size_t k) {
 
 }  // namespace
 
-Grouping::Grouping(const std::vector<ArrayRef>& arrays, const std::unordered_set<ArrayRef>& results,
-                   const std::vector<BlockRegion>& blocks, const Machine& machine)
+Grouping::Grouping(const std::vector<ArrayRef>& arrays, const std::unordered_set<ArrayRef>& results, const std::vector<BlockRegion>& blocks,
+                   const Machine& machine)
     : machine_(machine) {
   std::unordered_map<ArrayRef, const BlockRegion*> made_in_blocks;  // null: not stored
   for (const BlockRegion& region : blocks) {

@@ -12,7 +12,7 @@ namespace heed {
 
 // One thing to run: a definition, a scan with its results, or a region in blocks.
 struct Unit {
-  std::vector<ArrayRef> arrays;         // that it makes
+  std::vector<ArrayRef> arrays;  // that it makes
   const Scan* scan = nullptr;
   const BlockRegion* blocks = nullptr;
   Kind kind = Kind::map;

@@ -187,8 +187,7 @@ std::shared_ptr<Blocks> make_blocks(const BlockRegion& region, const Graph& grap
     kind.body = static_cast<int>(blocks->bodies.size());
     blocks->bodies.push_back(Body(region, graph, size.first, size.second).make(kind.rows, kind.columns));
   }
-  for (const BlockPlace& place : places)
-    blocks->blocks.push_back({kinds.at({place.rows, place.columns}).body, place.row, place.column});
+  for (const BlockPlace& place : places) blocks->blocks.push_back({kinds.at({place.rows, place.columns}).body, place.row, place.column});
   if (axes.column >= 0) blocks->visited = visited / static_cast<double>(size_of(axes.row)) / static_cast<double>(size_of(axes.column));
   for (std::size_t k = 0; k < region.arrays.size(); ++k)
     if (!axes.reduced[k].empty()) {

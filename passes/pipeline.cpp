@@ -14,8 +14,10 @@
 #include "passes/fuse.h"
 #include "passes/isolate_reductions.h"
 #include "passes/name_sums.h"
+#include "passes/narrow_reductions.h"
 #include "passes/open_cheap.h"
 #include "passes/open_single_uses.h"
+#include "passes/place_sums.h"
 #include "passes/plan_memory.h"
 #include "passes/reuse_stored.h"
 #include "passes/split_positions.h"
@@ -38,7 +40,9 @@ constexpr Pass pass_list[] = {
     {"stage_operands", "stores what a matrix product would compute again for each block", stage_operands},
     {"open_cheap", "opens elementwise values that cost less to make again than to store", open_cheap},
     {"isolate_opened", "gives reductions that opening changed an array of their own", isolate_reductions},
+    {"narrow_reductions", "makes a reduction once where it is the same", narrow_reductions},
     {"align_layouts", "lays reductions out as what follows them reads them", align_layouts},
+    {"place_sums", "makes a reduction where its only reader moves it", place_sums},
 };
 
 const Pass& pass_named(const std::string& name) {

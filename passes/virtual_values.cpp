@@ -14,8 +14,8 @@ namespace {
 constexpr double much_larger = 2;
 
 bool gathers(Expr body) {
-  return std::ranges::any_of(
-      nodes_of(body), [](Expr node) { return node->op == Op::read && !std::ranges::all_of(node->operands, is_affine); });
+  return std::ranges::any_of(nodes_of(body),
+                             [](Expr node) { return node->op == Op::read && !std::ranges::all_of(node->operands, is_affine); });
 }
 
 }  // namespace

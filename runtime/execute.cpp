@@ -145,8 +145,7 @@ void Executor::run_blocks(const BlockedWork& work, std::int64_t index, Fault& fa
           arguments.push_back(buffer.kind == Buffer::Kind::local ? local + buffer.offset
                                                                  : bases_[static_cast<std::size_t>(use.buffer)] + index * use.stride);
         }
-        for (std::int64_t part = 0; part < launch.tasks; ++part)
-          launch.function(arguments.data(), local + work.local_bytes, part, &fault);
+        for (std::int64_t part = 0; part < launch.tasks; ++part) launch.function(arguments.data(), local + work.local_bytes, part, &fault);
       }
     };
     const auto rows = static_cast<std::int64_t>(work.blocks.size());

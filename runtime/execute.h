@@ -61,7 +61,7 @@ class Executor {
   ThreadPool& pool_;
   Memory arena_, scratch_;
   std::int64_t scratch_stride_ = 0;
-  std::vector<std::byte*> bases_;  // of Program::buffers, but local ones
+  std::vector<std::byte*> bases_;              // of Program::buffers, but local ones
   std::vector<std::vector<void*>> arguments_;  // of the launch under way, by thread
 };
 

@@ -47,7 +47,8 @@ struct Copy {  // carried values of a loop
 };
 
 // Work done block by block (ir/plan.h, Blocks). Tasks are independent; one has a position of each unit that runs in parallel, and runs its
-// blocks in order: for each the launches of a body with all their tasks, by one thread. Where rows are parallel a task has one block of rows.
+// blocks in order: for each the launches of a body with all their tasks, by one thread. Where rows are parallel a task has one block of
+// rows.
 struct BlockedWork {
   struct Block {
     std::int32_t body;

@@ -26,8 +26,8 @@ class Value;
 namespace heed {
 
 struct VectorShape {
-  int lanes = 16;       // values in a vector, of any type; those of f32 in a register
-  bool has_fma = true;  // else a product and a sum
+  int lanes = 16;         // values in a vector, of any type; those of f32 in a register
+  bool has_fma = true;    // else a product and a sum
   bool is_shared = true;  // among all threads; else one does all of a kernel's tasks
 };
 

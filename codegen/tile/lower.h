@@ -9,7 +9,8 @@
 
 namespace heed {
 
-// Arrays that a kernel reads stand in its expressions as inputs of their own, so that no constructor opens them; inputs stand for themselves.
+// Arrays that a kernel reads stand in its expressions as inputs of their own, so that no constructor opens them; inputs stand for
+// themselves.
 class StandIns {
  public:
   ArrayRef of(ArrayRef array);

@@ -379,7 +379,8 @@ std::string key_of(const Prepared& p) {
 
 }  // namespace
 
-std::optional<ProductKernels> product_kernels(const Region& region, const Target& target, const ProductOptions& options, FaultPlaces& places) {
+std::optional<ProductKernels> product_kernels(const Region& region, const Target& target, const ProductOptions& options,
+                                              FaultPlaces& places) {
   std::optional<FlatProduct> flat = flat_product(region, false, options.slices);
   if (!flat) return {};
   auto prepared = std::make_shared<Prepared>(places);

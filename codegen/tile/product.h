@@ -29,6 +29,7 @@ struct ProductOptions {
 };
 
 // Nothing if the region is no product followed by maps at its positions.
-std::optional<ProductKernels> product_kernels(const Region& region, const Target& target, const ProductOptions& options, FaultPlaces& places);
+std::optional<ProductKernels> product_kernels(const Region& region, const Target& target, const ProductOptions& options,
+                                              FaultPlaces& places);
 
 }  // namespace heed

@@ -54,7 +54,8 @@ Plan placed(const Graph& graph) {
 Plan plan_apart(const Graph& graph) {
   Plan plan = placed(graph);
   for (ArrayRef array : in_order(graph))
-    if (array->kind == Array::Kind::definition) plan.steps.push_back(Region{.locals = {}, .outputs = {array}, .label = array->name, .blocks = nullptr});
+    if (array->kind == Array::Kind::definition)
+      plan.steps.push_back(Region{.locals = {}, .outputs = {array}, .label = array->name, .blocks = nullptr});
   return plan;
 }
 
