@@ -13,11 +13,13 @@ namespace heed {
 namespace {
 
 constexpr std::int64_t fewest_rows = 16, enough_rows = 64, most_rows = 128;
-constexpr double most_scratch = 64 << 20;  // bytes of virtual values in a block
-constexpr double live_at_once = 2;         // of them, about
-constexpr std::int64_t most_widths = 8;    // different numbers of columns
-constexpr double launch_seconds = 2e-7;    // of one kernel on one block
-constexpr double cached_share = 0.25;      // of the time to memory, for what stays in a cache
+constexpr double most_scratch = 64 << 20;      // bytes of virtual values in a block
+constexpr double live_at_once = 2;             // of them, about
+constexpr std::int64_t most_widths = 8;        // different numbers of columns
+constexpr std::int64_t most_blocks = 1 << 14;  // of one unit
+constexpr std::int64_t most_asked = 256;  // times that needed columns are asked for: of neighbouring blocks together where there are more
+constexpr double launch_seconds = 2e-7;   // of one kernel on one block
+constexpr double cached_share = 0.25;     // of the time to memory, for what stays in a cache
 
 bool has(const auto& list, const auto& value) { return std::ranges::find(list, value) != list.end(); }
 
@@ -57,6 +59,7 @@ std::int64_t rows_of_block(const BlockRegion& region, const std::unordered_set<A
   // Where rows are long, enough of them for the products is worth more than that they stay close.
   std::int64_t enough = std::min<std::int64_t>(enough_rows, static_cast<std::int64_t>(most_scratch / bytes));
   std::int64_t most = std::min(all, std::clamp(close, enough, most_rows));
+  if (all > most * most_blocks) return 0;
   for (std::int64_t rows = most; rows * 2 > most; --rows)
     if (all % rows == 0) return rows;
   return most;
@@ -92,24 +95,22 @@ void choose_columns(BlockRegion& region, const std::unordered_set<ArrayRef>& vir
 std::vector<BlockPlace> block_places(const BlockRegion& region, std::int64_t rows) {
   const BlockAxes& axes = region.axes;
   std::int64_t all = size_of(axes, axes.row), columns = axes.column < 0 ? 0 : size_of(axes, axes.column);
-  std::int64_t unit = std::max<std::int64_t>(16, rounded_up((columns + most_widths - 1) / most_widths, 16));
   std::vector<BlockPlace> places;
-  for (std::int64_t row = 0; row < all; row += rows) {
-    BlockPlace place{row, std::min(rows, all - row), 0, columns};
-    if (axes.column >= 0) {
-      ColumnRange needed = needed_columns(region, row, row + place.rows - 1);
-      place.column = needed.begin / 16 * 16;
-      place.columns = std::max<std::int64_t>(needed.end - place.column, 1);
-      places.push_back(place);
-      continue;
-    }
-    places.push_back(place);
-  }
+  for (std::int64_t row = 0; row < all; row += rows) places.push_back({row, std::min(rows, all - row), 0, columns});
   if (axes.column < 0) return places;
+  auto together = static_cast<std::size_t>(rounded_up(std::ssize(places), most_asked) / most_asked);
+  for (std::size_t first = 0; first < places.size(); first += together) {
+    std::size_t last = std::min(first + together, places.size()) - 1;
+    ColumnRange needed = needed_columns(region, places[first].row, places[last].row + places[last].rows - 1);
+    for (std::size_t k = first; k <= last; ++k) {
+      places[k].column = needed.begin / 16 * 16;
+      places[k].columns = std::max<std::int64_t>(needed.end - places[k].column, 1);
+    }
+  }
   // Widths of blocks that differ little become one: a multiple of a share of the widest.
   std::int64_t widest = 0;
   for (const BlockPlace& place : places) widest = std::max(widest, place.columns);
-  unit = std::max<std::int64_t>(16, rounded_up((widest + most_widths - 1) / most_widths, 16));
+  std::int64_t unit = std::max<std::int64_t>(16, rounded_up((widest + most_widths - 1) / most_widths, 16));
   for (BlockPlace& place : places) {
     place.columns = std::min(columns, rounded_up(place.columns, unit));
     place.column = std::min(place.column, columns - place.columns);
