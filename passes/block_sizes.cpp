@@ -12,13 +12,12 @@ namespace heed {
 
 namespace {
 
-constexpr std::int64_t fewest_rows = 16, enough_rows = 64, most_rows = 128;
+constexpr std::int64_t fewest_rows = 16;
 constexpr double most_scratch = 64 << 20;      // bytes of virtual values in a block
 constexpr double live_at_once = 2;             // of them, about
 constexpr std::int64_t most_widths = 8;        // different numbers of columns
 constexpr std::int64_t most_blocks = 1 << 14;  // of one unit
 constexpr std::int64_t most_asked = 256;  // times that needed columns are asked for: of neighbouring blocks together where there are more
-constexpr double launch_seconds = 2e-7;   // of one kernel on one block
 constexpr double cached_share = 0.25;     // of the time to memory, for what stays in a cache
 
 bool has(const auto& list, const auto& value) { return std::ranges::find(list, value) != list.end(); }
@@ -50,25 +49,24 @@ std::int64_t rounded_up(std::int64_t x, std::int64_t n) { return (x + n - 1) / n
 
 }  // namespace
 
-std::int64_t rows_of_block(const BlockRegion& region, const std::unordered_set<ArrayRef>& virtual_arrays) {
-  const Machine machine;
+std::int64_t rows_of_block(const BlockRegion& region, const std::unordered_set<ArrayRef>& virtual_arrays, const Machine& machine) {
   double bytes = live_at_once * row_bytes(region.axes, virtual_arrays);
   if (bytes * fewest_rows > most_scratch) return 0;
   std::int64_t all = size_of(region.axes, region.axes.row);
   auto close = static_cast<std::int64_t>(machine.cache_bytes / bytes) / fewest_rows * fewest_rows;
   // Where rows are long, enough of them for the products is worth more than that they stay close.
-  std::int64_t enough = std::min<std::int64_t>(enough_rows, static_cast<std::int64_t>(most_scratch / bytes));
-  std::int64_t most = std::min(all, std::clamp(close, enough, most_rows));
+  std::int64_t enough = std::min<std::int64_t>(machine.enough_rows, static_cast<std::int64_t>(most_scratch / bytes));
+  std::int64_t most = std::min(all, std::clamp(close, enough, std::max(enough, machine.most_rows)));
   if (all > most * most_blocks) return 0;
   for (std::int64_t rows = most; rows * 2 > most; --rows)
     if (all % rows == 0) return rows;
   return most;
 }
 
-void choose_columns(BlockRegion& region, const std::unordered_set<ArrayRef>& virtual_arrays) {
+void choose_columns(BlockRegion& region, const std::unordered_set<ArrayRef>& virtual_arrays, const Machine& machine) {
   BlockAxes& axes = region.axes;
   axes.column = -1;
-  std::int64_t rows = region.rows = rows_of_block(region, virtual_arrays);
+  std::int64_t rows = region.rows = rows_of_block(region, virtual_arrays, machine);
   if (rows == 0) return;
   double least = 0.9 * static_cast<double>(size_of(axes, axes.row));  // in rows' worth of columns
   int best = -1;
@@ -118,8 +116,8 @@ std::vector<BlockPlace> block_places(const BlockRegion& region, std::int64_t row
   return places;
 }
 
-double saved_by_blocks(const std::vector<const BlockRegion*>& regions, const std::unordered_set<ArrayRef>& virtual_arrays) {
-  const Machine machine;
+double saved_by_blocks(const std::vector<const BlockRegion*>& regions, const std::unordered_set<ArrayRef>& virtual_arrays,
+                       const Machine& machine) {
   struct Use {
     double times = 0, visited = 0;
   };
@@ -147,7 +145,7 @@ double saved_by_blocks(const std::vector<const BlockRegion*>& regions, const std
         uses[array].times += 1;
         uses[array].visited += visited;
       }
-      saved -= launch_seconds * blocks;
+      saved -= machine.launch_seconds * blocks;
       if (!form) continue;
       double time = flop(*form) / machine.flop_per_second;
       seconds += time * visited;

@@ -3,15 +3,16 @@
 #include <unordered_set>
 
 #include "passes/blocks.h"
+#include "passes/work.h"
 
 namespace heed {
 
 // Rows of a block, so that its virtual values stay close and products have enough rows; 0 if a block of few rows would be too large
 // already.
-std::int64_t rows_of_block(const BlockRegion& region, const std::unordered_set<ArrayRef>& virtual_arrays);
+std::int64_t rows_of_block(const BlockRegion& region, const std::unordered_set<ArrayRef>& virtual_arrays, const Machine& machine);
 
 // Sets `rows`, and `axes.column`: the axis of which blocks need a part alone, if there is one.
-void choose_columns(BlockRegion& region, const std::unordered_set<ArrayRef>& virtual_arrays);
+void choose_columns(BlockRegion& region, const std::unordered_set<ArrayRef>& virtual_arrays, const Machine& machine);
 
 // Blocks in order, as first row, rows, first column, columns: columns are few different numbers, so that few bodies are compiled.
 struct BlockPlace {
@@ -19,7 +20,8 @@ struct BlockPlace {
 };
 std::vector<BlockPlace> block_places(const BlockRegion& region, std::int64_t rows);
 
-// Seconds on the nominal machine that are saved by not storing the virtual values of some regions; negative if it costs more.
-double saved_by_blocks(const std::vector<const BlockRegion*>& regions, const std::unordered_set<ArrayRef>& virtual_arrays);
+// Seconds that are saved by not storing the virtual values of some regions; negative if it costs more.
+double saved_by_blocks(const std::vector<const BlockRegion*>& regions, const std::unordered_set<ArrayRef>& virtual_arrays,
+                       const Machine& machine);
 
 }  // namespace heed

@@ -5,6 +5,7 @@
 
 #include "ir/plan.h"
 #include "ir/region_frame.h"
+#include "passes/work.h"
 
 namespace heed {
 
@@ -35,7 +36,8 @@ struct BlockRegion {
 // A value is a candidate to be never stored if it is a contraction or a crossing at least twice as large as the largest stored value it is
 // made from, or elementwise of such a one. Regions gather its readers as long as rows are independent: each array has the row as an axis,
 // or is reduced over it and read by others only. It is done where the memory traffic saved outweighs what is computed again.
-std::vector<BlockRegion> find_blocks(const std::vector<ArrayRef>& arrays, const std::unordered_set<ArrayRef>& results);
+std::vector<BlockRegion> find_blocks(const std::vector<ArrayRef>& arrays, const std::unordered_set<ArrayRef>& results,
+                                     const Machine& machine);
 
 // The bodies and the order of blocks; bodies are not yet cut into regions.
 std::shared_ptr<Blocks> make_blocks(const BlockRegion& region, const Graph& graph);

@@ -18,7 +18,8 @@ constexpr std::size_t largest_region = 64;  // arrays
 
 class Finder {
  public:
-  Finder(const std::vector<ArrayRef>& arrays, const std::unordered_set<ArrayRef>& results) : arrays_(arrays), results_(results) {
+  Finder(const std::vector<ArrayRef>& arrays, const std::unordered_set<ArrayRef>& results, const Machine& machine)
+      : arrays_(arrays), results_(results), machine_(machine) {
     for (ArrayRef array : arrays)
       for (ArrayRef read : reads_of(array)) readers_[read].push_back(array);
   }
@@ -129,7 +130,7 @@ class Finder {
   bool fits(const std::set<ArrayRef>& arrays, ArrayRef largest, int row) const {
     if (arrays.size() > largest_region) return false;
     std::optional<BlockAxes> axes = axes_of(arrays, largest, row);
-    return axes && rows_of_block({.arrays = ordered(arrays), .outputs = {}, .axes = *axes}, virtual_) > 0;
+    return axes && rows_of_block({.arrays = ordered(arrays), .outputs = {}, .axes = *axes}, virtual_, machine_) > 0;
   }
 
   void grow(std::set<ArrayRef>& region, ArrayRef largest, int row) const {
@@ -253,7 +254,7 @@ class Finder {
     for (BlockRegion& region : regions_) {  // now that all regions are known
       region.outputs.clear();
       set_outputs(region);
-      choose_columns(region, virtual_);
+      choose_columns(region, virtual_, machine_);
     }
     std::vector<std::size_t> group(regions_.size());
     for (std::size_t k = 0; k < group.size(); ++k) group[k] = k;
@@ -271,7 +272,7 @@ class Finder {
       std::vector<const BlockRegion*> together;
       for (std::size_t other = 0; other < regions_.size(); ++other)
         if (group[other] == k) together.push_back(&regions_[other]);
-      if (together.empty() || saved_by_blocks(together, virtual_) > 0) continue;
+      if (together.empty() || saved_by_blocks(together, virtual_, machine_) > 0) continue;
       for (const BlockRegion* region : together)
         for (ArrayRef array : region->arrays)
           if (is_virtual(array)) refused.insert(array);
@@ -281,6 +282,7 @@ class Finder {
 
   const std::vector<ArrayRef>& arrays_;
   const std::unordered_set<ArrayRef>& results_;
+  const Machine& machine_;
   std::unordered_map<ArrayRef, std::vector<ArrayRef>> readers_;
   std::unordered_set<ArrayRef> virtual_, readers_of_virtual_, failed_;
   std::vector<ArrayRef> candidates_;
@@ -290,8 +292,9 @@ class Finder {
 
 }  // namespace
 
-std::vector<BlockRegion> find_blocks(const std::vector<ArrayRef>& arrays, const std::unordered_set<ArrayRef>& results) {
-  return Finder(arrays, results).run();
+std::vector<BlockRegion> find_blocks(const std::vector<ArrayRef>& arrays, const std::unordered_set<ArrayRef>& results,
+                                     const Machine& machine) {
+  return Finder(arrays, results, machine).run();
 }
 
 }  // namespace heed

@@ -49,7 +49,7 @@ std::vector<ArrayRef> captured_by(const Scan& scan) {
   return captured;
 }
 
-std::shared_ptr<PlannedScan> planned_scan(const Unit& unit, const Graph& outer) {
+std::shared_ptr<PlannedScan> planned_scan(const Unit& unit, const Graph& outer, const Machine& machine) {
   const Scan& scan = *unit.scan;
   auto planned = std::make_shared<PlannedScan>();
   planned->scan = &scan;
@@ -62,7 +62,7 @@ std::shared_ptr<PlannedScan> planned_scan(const Unit& unit, const Graph& outer) 
   for (ArrayRef array : planned->captured) add_input(array);
   for (ArrayRef array : scan.yields) body.outputs.push_back({"yield", array});
   for (ArrayRef array : scan.next) body.outputs.push_back({"next", array});
-  planned->body = fuse(body);
+  planned->body = fuse(body, machine);
   return planned;
 }
 
@@ -109,38 +109,38 @@ std::vector<Task> tasks_of(const std::vector<std::vector<int>>& groups, const Gr
   return tasks;
 }
 
-Region region_of(const BlockRegion& blocks, const Graph& graph);
+Region region_of(const BlockRegion& blocks, const Graph& graph, const Machine& machine);
 
 // `cuts`: values may be kept from being stored by running block by block; else it is a block's body.
-Plan fuse(const Graph& graph, bool cuts) {
+Plan fuse(const Graph& graph, const Machine& machine, bool cuts) {
   std::unordered_set<ArrayRef> results;
   for (const GraphOutput& output : graph.outputs) results.insert(output.array);
   std::vector<ArrayRef> arrays = arrays_to_make(graph);
   std::vector<BlockRegion> blocks;
-  if (cuts) blocks = find_blocks(arrays, results);
-  Grouping grouping(arrays, results, blocks, Machine{});
+  if (cuts) blocks = find_blocks(arrays, results, machine);
+  Grouping grouping(arrays, results, blocks, machine);
   grouping.run();
   std::vector<std::vector<int>> groups = grouping.groups();
   Plan plan{.graph = graph};
   for (int group : schedule(tasks_of(groups, grouping, graph))) {
     const Unit& first = grouping.units()[groups[group][0]];
     if (first.blocks)
-      plan.steps.emplace_back(region_of(*first.blocks, graph));
+      plan.steps.emplace_back(region_of(*first.blocks, graph, machine));
     else if (first.scan)
-      plan.steps.emplace_back(planned_scan(first, graph));
+      plan.steps.emplace_back(planned_scan(first, graph, machine));
     else
       plan.steps.emplace_back(region_of(groups[group], grouping));
   }
   return plan;
 }
 
-Region region_of(const BlockRegion& blocks, const Graph& graph) {
+Region region_of(const BlockRegion& blocks, const Graph& graph, const Machine& machine) {
   Region region{.locals = {}, .outputs = blocks.outputs, .label = "", .blocks = make_blocks(blocks, graph)};
   for (ArrayRef array : blocks.arrays)
     if (std::ranges::find(blocks.outputs, array) == blocks.outputs.end()) region.locals.push_back(array);
   region.label = label_of(region);
   for (Plan& body : region.blocks->bodies) {
-    Plan fused = fuse(body.graph, false);
+    Plan fused = fuse(body.graph, machine, false);
     body.steps = std::move(fused.steps);
   }
   return region;
@@ -148,6 +148,6 @@ Region region_of(const BlockRegion& blocks, const Graph& graph) {
 
 }  // namespace
 
-Plan fuse(const Graph& graph) { return fuse(graph, true); }
+Plan fuse(const Graph& graph, const Machine& machine) { return fuse(graph, machine, true); }
 
 }  // namespace heed

@@ -1,6 +1,7 @@
 // Cuts a graph into regions: which values are stored, and which kernel makes each of them.
 #pragma once
 #include "ir/plan.h"
+#include "passes/work.h"
 
 namespace heed {
 
@@ -12,6 +13,6 @@ namespace heed {
 // - Scatters are alone.
 // Steps are in an order that can be run, chosen so that little memory is live, with updates after the last read of what they replace.
 // Buffers are not placed: `plan_memory` does that. Throws std::logic_error if gradients are left.
-Plan fuse(const Graph& graph);
+Plan fuse(const Graph& graph, const Machine& machine = {});
 
 }  // namespace heed

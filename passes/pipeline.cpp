@@ -98,7 +98,7 @@ Graph run_passes(const Graph& graph, const PipelineOptions& options) {
 }
 
 Plan make_plan(const Graph& graph, const PipelineOptions& options) {
-  Plan plan = fuse(run_passes(graph, options));
+  Plan plan = fuse(run_passes(graph, options), options.machine);
   plan_memory(plan);
   return plan;
 }

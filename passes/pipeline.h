@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "ir/plan.h"
+#include "passes/work.h"
 
 namespace heed {
 
@@ -24,6 +25,7 @@ struct PipelineOptions {
   std::vector<std::string> only;  // run these alone, in this order
   // Called with the graph as it came and after each pass: its number, its name ("input" at first) and the graph.
   std::function<void(int, std::string_view, const Graph&)> watch;
+  Machine machine;  // what regions are chosen for
 };
 
 // Throws InputError for a name that is no pass's.

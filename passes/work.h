@@ -12,6 +12,9 @@ struct Machine {
   double flop_per_second = 80e9;    // of matrix products
   double function_operations = 12;  // a function counts as so many
   double cache_bytes = 1 << 20;     // what a row may take to stay close
+  double launch_seconds = 2e-7;     // of one kernel on one block
+  // Rows of a block: enough for products to run well, and how many it has at most.
+  std::int64_t enough_rows = 64, most_rows = 128;
 };
 
 // Operations on floating values; an expression that depends on some axes only is computed once for them. A function counts once.
