@@ -22,7 +22,7 @@ std::string read_text(const fs::path& path) {
   return text.str();
 }
 
-fs::path source_folder() { return HEED_SOURCE_DIR; }
+fs::path source_folder() { return fs::absolute(HEED_SOURCE_DIR); }
 
 fs::path data_folder(const std::string& name) {
   const char* given = std::getenv("HEED_DATA");
