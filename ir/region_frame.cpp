@@ -32,7 +32,7 @@ class Unions {
 
 class Joiner {
  public:
-  explicit Joiner(std::span<const ArrayRef> arrays) : arrays_(arrays.begin(), arrays.end()) {}
+  Joiner(std::span<const ArrayRef> arrays, bool any_index) : arrays_(arrays.begin(), arrays.end()), any_index_(any_index) {}
 
   std::optional<RegionFrame> run() {
     for (int k = 0; k < count(); ++k) {
@@ -73,7 +73,11 @@ class Joiner {
     for (std::size_t p = 0; p < places.size(); ++p) {
       if (places[p]->size == 1) continue;
       Expr index = read->operands[p];
-      if (index->op != Op::axis || index->axes[0]->size != places[p]->size) return false;
+      if (index->op != Op::axis || index->axes[0]->size != places[p]->size) {
+        if (!any_index_) return false;
+        whole_.push_back(axes_[other].at(places[p]));
+        continue;
+      }
       auto mine = axes_[k].find(index->axes[0]);
       if (mine == axes_[k].end()) return false;
       unions_.unite(mine->second, axes_[other].at(places[p]));
@@ -140,6 +144,8 @@ class Joiner {
     for (int root : outer_of(everyone)) give(root);
     result.outer = static_cast<int>(result.sizes.size());
     for (const auto& [k, axis] : order_) give(unions_.find(axes_[k].at(axis)));
+    result.whole.resize(result.sizes.size());
+    for (int id : whole_) result.whole[static_cast<std::size_t>(number[unions_.find(id)])] = true;
     for (int k = 0; k < count(); ++k) {
       auto& axes = result.axis_of.emplace_back();
       for (const auto& [axis, id] : axes_[k]) axes[axis] = number[unions_.find(id)];
@@ -153,6 +159,8 @@ class Joiner {
   }
 
   std::vector<ArrayRef> arrays_;
+  bool any_index_;
+  std::vector<int> whole_;  // ids in unions_
   std::unordered_map<ArrayRef, int> index_;
   std::vector<std::unordered_map<AxisRef, int>> axes_;  // ids in unions_
   std::vector<std::pair<int, AxisRef>> order_;          // the same, in order
@@ -169,7 +177,9 @@ int RegionFrame::passes() const {
   return highest + 1;
 }
 
-std::optional<RegionFrame> region_frame(std::span<const ArrayRef> arrays) { return Joiner(arrays).run(); }
+std::optional<RegionFrame> region_frame(std::span<const ArrayRef> arrays) { return Joiner(arrays, false).run(); }
+
+std::optional<RegionFrame> region_frame_of_any(std::span<const ArrayRef> arrays) { return Joiner(arrays, true).run(); }
 
 std::optional<RegionFrame> region_frame(const Region& region) { return region_frame(arrays_of(region)); }
 

@@ -15,6 +15,7 @@ struct RegionFrame {
   int outer = 0;                    // on each of the first `outer` every array has a position
   // The joined axis of each position and bound axis of arrays[k]; a position is written positions(arrays[k])[p].
   std::vector<std::unordered_map<AxisRef, int>> axis_of;
+  std::vector<bool> whole;  // of the joined axes: an array of the region reads another at some other index than one axis there
   std::vector<int> level;  // of arrays[k]: 0 if it needs no reduction of the region, else one more than the largest level of those it needs
 
   int passes() const;  // sweeps over the inner axes: one more than the highest level of an array that has some
@@ -24,6 +25,8 @@ struct RegionFrame {
 // Nothing if the arrays cannot be one region: one of them reads another at an index that is no plain axis, at different axes in
 // different places, or at only a part of an axis. Arrays that read nothing of each other are joined by the order of their outer axes.
 std::optional<RegionFrame> region_frame(std::span<const ArrayRef> arrays);
+// The same where arrays may read each other at any index: what is read so is `whole`, no plain axis is joined with it.
+std::optional<RegionFrame> region_frame_of_any(std::span<const ArrayRef> arrays);
 std::optional<RegionFrame> region_frame(const Region& region);
 
 // Locals and outputs of the region, what is read first.

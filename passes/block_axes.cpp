@@ -39,7 +39,7 @@ bool BlockAxes::is_cut(int axis) const { return axis == row || has(units, axis);
 
 std::optional<BlockAxes> block_axes(std::span<const ArrayRef> arrays, ArrayRef rows_of, int row,
                                     const std::unordered_set<ArrayRef>& virtual_arrays) {
-  std::optional<RegionFrame> frame = region_frame(arrays);
+  std::optional<RegionFrame> frame = region_frame_of_any(arrays);
   if (!frame) return {};
   BlockAxes result{.frame = std::move(*frame)};
   const RegionFrame& axes = result.frame;
@@ -53,6 +53,7 @@ std::optional<BlockAxes> block_axes(std::span<const ArrayRef> arrays, ArrayRef r
 
   // Whether the axis can be cut, and which arrays are reduced over it then.
   auto cut = [&](int axis) -> std::optional<std::vector<bool>> {
+    if (axes.whole[static_cast<std::size_t>(axis)]) return {};
     std::vector<bool> reduced(count);
     for (std::size_t k = 0; k < count; ++k) {
       std::vector<AxisRef> places = positions(axes.arrays[k]);

@@ -71,7 +71,7 @@ void choose_columns(BlockRegion& region, const std::unordered_set<ArrayRef>& vir
   double least = 0.9 * static_cast<double>(size_of(axes, axes.row));  // in rows' worth of columns
   int best = -1;
   for (int axis = 0; axis < static_cast<int>(axes.frame.sizes.size()); ++axis) {
-    if (axes.is_cut(axis)) continue;
+    if (axes.is_cut(axis) || axes.frame.whole[static_cast<std::size_t>(axis)]) continue;
     axes.column = axis;
     bool fits = true;
     for (std::size_t k = 0; k < region.arrays.size() && fits; ++k) {

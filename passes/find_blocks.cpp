@@ -103,24 +103,52 @@ class Finder {
       ArrayRef largest = nullptr;
       for (ArrayRef array : ordered(start))
         if (is_virtual(array) && (!largest || element_count(array) > element_count(largest))) largest = array;
-      std::set<ArrayRef> best;
-      int best_row = -1;
-      double best_score = -1;
+      Choice best;
       for (int row = 0; row < static_cast<int>(largest->shape.size()); ++row) {
         if (largest->shape[static_cast<std::size_t>(row)] == 1) continue;
-        std::set<ArrayRef> grown = start;
-        if (!fits(grown, largest, row)) continue;
-        grow(grown, largest, row);
-        double score = score_of(grown, largest, row);
-        if (score > best_score) best_score = score, best = grown, best_row = row;
+        Choice choice = choice_of(seed, largest, row);
+        if (choice.score > best.score) best = std::move(choice);
       }
-      if (best_row < 0) {
-        for (ArrayRef array : start)
-          if (is_virtual(array)) failed_.insert(array);
-        continue;
-      }
-      add_region(best, largest, best_row);
+      if (best.row < 0)
+        std::ranges::copy_if(start, std::inserter(failed_, failed_.end()), [&](ArrayRef array) { return is_virtual(array); });
+      else if (!best.refused.empty())
+        failed_.insert(best.refused.begin(), best.refused.end());
+      else
+        add_region(best.arrays, largest, best.row);
     }
+  }
+
+  struct Choice {
+    std::set<ArrayRef> arrays;
+    std::vector<ArrayRef> refused;  // virtual values that would have to be stored
+    int row = -1;
+    double score = -1;
+  };
+
+  // What can be gathered along some rows. Where the cone itself does not fit, its smallest values are stored, as many as there are until
+  // the others have rows in common.
+  Choice choice_of(ArrayRef seed, ArrayRef largest, int row) {
+    const std::unordered_set<ArrayRef> all = virtual_;
+    Choice choice{.arrays = {}, .refused = {}};
+    add_cone(seed, choice.arrays);
+    std::vector<ArrayRef> by_size;
+    for (ArrayRef array : choice.arrays)
+      if (is_virtual(array) && array != largest) by_size.push_back(array);
+    std::ranges::sort(by_size, {}, [](ArrayRef array) { return std::pair(element_count(array), array->id); });
+    for (ArrayRef array : by_size) {
+      if (!choice.arrays.contains(largest) || fits(choice.arrays, largest, row)) break;
+      choice.refused.push_back(array);
+      virtual_.erase(array);
+      choice.arrays.clear();
+      add_cone(seed, choice.arrays);
+    }
+    if (choice.arrays.contains(largest) && fits(choice.arrays, largest, row)) {
+      grow(choice.arrays, largest, row);
+      choice.row = row;
+      choice.score = score_of(choice.arrays, largest, row) - 0.5 * static_cast<double>(choice.refused.size());
+    }
+    virtual_ = all;
+    return choice;
   }
 
   std::optional<BlockAxes> axes_of(const std::set<ArrayRef>& arrays, ArrayRef largest, int row) const {

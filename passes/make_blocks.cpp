@@ -117,7 +117,7 @@ class Body {
       std::vector<AxisRef> read = positions(x->array);
       for (std::size_t p = 0; p < read.size(); ++p) {
         int axis = joined(other, read[p]);
-        bool is_plain = axis >= 0 && x->operands[p]->op == Op::axis;
+        bool is_plain = axis >= 0 && x->operands[p]->op == Op::axis && joined(k, x->operands[p]->axes[0]) == axis;
         if (is_plain)
           operands.push_back(has(axes_.units, axis) ? integer(arena_, 0) : places.at(x->operands[p]->axes[0]).block);
         else

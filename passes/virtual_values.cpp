@@ -6,12 +6,18 @@
 
 #include "ir/algebra.h"
 #include "passes/kind.h"
+#include "passes/work.h"
 
 namespace heed {
 
 namespace {
 
 constexpr double much_larger = 2;
+
+// It meets itself or another: not one value spread out.
+bool is_crossing(Expr body) {
+  return std::ranges::count_if(nodes_of(body), [](Expr node) { return node->op == Op::read; }) > 1;
+}
 
 bool gathers(Expr body) {
   return std::ranges::any_of(nodes_of(body),
@@ -22,21 +28,21 @@ bool gathers(Expr body) {
 
 std::unordered_set<ArrayRef> virtual_values(const std::vector<ArrayRef>& arrays, const std::unordered_set<ArrayRef>& kept) {
   std::unordered_set<ArrayRef> found;
-  std::unordered_map<ArrayRef, double> source;  // elements of the largest stored value a virtual one is made from
+  std::unordered_map<ArrayRef, double> source;  // bytes of the largest stored value a virtual one is made from
   for (ArrayRef array : arrays) {
     if (array->kind != Array::Kind::definition || kept.contains(array)) continue;
-    const auto size = static_cast<double>(element_count(array));
+    const double size = bytes_of(array);
     double largest = 1;
     bool is_elementwise = false;
     for (ArrayRef read : reads_of(array)) {
-      const auto read_size = static_cast<double>(element_count(read));
+      const double read_size = bytes_of(read);
       auto known = source.find(read);
       largest = std::max(largest, known == source.end() ? read_size : known->second);
-      is_elementwise |= known != source.end() && read_size >= size;
+      is_elementwise |= known != source.end() && element_count(read) >= element_count(array);
     }
     Kind kind = kind_of(array);
     if (kind == Kind::scatter) continue;
-    bool is_larger = size >= much_larger * largest && !gathers(array->body) && reads_of(array).size() > 1;
+    bool is_larger = size >= much_larger * largest && !gathers(array->body) && is_crossing(array->body);
     if (!is_larger && !(kind == Kind::map && is_elementwise)) continue;
     found.insert(array);
     source[array] = largest;
@@ -53,6 +59,12 @@ std::unordered_set<ArrayRef> virtual_values(const std::vector<ArrayRef>& arrays,
       return shrinks.contains(reader) || (!found.contains(reader) && static_cast<double>(element_count(reader)) * much_larger <= size);
     });
     if (is_made_small) shrinks.insert(*array);
+  }
+  // What is looked up or spread out for them alone is made with them.
+  for (auto array = arrays.rbegin(); array != arrays.rend(); ++array) {
+    if ((*array)->kind != Array::Kind::definition || kept.contains(*array) || kind_of(*array) != Kind::map) continue;
+    if (std::ranges::any_of(reads_of(*array), [&](ArrayRef read) { return bytes_of(read) * much_larger > bytes_of(*array); })) continue;
+    if (std::ranges::all_of(readers[*array], [&](ArrayRef reader) { return shrinks.contains(reader); })) shrinks.insert(*array);
   }
   return shrinks;
 }
