@@ -45,7 +45,10 @@ std::optional<ProductForm> product_form(Expr sum) {
   });
   std::vector<Group> groups;
   for (const Factor& factor : factors) {
-    auto home = std::find_if(groups.begin(), groups.end(), [&](const Group& group) { return is_subset(factor.x->free, group.free); });
+    // Of groups that have its axes the smaller one: there it is multiplied fewer times.
+    auto home = groups.end();
+    for (auto group = groups.begin(); group != groups.end(); ++group)
+      if (is_subset(factor.x->free, group->free) && (home == groups.end() || span_of(group->free) < span_of(home->free))) home = group;
     if (home == groups.end()) home = groups.insert(home, Group{factor.x->free, {}});
     home->factors.push_back(factor);
   }

@@ -17,6 +17,7 @@
 #include "passes/narrow_reductions.h"
 #include "passes/open_cheap.h"
 #include "passes/open_single_uses.h"
+#include "passes/order_products.h"
 #include "passes/place_sums.h"
 #include "passes/plan_memory.h"
 #include "passes/reuse_stored.h"
@@ -30,6 +31,7 @@ namespace {
 constexpr Pass pass_list[] = {
     {"open_single_uses", "opens elementwise values where one read alone uses them", open_single_uses},
     {"name_sums", "gives reductions inside of others, or met twice, an array of their own", name_sums},
+    {"order_products", "makes sums of products in the order that costs least", order_products, false},
     {"differentiate", "replaces gradients by reverse mode", differentiate},
     {"erase_stop_gradient", "drops what only gradients look at", erase_stop_gradient},
     {"name_gradient_sums", "names the reductions that came with the gradients", name_sums},
@@ -82,10 +84,14 @@ Graph run_passes(const Graph& graph, const PipelineOptions& options) {
   std::vector<const Pass*> chosen;
   for (const std::string& name : options.only) chosen.push_back(&pass_named(name));
   if (options.only.empty())
-    for (const Pass& pass : pass_list) chosen.push_back(&pass);
+    for (const Pass& pass : pass_list)
+      if (pass.keeps_order || !options.exact) chosen.push_back(&pass);
   if (!options.to.empty()) {
-    auto last = std::ranges::find(chosen, &pass_named(options.to));
-    if (last != chosen.end()) chosen.erase(last + 1, chosen.end());
+    const Pass* last = &pass_named(options.to);
+    auto after = options.only.empty() ? std::ranges::find_if(chosen, [&](const Pass* pass) { return pass > last; })
+                                      : std::ranges::find(chosen, last);
+    if (!options.only.empty() && after != chosen.end()) ++after;
+    chosen.erase(after, chosen.end());
   }
   Graph current = graph;
   int number = 0;

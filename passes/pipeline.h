@@ -15,6 +15,7 @@ struct Pass {
   std::string_view name;     // as `heed opt --to NAME` has it
   std::string_view purpose;  // a line
   Graph (*function)(const Graph&);
+  bool keeps_order = true;  // of products and sums as they are written
 };
 // In the order in which they run. `fuse` and `plan_memory` come after them and are named in `pass_names` only.
 std::span<const Pass> passes();
@@ -23,6 +24,7 @@ std::vector<std::pair<std::string_view, std::string_view>> pass_names();  // of 
 struct PipelineOptions {
   std::string to;                 // the last pass to run; "" for all
   std::vector<std::string> only;  // run these alone, in this order
+  bool exact = false;             // products and sums keep the order in which they are written
   // Called with the graph as it came and after each pass: its number, its name ("input" at first) and the graph.
   std::function<void(int, std::string_view, const Graph&)> watch;
   Machine machine;  // what regions are chosen for

@@ -7,25 +7,11 @@
 #include "passes/kind.h"
 #include "passes/reads_outside.h"
 #include "passes/rewrite.h"
+#include "passes/source_order.h"
 
 namespace heed {
 
 namespace {
-
-// The operand's axes in the order in which its largest source is read, so that it lies in memory like that.
-std::vector<AxisRef> in_source_order(Expr operand) {
-  Expr largest = nullptr;
-  for (Expr node : nodes_of(operand))
-    if (node->op == Op::read && (!largest || element_count(node->array) > element_count(largest->array))) largest = node;
-  std::vector<AxisRef> axes;
-  if (largest)
-    for (Expr index : largest->operands)
-      for (AxisRef axis : index->free)
-        if (std::ranges::find(axes, axis) == axes.end()) axes.push_back(axis);
-  for (AxisRef axis : operand->free)
-    if (std::ranges::find(axes, axis) == axes.end()) axes.push_back(axis);
-  return axes;
-}
 
 // Arithmetic on floating values, not only reads, guards and casts.
 bool computes(Expr operand) {

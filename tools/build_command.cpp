@@ -18,13 +18,14 @@ namespace {
 struct Options {
   ModelOptions model;
   PurposeOptions purpose;
+  PipelineOptions plan;
   std::string target = "cpu", folder;
 };
 
 int build_model(const Options& options) {
   if (options.target != "cpu") throw UserError(fmt::format("--target {}: this heed compiles for cpu", options.target));
   Model model(options.model);
-  Plan plan = make_plan(elaborate_for(model, purpose_of(model, options.purpose, false)).graph);
+  Plan plan = make_plan(elaborate_for(model, purpose_of(model, options.purpose, false)).graph, options.plan);
   Target target = host_target();
   make_folder(options.folder);
   std::filesystem::path folder(options.folder);
@@ -47,6 +48,7 @@ Command build_command() {
           [](CLI::App& app) -> std::function<int()> {
             auto options = std::make_shared<Options>();
             add_model_options(app, options->model);
+            add_plan_options(app, options->plan);
             app.add_flag("--grad", options->purpose.grad, "with gradients");
             app.add_flag("--train", options->purpose.train, "the whole training step");
             app.add_option("--target", options->target, "cpu (default)");

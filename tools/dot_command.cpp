@@ -23,6 +23,7 @@ namespace {
 struct Options {
   ModelOptions model;
   PurposeOptions purpose;
+  PipelineOptions plan;
   std::string to, output;
   int time_limit = 60;
 };
@@ -60,9 +61,9 @@ int draw_model(const Options& options) {
   Graph graph = elaborate_for(model, purpose_of(model, options.purpose, true)).graph;
   std::string text;
   if (options.to == "fuse" || options.to == "plan_memory") {
-    text = draw(make_plan(graph));
+    text = draw(make_plan(graph, options.plan));
   } else {
-    PipelineOptions pipeline;
+    PipelineOptions pipeline = options.plan;
     pipeline.to = options.to;
     text = draw(options.to.empty() ? graph : run_passes(graph, pipeline));
   }
@@ -89,6 +90,7 @@ Command dot_command() {
   return {"dot", "draws a program", "heed dot examples/gpt.heed --grad -o gpt.svg", [](CLI::App& app) -> std::function<int()> {
             auto options = std::make_shared<Options>();
             add_model_options(app, options->model);
+            add_plan_options(app, options->plan);
             app.add_flag("--grad", options->purpose.grad, "the whole training step, or with the gradients of the sum of the outputs");
             app.add_flag("--train", options->purpose.train, "the whole training step");
             app.add_option("--to", options->to, "after this pass; `fuse`: the regions. Without it the program as written");

@@ -16,6 +16,7 @@ namespace {
 struct Options {
   ModelOptions model;
   PurposeOptions purpose;
+  PipelineOptions plan;
   bool json = false;
 };
 
@@ -37,7 +38,7 @@ nlohmann::ordered_json as_json(const RegionRow& row) {
 
 int explain_model(const Options& options) {
   Model model(options.model);
-  Explanation explanation = explain(make_plan(elaborate_for(model, purpose_of(model, options.purpose, false)).graph));
+  Explanation explanation = explain(make_plan(elaborate_for(model, purpose_of(model, options.purpose, false)).graph, options.plan));
   if (!options.json) {
     fmt::print("{}", text_of(explanation));
     return success;
@@ -60,6 +61,7 @@ Command explain_command() {
           [](CLI::App& app) -> std::function<int()> {
             auto options = std::make_shared<Options>();
             add_model_options(app, options->model);
+            add_plan_options(app, options->plan);
             app.add_flag("--grad", options->purpose.grad, "with gradients");
             app.add_flag("--train", options->purpose.train, "of a training step");
             app.add_flag("--json", options->json, "one JSON object a region, then a summary");

@@ -17,6 +17,7 @@ namespace {
 struct Options {
   ModelOptions model;
   PurposeOptions purpose;
+  PipelineOptions plan;
   std::vector<std::string> passes;
   std::string to, dump;
 };
@@ -30,7 +31,7 @@ std::string pass_list() {
 int run_opt(const Options& options) {
   Model model(options.model);
   Elaborated elaborated = elaborate_for(model, purpose_of(model, options.purpose, true));
-  PipelineOptions pipeline;
+  PipelineOptions pipeline = options.plan;
   pipeline.to = options.to;
   pipeline.only = options.passes;
   if (!options.dump.empty()) {
@@ -59,6 +60,7 @@ Command opt_command() {
           [](CLI::App& app) -> std::function<int()> {
             auto options = std::make_shared<Options>();
             add_model_options(app, options->model);
+            add_plan_options(app, options->plan);
             app.add_flag("--grad", options->purpose.grad, "the whole training step, or the gradient of the sum of the outputs");
             app.add_flag("--train", options->purpose.train, "the whole training step");
             app.add_option("--passes", options->passes, "runs these alone: a,b,c")->delimiter(',')->allow_extra_args(false);

@@ -73,7 +73,12 @@ void add_model_options(CLI::App& app, ModelOptions& options) {
   app.add_flag("-v,--verbose", options.verbose, "says what is done and why");
 }
 
+void add_plan_options(CLI::App& app, PipelineOptions& options) {
+  app.add_flag("--exact", options.exact, "products and sums keep the order in which they are written, also where another costs less");
+}
+
 void add_run_options(CLI::App& app, RunOptions& options) {
+  add_plan_options(app, options.plan);
   auto only = [](const char* what, const char* known) {
     return [what, known](const std::string& given) {
       if (given != known) throw UserError(fmt::format("{} {}: this heed has {} only", what, given, known));

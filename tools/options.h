@@ -6,6 +6,7 @@
 #include <string>
 
 #include "ir/language/elaborate.h"
+#include "passes/pipeline.h"
 
 namespace heed {
 
@@ -19,7 +20,10 @@ void add_model_options(CLI::App& app, ModelOptions& options);
 
 Settings settings_of(const std::vector<std::string>& written);  // --set name=value
 
+void add_plan_options(CLI::App& app, PipelineOptions& options);  // of every command that plans
+
 struct RunOptions {
+  PipelineOptions plan;
   std::string cache;  // folder of compiled kernels, or "off"
   int threads = 0;    // 0: as many as the machine has
   std::int64_t seed = 0;

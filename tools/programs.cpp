@@ -52,7 +52,7 @@ Elaborated elaborate_for(const Model& model, Purpose purpose) {
 CompiledProgram compile_graph(const Graph& graph, const RunOptions& options, bool verbose) {
   auto begin = std::chrono::steady_clock::now();
   auto seconds = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(); };
-  Plan plan = make_plan(graph);
+  Plan plan = make_plan(graph, options.plan);
   double planned = seconds();
   CompileOptions compile_options;
   if (options.cache == "off")

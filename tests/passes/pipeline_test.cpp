@@ -98,6 +98,24 @@ TEST(Pipeline, KeepsEmptyAndSingleSizes) {
     }
 }
 
+TEST(Pipeline, ExactKeepsTheOrderOfProducts) {
+  auto arena = std::make_shared<Arena>();
+  ArrayRef a = input(*arena, "a", {40, 40}, DType::f32), b = input(*arena, "b", {40, 40}, DType::f32),
+           x = input(*arena, "x", {40, 1}, DType::f32);
+  Graph graph{.arena = arena, .name = "chain", .is_function = true};
+  for (ArrayRef each : {a, b, x}) graph.inputs.push_back({GraphInput::Role::data, each});
+  graph.outputs = {{"y", matrix_product(matrix_product(a, b), x)}};
+  auto largest = [&](PipelineOptions options) {
+    std::int64_t count = 0;
+    for (ArrayRef array : in_order(run_passes(graph, options)))
+      if (array->kind != Array::Kind::input) count = std::max(count, element_count(array));
+    return count;
+  };
+  EXPECT_EQ(largest({}), 40);
+  EXPECT_EQ(largest({.exact = true}), 1600);
+  EXPECT_EQ(largest({.to = "order_products", .exact = true}), 1600);  // A pass that is left out can still be named.
+}
+
 TEST(Pipeline, NamesItsPasses) {
   EXPECT_EQ(pass_names().back().first, "plan_memory");
   Graph graph = gpt_forward({.layers = 1});
