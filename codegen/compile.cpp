@@ -88,6 +88,7 @@ class Compiler {
     std::vector<BufferUse> outputs;
     std::int64_t base = 0;           // of the plan's arena in the whole one
     BlockedWork* blocked = nullptr;  // whose body it is: one thread runs it in memory of its own
+    std::int32_t region = -1;        // of Program::regions: the step of that body
   };
 
   void describe(const Plan& plan) {
@@ -220,7 +221,12 @@ class Compiler {
     const std::size_t offsets = blocks.units.size() + 2;
     const std::int64_t start = aligned(static_cast<std::int64_t>(offsets) * 8);
     work->local_bytes = start;
-    for (const Plan& body : blocks.bodies) {
+    double all_units = 1;
+    for (std::int64_t unit : blocks.units) all_units *= static_cast<double>(unit);
+    std::vector<std::int32_t> parts;
+    for (std::size_t index = 0; index < blocks.bodies.size(); ++index) {
+      const Plan& body = blocks.bodies[index];
+      const auto times = all_units * static_cast<double>(std::ranges::count(blocks.blocks, static_cast<int>(index), &Blocks::Block::body));
       Scope scope;
       scope.base = start;
       scope.blocked = work.get();
@@ -235,11 +241,18 @@ class Compiler {
       scope.base = start + aligned(body.arena_bytes);  // what kernels need besides begins here
       stand_ins_.set_slices(&body.slices);
       std::vector<ProgramStep> launches;
-      for (const Plan::Step& step : body.steps) add_region(std::get<Region>(step), scope, launches, &body.slices);
+      for (std::size_t k = 0; k < body.steps.size(); ++k) {
+        const auto& step = std::get<Region>(body.steps[k]);
+        scope.region = describe_part(step, k, times, work->region, parts);
+        add_region(step, scope, launches, &body.slices);
+      }
       std::vector<Launch>& list = work->bodies.emplace_back();
       for (ProgramStep& launch : launches) list.push_back(std::move(std::get<Launch>(launch)));
       stand_ins_.set_slices(nullptr);
     }
+    RegionInfo& whole = program.regions[static_cast<std::size_t>(work->region)];
+    whole.flop = 0;  // what blocks leave out is not done
+    for (std::int32_t part : parts) whole.flop += program.regions[static_cast<std::size_t>(part)].flop;
     out.push_back(std::move(work));
   }
 
@@ -258,8 +271,7 @@ class Compiler {
     if (region.blocks) return add_blocks(region, scope, out);
     static const Slices no_slices;
     const bool is_shared = !scope.blocked;
-    // Parts of a region in blocks have no entry of their own: profiles and messages name the whole.
-    std::int32_t info = is_shared ? describe(region) : scope.blocked->region;
+    const std::int32_t info = is_shared ? describe(region) : scope.region;
     std::int64_t used = 0;
     std::unordered_map<ArrayRef, BufferUse> workspace;
     auto add_workspace = [&](ArrayRef array) {
@@ -307,6 +319,26 @@ class Compiler {
   }
 
   std::int32_t describe(const Region& region) {
+    program.regions.push_back(info_of(region));
+    return static_cast<std::int32_t>(program.regions.size() - 1);
+  }
+
+  // The entry of step `index` of a body that is run so many times; bodies of all sizes share it.
+  std::int32_t describe_part(const Region& region, std::size_t index, double times, std::int32_t whole, std::vector<std::int32_t>& parts) {
+    RegionInfo info = info_of(region);
+    info.flop *= times, info.bytes *= times, info.whole = whole;
+    if (index == parts.size()) {
+      parts.push_back(static_cast<std::int32_t>(program.regions.size()));
+      program.regions.push_back(std::move(info));
+      return parts.back();
+    }
+    RegionInfo& known = program.regions[static_cast<std::size_t>(parts[index])];
+    known.flop += info.flop, known.bytes += info.bytes;
+    known.label = std::move(info.label);
+    return parts[index];
+  }
+
+  static RegionInfo info_of(const Region& region) {
     RegionInfo info;
     info.label = region.label;
     std::set<ArrayRef> read;
@@ -327,8 +359,7 @@ class Compiler {
             info.bytes += static_cast<double>(bytes_of(source));
     for (const auto* list : {&region.outputs, &region.locals})
       for (ArrayRef array : *list) info.flop += flop_of(array);
-    program.regions.push_back(std::move(info));
-    return static_cast<std::int32_t>(program.regions.size() - 1);
+    return info;
   }
 
   // Operations of a body, each counted where its axes are.

@@ -14,6 +14,9 @@
 namespace heed {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
 template <typename... Ts>
 struct Overloaded : Ts... {
   using Ts::operator()...;
@@ -123,11 +126,13 @@ void Executor::fill(const BlockedWork::Initial& initial, std::int64_t index) {
   pool_.run((initial.bytes + piece - 1) / piece, fill_piece);
 }
 
-void Executor::run_blocks(const BlockedWork& work, std::int64_t index, Fault& fault) {
+void Executor::run_blocks(const BlockedWork& work, std::int64_t index, Fault& fault, Profile* profile) {
   for (const auto& initial : work.initial) fill(initial, index);
   const std::size_t parallel = static_cast<std::size_t>(work.parallel_units), units = work.units.size();
   std::int64_t turns = 1;  // positions of the units that a task takes in order
   for (std::size_t unit = parallel; unit < units; ++unit) turns *= work.units[unit];
+  std::vector<std::vector<double>> inside;  // seconds, by thread and region
+  if (profile) inside.assign(static_cast<std::size_t>(pool_.size()), std::vector<double>(profile->seconds.size()));
   pool_.run(work.tasks(), [&](std::int64_t task, int thread) {
     std::byte* local = scratch_.data() + thread * scratch_stride_;
     auto* offsets = reinterpret_cast<std::int64_t*>(local);
@@ -145,7 +150,9 @@ void Executor::run_blocks(const BlockedWork& work, std::int64_t index, Fault& fa
           arguments.push_back(buffer.kind == Buffer::Kind::local ? local + buffer.offset
                                                                  : bases_[static_cast<std::size_t>(use.buffer)] + index * use.stride);
         }
+        const auto start = profile ? Clock::now() : Clock::time_point();
         for (std::int64_t part = 0; part < launch.tasks; ++part) launch.function(arguments.data(), local + work.local_bytes, part, &fault);
+        if (profile) inside[static_cast<std::size_t>(thread)][static_cast<std::size_t>(launch.region)] += seconds_since(start);
       }
     };
     const auto rows = static_cast<std::int64_t>(work.blocks.size());
@@ -158,23 +165,24 @@ void Executor::run_blocks(const BlockedWork& work, std::int64_t index, Fault& fa
         for (const auto& block : work.blocks) run_block(block);
     }
   });
+  for (const auto& seconds : inside)
+    for (std::size_t region = 0; region < seconds.size(); ++region) profile->seconds[region] += seconds[region];
 }
 
 bool Executor::run_steps(const std::vector<ProgramStep>& steps, std::int64_t index, Fault& fault, const AfterLaunch* after,
                          Profile* profile) {
-  using Clock = std::chrono::steady_clock;
   const auto run_launch = [&](const Launch& next) {
     const auto start = profile ? Clock::now() : Clock::time_point();
     launch(next, index, fault);
     if (profile && next.region >= 0) {
-      profile->seconds.at(static_cast<std::size_t>(next.region)) += std::chrono::duration<double>(Clock::now() - start).count();
+      profile->seconds.at(static_cast<std::size_t>(next.region)) += seconds_since(start);
     }
     return !after || (*after)(next.region, next.buffers);
   };
   const auto run_blocked = [&](const std::shared_ptr<BlockedWork>& work) {
     const auto start = profile ? Clock::now() : Clock::time_point();
-    run_blocks(*work, index, fault);
-    if (profile) profile->seconds.at(static_cast<std::size_t>(work->region)) += std::chrono::duration<double>(Clock::now() - start).count();
+    run_blocks(*work, index, fault, profile);
+    if (profile) profile->seconds.at(static_cast<std::size_t>(work->region)) += seconds_since(start);
     return !after || (*after)(work->region, work->results);
   };
   const auto run_copy = [&](const Copy& copy) {

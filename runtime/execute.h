@@ -8,6 +8,7 @@
 
 #include "input_error.h"
 #include "runtime/memory.h"
+#include "runtime/profile.h"
 #include "runtime/program.h"
 #include "runtime/thread_pool.h"
 
@@ -18,11 +19,6 @@ class IndexFault : public InputError {
  public:
   IndexFault(const std::string& message, std::int64_t index) : InputError(message), index(index) {}
   std::int64_t index;
-};
-
-// Where the time of a run went, in seconds, by region of the program.
-struct Profile {
-  std::vector<double> seconds;
 };
 
 // The first region of a run that made a NaN out of values without any.
@@ -54,7 +50,7 @@ class Executor {
   void bind(std::span<void* const> inputs, std::span<void* const> outputs);
   bool run_steps(const std::vector<ProgramStep>& steps, std::int64_t index, Fault& fault, const AfterLaunch* after, Profile* profile);
   void launch(const Launch& launch, std::int64_t index, Fault& fault);
-  void run_blocks(const BlockedWork& work, std::int64_t index, Fault& fault);
+  void run_blocks(const BlockedWork& work, std::int64_t index, Fault& fault, Profile* profile);
   void fill(const BlockedWork::Initial& initial, std::int64_t index);
 
   std::shared_ptr<const Program> program_;

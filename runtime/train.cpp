@@ -9,7 +9,6 @@
 #include <filesystem>
 #include <limits>
 #include <memory>
-#include <numeric>
 #include <span>
 
 #include "input_error.h"
@@ -100,7 +99,6 @@ class Training {
   bool is_lost(const Metrics& metrics) const;
   [[noreturn]] void fail_on_nan();
   [[noreturn]] void fail_on_index(const IndexFault& fault, const std::vector<HostTensor>& batch);
-  void print_profile(const Program& program, std::int64_t steps);
 
   const TrainPrograms& programs_;
   const DataSet& data_;
@@ -218,21 +216,6 @@ void Training::fail_on_index(const IndexFault& fault, const std::vector<HostTens
   throw InputError(fmt::format("{}{}, at step {}", find_value(data_, inputs_, rows, batch, fault.index), fault.what(), state_.step));
 }
 
-void Training::print_profile(const Program& program, std::int64_t steps) {
-  std::vector<std::size_t> order(profile_.seconds.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return profile_.seconds[a] > profile_.seconds[b]; });
-  const double total = std::max(std::accumulate(profile_.seconds.begin(), profile_.seconds.end(), 0.0), 1e-9);
-  progress_->say(fmt::format("{:.3f} s in the kernels of {} steps; of these:", total, steps));
-  for (const std::size_t k : order) {
-    const auto& region = program.regions[k];
-    const double seconds = std::max(profile_.seconds[k], 1e-9), each = static_cast<double>(steps) / seconds / 1e9;
-    progress_->say(fmt::format("{:5.1f} %  {:9.3f} ms a step  {:7.1f} GFLOP/s  {:6.1f} GB/s  {}  {}", 100 * seconds / total,
-                               1e3 * seconds / static_cast<double>(steps), region.flop * each, region.bytes * each, region.label,
-                               region.source));
-  }
-}
-
 TrainResult Training::run(const std::atomic<bool>& stop) {
   log_.emplace(path("log.jsonl"), state_.step, state_.tested, settings_.json);
   progress_.emplace(state_.step, end_, steps_of_epoch_);
@@ -280,7 +263,9 @@ TrainResult Training::run(const std::atomic<bool>& stop) {
   save();
   draw();
   if (!interrupted) save_weights();
-  if (settings_.profile && state_.step > first) print_profile(*programs_.step, state_.step - first);
+  if (settings_.profile)
+    for (const std::string& line : profile_lines(*programs_.step, profile_, std::max<std::int64_t>(state_.step - first, 1)))
+      progress_->say(line);
   return {interrupted, state_.step, tested_};
 }
 

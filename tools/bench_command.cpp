@@ -14,6 +14,7 @@
 #include "runtime/memory.h"
 #include "tools/command.h"
 #include "tools/execution.h"
+#include "tools/given_values.h"
 
 namespace heed {
 
@@ -25,7 +26,8 @@ struct Options {
   PurposeOptions purpose;
   int repeat = 20;
   std::string compare;
-  bool json = false;
+  std::vector<std::string> inputs, cotangents;
+  bool json = false, profile = false;
 };
 
 double median(std::vector<double> values) {
@@ -66,12 +68,16 @@ int bench(const Options& options) {
   using Clock = std::chrono::steady_clock;
   Model model(options.model);
   Purpose purpose = purpose_of(model, options.purpose, false);
-  Graph graph = elaborate_for(model, purpose).graph;
+  model.bind_shapes(given_shapes(options.inputs));
+  Graph graph = elaborate_for(model, purpose, !options.cotangents.empty()).graph;
   CompiledProgram compiled = compile_graph(graph, options.run, options.model.verbose);
   int threads = options.run.threads > 0 ? options.run.threads : usable_threads();
   ThreadPool pool(threads);
   Execution execution(compiled.program, pool);
-  for (const auto& [name, value] : complete_inputs(graph, {}, options.run.seed, false, options.run)) execution.set(name, value);
+  NamedTensors given = given_inputs(graph, options.inputs, options.run.seed);
+  give_cotangents(graph, options.cotangents, options.run.seed, given);
+  for (const auto& [name, value] : complete_inputs(graph, std::move(given), options.run.seed, false, options.run))
+    execution.set(name, value);
 
   execution.run();  // Pages and caches.
   std::vector<double> seconds;
@@ -82,11 +88,15 @@ int bench(const Options& options) {
     seconds.push_back(std::chrono::duration<double>(Clock::now() - start).count());
     if (std::chrono::duration<double>(Clock::now() - begin).count() > 60 && seconds.size() >= 3) break;
   }
+  Profile profile;
+  constexpr int profiled = 5;  // apart from the runs that are measured
+  for (int k = 0; options.profile && k < profiled; ++k) execution.run(&profile);
   double middle = median(seconds);
   std::vector<double> deviations;
   for (double each : seconds) deviations.push_back(std::abs(each - middle));
   double flop = 0;
-  for (const RegionInfo& region : compiled.program->regions) flop += region.flop;
+  for (const RegionInfo& region : compiled.program->regions)
+    if (region.whole < 0) flop += region.flop;
   MachinePeaks peaks = measure_peaks(host_target(), threads);
 
   nlohmann::ordered_json sizes = nlohmann::ordered_json::object();
@@ -118,6 +128,7 @@ int bench(const Options& options) {
                100 * flop / middle / peaks.flop_per_second, peaks.flop_per_second / 1e9);
     fmt::print("memory         {} besides inputs and outputs, {} at most in the process\n",
                readable_bytes(static_cast<double>(execution.memory_bytes())), readable_bytes(static_cast<double>(peak_memory())));
+    for (const std::string& line : profile_lines(*compiled.program, profile, profiled)) fmt::print("{}\n", line);
   }
   return options.compare.empty() ? success : compared(json, options.compare);
 }
@@ -135,6 +146,11 @@ Command bench_command() {
             app.add_option("--repeat", options->repeat, "runs to measure (default 20)")->check(CLI::Range(1, 100000));
             app.add_option("--compare", options->compare,
                            "JSON of an earlier measurement; exit status 1 if this one is slower beyond the noise");
+            app.add_option("--input", options->inputs, "x=FILE.npy|FILE.npz|FILE.safetensors|random|zeros|iota|VALUE; others are random")
+                ->allow_extra_args(false);
+            app.add_option("--cotangent", options->cotangents, "with --grad, y=random: as for `heed run`; without it ones")
+                ->allow_extra_args(false);
+            app.add_flag("--profile", options->profile, "also prints where the time goes, by region and the steps inside of it");
             app.add_flag("--json", options->json, "one JSON object");
             return [options] { return bench(*options); };
           }};

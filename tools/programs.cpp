@@ -42,10 +42,10 @@ Purpose purpose_of(const Model& model, const PurposeOptions& options, bool grad_
   return options.grad ? Purpose::gradients : Purpose::forward;
 }
 
-Elaborated elaborate_for(const Model& model, Purpose purpose) {
+Elaborated elaborate_for(const Model& model, Purpose purpose, bool cotangents) {
   if (purpose == Purpose::training) return model.elaborate_training();
   Elaborated elaborated = model.elaborate();
-  if (purpose == Purpose::gradients) elaborated.graph = with_gradients(elaborated.graph);
+  if (purpose == Purpose::gradients) elaborated.graph = with_gradients(elaborated.graph, cotangents);
   return elaborated;
 }
 

@@ -21,7 +21,8 @@ struct PurposeOptions {
   bool grad = false, train = false;
 };
 Purpose purpose_of(const Model& model, const PurposeOptions& options, bool grad_is_step);
-Elaborated elaborate_for(const Model& model, Purpose purpose);
+// `cotangents`: gradients of the sum of output * cotangent (passes/with_gradients.h).
+Elaborated elaborate_for(const Model& model, Purpose purpose, bool cotangents = false);
 
 struct CompiledProgram {
   std::shared_ptr<const Program> program;

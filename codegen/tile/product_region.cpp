@@ -5,16 +5,57 @@
 #include <unordered_map>
 
 #include "ir/algebra.h"
+#include "ir/region_frame.h"
 
 namespace heed {
 namespace {
 
-// Rewrites expressions of a region in terms of what lies in memory and of the sum.
+// Where the arrays of a region lie along the product's positions. Axes of one element may be anywhere.
+class Places {
+ public:
+  Places(const RegionFrame& frame, ArrayRef product) {
+    const auto of_product = static_cast<std::size_t>(std::ranges::find(frame.arrays, product) - frame.arrays.begin());
+    std::unordered_map<int, AxisRef> own;
+    for (AxisRef axis : positions(product))
+      if (axis->size > 1) own[frame.axis_of[of_product].at(axis)] = axis;
+    for (std::size_t k = 0; k < frame.arrays.size(); ++k) {
+      std::vector<Expr> indices;
+      for (AxisRef axis : positions(frame.arrays[k])) {
+        if (axis->size == 1) {
+          indices.push_back(integer(*product->arena, 0));
+          continue;
+        }
+        auto found = own.find(frame.axis_of[k].at(axis));
+        if (found == own.end()) break;
+        indices.push_back(value(found->second));
+      }
+      const std::size_t count = std::ranges::count_if(positions(frame.arrays[k]), [](AxisRef axis) { return axis->size > 1; });
+      if (indices.size() == frame.arrays[k]->shape.size() && count == own.size()) indices_[frame.arrays[k]] = std::move(indices);
+    }
+  }
+  // Its positions, in terms of the product's; null if it has others, or not all of them.
+  const std::vector<Expr>* of(ArrayRef array) const {
+    auto found = indices_.find(array);
+    return found == indices_.end() ? nullptr : &found->second;
+  }
+
+ private:
+  std::unordered_map<ArrayRef, std::vector<Expr>> indices_;
+};
+
+Expr at(ArrayRef array, std::span<const Expr> indices) {
+  Substitution table;
+  const std::vector<AxisRef> own = positions(array);
+  for (std::size_t i = 0; i < own.size(); ++i) table.emplace_back(own[i], indices[i]);
+  return substitute(array->body, table);
+}
+
+// Rewrites expressions at the product's positions in terms of what lies in memory and of the sum.
 class Opener {
  public:
-  Opener(const Region& region, Expr sum, Expr stand_in, ArrayRef product, const Slices& slices) : product_(product), slices_(slices) {
+  Opener(const Region& region, Expr sum, Expr stand_in, ArrayRef product, const Places& places, const Slices& slices)
+      : product_(product), places_(places), slices_(slices) {
     done_.emplace(sum, stand_in);
-    own_ = positions(product);
     for (ArrayRef array : region.locals) inside_.push_back(array);
     for (ArrayRef array : region.outputs) inside_.push_back(array);
   }
@@ -39,15 +80,10 @@ class Opener {
     return read_stored(element.array, element.indices);
   }
   Expr open_read(Expr x, const std::vector<Expr>& indices) {
-    std::vector<AxisRef> own = positions(x->array);
-    bool in_place = own == own_;
-    for (std::size_t i = 0; in_place && i < own.size(); ++i) in_place = indices[i] == value(own[i]);
-    if (!in_place && follows_product(x->array)) return nullptr;
-    Expr body = open(x->array->body);
+    const std::vector<Expr>* place = places_.of(x->array);
+    if (follows_product(x->array) && (!place || !std::ranges::equal(*place, indices))) return nullptr;
+    Expr body = open(at(x->array, indices));
     if (!body) return nullptr;
-    Substitution table;
-    for (std::size_t i = 0; i < own.size(); ++i) table.emplace_back(own[i], indices[i]);
-    if (!in_place) body = substitute(body, table);
     return compute_type(x->array->dtype) == x->array->dtype ? body : cast(x->array->dtype, body);
   }
   bool follows_product(ArrayRef array) const {
@@ -56,8 +92,8 @@ class Opener {
   }
 
   ArrayRef product_;
+  const Places& places_;
   const Slices& slices_;
-  std::vector<AxisRef> own_;
   std::vector<ArrayRef> inside_;
   std::unordered_map<Expr, Expr> done_;
 };
@@ -133,7 +169,10 @@ std::optional<FlatProduct> flat_product(const Region& region, bool swapped, cons
   flat.column = fresh_axis(arena, span_of(form->n));
   flat.depth = fresh_axis(arena, span_of(form->k));
   flat.sum = input(arena, "sum", {}, flat.dtype);
-  Opener opener(region, form->sum, read_stored(flat.sum, {}), product, slices);
+  const std::optional<RegionFrame> frame = region_frame(region);
+  if (!frame) return {};
+  const Places own(*frame, product);
+  Opener opener(region, form->sum, read_stored(flat.sum, {}), product, own, slices);
 
   Substitution places, depth;
   add_digits(places, by_position(form->batch), flat.batch);
@@ -146,13 +185,14 @@ std::optional<FlatProduct> flat_product(const Region& region, bool swapped, cons
   flat.a = substitute(a, depth);
   flat.b = substitute(b, depth);
   for (ArrayRef array : region.outputs) {
-    Expr value = opener.open(array->body);
-    if (!value || value->has_reduction || array->shape != product->shape) return {};
+    const std::vector<Expr>* place = own.of(array);
+    Expr value = place ? opener.open(at(array, *place)) : nullptr;
+    if (!value || value->has_reduction) return {};
     std::vector<Expr> indices;
-    for (AxisRef axis : positions(array)) indices.push_back(substitute(heed::value(axis), places));
-    Element place = element_of(array, indices, slices);
-    LinearForm address = address_of(place);
-    flat.outputs.push_back({place.array, substitute(value, places), linear(address.terms, address.constant, arena)});
+    for (Expr index : *place) indices.push_back(substitute(index, places));
+    Element element = element_of(array, indices, slices);
+    LinearForm address = address_of(element);
+    flat.outputs.push_back({element.array, substitute(value, places), linear(address.terms, address.constant, arena)});
   }
   return flat;
 }

@@ -240,6 +240,25 @@ TEST(Product, Convolution) {
   }
 }
 
+// Maps of a product that lie otherwise than it does: with axes of one element, and transposed.
+TEST(Product, MapsAtOtherPlaces) {
+  for (auto [m, n, k] : std::vector<std::tuple<int, int, int>>{{40, 40, 30}, {5, 70, 64}, {129, 17, 100}}) {
+    SCOPED_TRACE(fmt::format("{} {} {}", m, n, k));
+    Maker make;
+    AxisRef g = make.axis(3), i = make.axis(m), j = make.axis(n), l = make.axis(k), one = make.axis(1), last = make.axis(1);
+    ArrayRef a = make.in("a", {3, m, k}), b = make.in("b", {3, k, n}), row = make.in("row", {1, 3, m, 1});
+    ArrayRef product = defined({g, i, j}, summed({l}, multiply(at(a, {g, i, l}), at(b, {g, l, j}))));
+    Expr zero = integer(*make.arena, 0);
+    AxisRef h = make.axis(3), p = make.axis(m), q = make.axis(n);
+    ArrayRef scaled = defined({one, h, p, q}, multiply(at(product, {h, p, q}), at(row, {zero, h, p, zero})));
+    check({{product}, {scaled}, ""});
+    AxisRef t = make.axis(3), u = make.axis(m), v = make.axis(n);
+    ArrayRef turned = defined({v, t, last, u}, scale(0.5, at(scaled, {zero, t, u, v})));
+    check({{product, scaled}, {turned}, ""});
+    check({{}, {product, scaled, turned}, ""});
+  }
+}
+
 TEST(Product, ComputedOperandsAndMaps) {
   for (auto [m, n, k] : std::vector<std::tuple<int, int, int>>{{40, 50, 30}, {5, 70, 64}, {129, 17, 1100}}) {
     SCOPED_TRACE(fmt::format("{} {} {}", m, n, k));

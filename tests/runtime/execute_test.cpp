@@ -74,6 +74,38 @@ TEST(Execute, LaunchesOnAnyNumberOfThreads) {
   }
 }
 
+// A block has one position of the unit and two rows; each of its two steps doubles.
+TEST(Execute, BlocksHaveAProfileOfTheirSteps) {
+  auto program = one_launch(twice, 2);
+  program->regions = {{"blocks", "", 16}, {"first step", "", 8, 0, 0}, {"second step", "", 8, 0, 0}};
+  auto work = std::make_shared<BlockedWork>();
+  work->units = {2};
+  work->parallel_units = 1;
+  work->blocks = {{0, 0, 0}, {0, 2, 0}};
+  program->buffers.push_back({Buffer::Kind::local, 64, 8, "f32"});
+  work->local_bytes = 128;
+  work->bodies = {{Launch{twice, 2, {{0}, {2}}, 4, 1}, Launch{twice, 2, {{2}, {1}}, 4, 2}}};
+  work->region = 0;
+  program->steps = {work};
+  for (const int threads : {1, 3}) {
+    ThreadPool pool(threads);
+    Executor executor(program, pool);
+    const HostTensor x = floats({1, 2}), y(TensorType{"f32", {2}});
+    Profile profile;
+    run(executor, x, y, &profile);
+    EXPECT_EQ(at(y, 0), 4);
+    EXPECT_EQ(at(y, 1), 8);
+    ASSERT_EQ(profile.seconds.size(), 3U);
+    for (const double seconds : profile.seconds) EXPECT_GT(seconds, 0);
+    const std::vector<std::string> lines = profile_lines(*program, profile, 1);
+    ASSERT_EQ(lines.size(), 3U);
+    EXPECT_FALSE(lines[0].starts_with("      ")) << lines[0];
+    EXPECT_NE(lines[0].find("blocks"), std::string::npos) << lines[0];
+    EXPECT_TRUE(lines[1].starts_with("   ") && lines[1].find("first step") != std::string::npos) << lines[1];
+    EXPECT_NE(lines[2].find("second step"), std::string::npos) << lines[2];
+  }
+}
+
 TEST(Execute, LoopsWithStridesAndCopies) {
   for (const bool reverse : {false, true}) {
     Program program;
