@@ -10,6 +10,7 @@
 #include "ir/arena.h"
 #include "ir/function.h"
 #include "ir/guard.h"
+#include "ir/integer.h"
 
 namespace heed {
 
@@ -20,8 +21,6 @@ Expr from_terms(std::vector<IntegerTerm> terms, std::int64_t constant, Arena& ar
 bool is_finite(Interval range) {
   return range.low != std::numeric_limits<std::int64_t>::min() && range.high != std::numeric_limits<std::int64_t>::max();
 }
-
-std::int64_t floored(std::int64_t a, std::int64_t n) { return a / n - (a % n < 0 ? 1 : 0); }
 
 // Weights by which a form can be split into multiples and a rest, largest first.
 std::vector<std::int64_t> split_candidates(const LinearForm& form, std::int64_t above) {

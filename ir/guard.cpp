@@ -90,4 +90,20 @@ void for_each_leaving(Expr expression, const std::function<void(Expr, std::size_
   visit_reads(expression, nullptr, seen, visit);
 }
 
+bool may_leave(Expr expression) {
+  bool found = false;
+  for_each_leaving(expression, [&](Expr, std::size_t) { found = true; });
+  return found;
+}
+
+std::unordered_set<Expr> in_branches(Expr expression) {
+  std::unordered_set<Expr> inside;
+  for (Expr node : nodes_of(expression))
+    if (node->op == Op::select)
+      for (Expr branch : {node->operands[1], node->operands[2]})
+        if (branch->has_reduction)
+          for (Expr each : nodes_of(branch)) inside.insert(each);
+  return inside;
+}
+
 }  // namespace heed

@@ -9,6 +9,7 @@
 
 #include "ir/arena.h"
 #include "ir/function.h"
+#include "ir/integer.h"
 
 namespace heed {
 
@@ -30,24 +31,6 @@ std::int64_t bounded_product(std::int64_t a, std::int64_t b) {
   if (is_infinite(a) || is_infinite(b)) return (a > 0) == (b > 0) ? highest : lowest;
   return bounded(static_cast<__int128>(a) * b);
 }
-std::int64_t floored(std::int64_t a, std::int64_t n) { return a / n - (a % n < 0 ? 1 : 0); }
-std::int64_t floored_remainder(std::int64_t a, std::int64_t n) { return a - n * floored(a, n); }
-
-Interval of_type(DType dtype) {
-  switch (dtype) {
-    case DType::i32:
-      return {std::numeric_limits<std::int32_t>::min(), std::numeric_limits<std::int32_t>::max()};
-    case DType::i8:
-      return {-128, 127};
-    case DType::u8:
-      return {0, 255};
-    case DType::boolean:
-      return {0, 1};
-    default:
-      return {lowest, highest};
-  }
-}
-
 Interval meet(Interval a, Interval b) { return {std::max(a.low, b.low), std::min(a.high, b.high)}; }
 
 Interval compute_bounds(Expr x) {
@@ -92,14 +75,14 @@ Interval compute_bounds(Expr x) {
       return {std::min(a.low, b.low), std::max(a.high, b.high)};
     }
     case Op::cast: {
-      Interval type = of_type(x->to);
+      Interval type = range_of(x->to);
       if (is_floating(x->operands[0]->dtype)) return type;
       Interval part = x->operands[0]->dtype == DType::boolean ? Interval{0, 1} : bounds(x->operands[0]);
       return part.low >= type.low && part.high <= type.high ? part : type;
     }
     case Op::read: {
-      if (x->array->kind == Array::Kind::definition) return meet(of_type(x->array->dtype), bounds(x->array->body));
-      return x->array->range ? meet(*x->array->range, of_type(x->array->dtype)) : of_type(x->array->dtype);
+      if (x->array->kind == Array::Kind::definition) return meet(range_of(x->array->dtype), bounds(x->array->body));
+      return x->array->range ? meet(*x->array->range, range_of(x->array->dtype)) : range_of(x->array->dtype);
     }
     case Op::function:
       if (x->function == &functions::maximum) {

@@ -9,6 +9,7 @@
 
 #include "input_error.h"
 #include "ir/algebra.h"
+#include "ir/integer.h"
 #include "ir/loop_program.h"
 
 namespace heed::loops {
@@ -100,7 +101,7 @@ class Runner {
       case Code::cast:
         return cast(x, count);
       case Code::quotient:
-        return each(x, count, [&](Slot& r, Slot a, Slot) { r.integer = a.integer / x.integer - (a.integer % x.integer < 0); });
+        return each(x, count, [&](Slot& r, Slot a, Slot) { r.integer = floored(a.integer, x.integer); });
       case Code::remainder:
         return each(x, count, [&](Slot& r, Slot a, Slot) {
           std::int64_t rest = a.integer % x.integer;

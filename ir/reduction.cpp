@@ -8,6 +8,7 @@
 #include "ir/arena.h"
 #include "ir/function.h"
 #include "ir/guard.h"
+#include "ir/integer.h"
 
 namespace heed {
 
@@ -62,7 +63,6 @@ std::optional<AxisBound> axis_bound(Expr condition, const AxisSet& axes) {
   if (form.terms.size() != 1 || form.terms[0].x->op != Op::axis || !contains(axes, form.terms[0].x->axes[0])) return std::nullopt;
   std::int64_t weight = form.terms[0].weight, constant = form.constant;
   AxisRef axis = form.terms[0].x->axes[0];
-  auto floored = [](std::int64_t a, std::int64_t n) { return a / n - (a % n < 0 ? 1 : 0); };
   AxisBound bound{axis, 0, axis->size};
   if (weight > 0)
     bound.low = std::max<std::int64_t>(0, -floored(constant, weight));

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "ir/algebra.h"
+#include "ir/guard.h"
 #include "passes/reads_outside.h"
 #include "passes/rewrite.h"
 
@@ -88,7 +89,7 @@ class Isolator {
       }
       if (!cut_axes(frame)) return zero_of(x);
     }
-    if (may_read_outside(frame.body)) {
+    if (guard ? may_leave(frame.body) : may_read_outside(frame.body)) {
       std::vector<Expr> conditions = conjuncts(frame.guard);
       bool known = std::ranges::all_of(conditions, [&](Expr condition) {
         return std::ranges::all_of(condition->free, [&](AxisRef axis) { return std::ranges::find(frame.axes, axis) != frame.axes.end(); });

@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <tuple>
+#include <unordered_set>
 
 #include "ir/algebra.h"
+#include "ir/guard.h"
 #include "passes/reads_outside.h"
 #include "passes/rewrite.h"
 
@@ -56,9 +58,11 @@ Expr whole_reduction(Expr body) {
 Expr with_named_reductions(Expr body, Names& names) {
   if (!body->has_reduction) return body;
   Expr whole = whole_reduction(body);
+  const std::unordered_set<Expr> guarded = in_branches(body);
   return rewrite(body, [&](Expr node, std::span<const Expr> operands) {
     Expr made = with_operands(node, operands);
-    if (node == whole || made->op != Op::reduction || may_read_outside(made)) return made;
+    if (node == whole || made->op != Op::reduction) return made;
+    if (guarded.contains(node) ? may_leave(made) : may_read_outside(made)) return made;
     return names(made);
   });
 }

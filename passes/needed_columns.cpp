@@ -5,6 +5,7 @@
 
 #include "ir/algebra.h"
 #include "ir/function.h"
+#include "ir/integer.h"
 #include "passes/blocks.h"
 
 namespace heed {
@@ -45,8 +46,7 @@ class Reader {
     }
     if (x->op == Op::quotient) {
       Interval part = range(x->operands[0]);
-      auto floored = [&](std::int64_t a) { return a / x->integer - (a % x->integer < 0); };
-      return {part.low == low ? low : floored(part.low), part.high == high ? high : floored(part.high)};
+      return {part.low == low ? low : floored(part.low, x->integer), part.high == high ? high : floored(part.high, x->integer)};
     }
     return bounds(x);
   }

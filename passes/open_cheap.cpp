@@ -6,7 +6,6 @@
 #include "ir/algebra.h"
 #include "passes/kind.h"
 #include "passes/opening.h"
-#include "passes/rewrite.h"
 #include "passes/work.h"
 
 namespace heed {
@@ -78,13 +77,7 @@ Graph open_cheap(const Graph& graph) {
   std::unordered_map<ArrayRef, ArrayRef> before;  // what a new array was
   std::unordered_set<ArrayRef> open;              // new arrays
   return rewrite(graph, [&](ArrayRef definition, const ArrayTable& table) {
-    Expr body = rewrite(definition->body, [&](Expr node, std::span<const Expr> operands) {
-      if (node->op != Op::read) return with_operands(node, operands);
-      auto known = table.find(node->array);
-      ArrayRef array = known == table.end() ? node->array : known->second;
-      return open.contains(array) ? opened(array, operands) : read(array, operands);
-    });
-    ArrayRef made = body == definition->body ? definition : define(positions(definition), body, definition->dtype, definition->name);
+    ArrayRef made = with_open_reads(definition, table, open);
     before.emplace(made, definition);
     auto found = readers.find(definition);
     if (made->kind != Array::Kind::definition || fixed.contains(definition) || found == readers.end()) return made;

@@ -6,7 +6,6 @@
 
 #include "ir/algebra.h"
 #include "passes/opening.h"
-#include "passes/rewrite.h"
 
 namespace heed {
 namespace {
@@ -114,13 +113,7 @@ Graph open_single_uses(const Graph& graph) {
   const std::unordered_set<ArrayRef> fixed = fixed_arrays(graph, arrays);
   std::unordered_set<ArrayRef> open;  // As remade.
   return rewrite(graph, [&](ArrayRef definition, const ArrayTable& table) {
-    Expr body = rewrite(definition->body, [&](Expr node, std::span<const Expr> operands) {
-      if (node->op != Op::read) return with_operands(node, operands);
-      auto known = table.find(node->array);
-      ArrayRef array = known == table.end() ? node->array : known->second;
-      return open.contains(array) ? opened(array, operands) : read(array, operands);
-    });
-    ArrayRef made = body == definition->body ? definition : define(positions(definition), body, definition->dtype, definition->name);
+    ArrayRef made = with_open_reads(definition, table, open);
     if (made->kind != Array::Kind::definition || fixed.contains(definition)) return made;
     const Body kind = kind_of(made);
     auto used = uses.find(definition);

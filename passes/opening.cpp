@@ -2,7 +2,6 @@
 #include "passes/opening.h"
 
 #include "ir/algebra.h"
-#include "passes/rewrite.h"
 #include "passes/scan_body.h"
 
 namespace heed {
@@ -31,6 +30,16 @@ Expr opened(ArrayRef definition, std::span<const Expr> indices) {
   for (std::size_t k = 0; k < places.size(); ++k) table.emplace_back(places[k], indices[k]);
   Expr body = substitute(definition->body, table);
   return compute_type(definition->dtype) == definition->dtype ? body : cast(definition->dtype, body);
+}
+
+ArrayRef with_open_reads(ArrayRef definition, const ArrayTable& table, const std::unordered_set<ArrayRef>& open) {
+  Expr body = rewrite(definition->body, [&](Expr node, std::span<const Expr> operands) {
+    if (node->op != Op::read) return with_operands(node, operands);
+    auto known = table.find(node->array);
+    ArrayRef array = known == table.end() ? node->array : known->second;
+    return open.contains(array) ? opened(array, operands) : read(array, operands);
+  });
+  return body == definition->body ? definition : define(positions(definition), body, definition->dtype, definition->name);
 }
 
 }  // namespace heed

@@ -4,6 +4,7 @@
 #include <unordered_set>
 
 #include "ir/graph.h"
+#include "passes/rewrite.h"
 
 namespace heed {
 
@@ -12,5 +13,8 @@ std::unordered_set<ArrayRef> fixed_arrays(const Graph& graph, const std::vector<
 
 // The definition's value at the indices, rounded as it was when it was stored.
 Expr opened(ArrayRef definition, std::span<const Expr> indices);
+
+// A definition whose reads go to what the table has for them; those of arrays in `open` are opened.
+ArrayRef with_open_reads(ArrayRef definition, const ArrayTable& table, const std::unordered_set<ArrayRef>& open);
 
 }  // namespace heed

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "runtime/memory.h"
 #include "runtime/tensor.h"
 
 namespace heed {
@@ -69,6 +70,14 @@ std::int64_t BlockedWork::tasks() const {
 }
 
 std::int64_t working_memory(const Program& program, int threads) { return program.arena_bytes + scratch_stride(program) * threads; }
+
+void check_memory(const Program& program, int threads) {
+  double bytes = static_cast<double>(working_memory(program, threads));
+  for (const ProgramValue& input : program.inputs) bytes += static_cast<double>(input.type.bytes());
+  for (const ProgramValue& output : program.outputs)
+    if (output.in_place < 0) bytes += static_cast<double>(output.type.bytes());
+  check_available(bytes, "running this");
+}
 
 Executor::Executor(std::shared_ptr<const Program> program, ThreadPool& pool)
     : program_(std::move(program)),

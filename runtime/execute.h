@@ -64,4 +64,7 @@ class Executor {
 // Bytes of memory that running a program takes besides its inputs and outputs.
 std::int64_t working_memory(const Program& program, int threads);
 
+// Throws InputError, before anything is allocated, if that and inputs and outputs are more than there is.
+void check_memory(const Program& program, int threads);
+
 }  // namespace heed

@@ -7,13 +7,13 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <zlib.h>
 
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
 
 #include "input_error.h"
+#include "runtime/inflate.h"
 
 namespace heed {
 namespace {
@@ -36,35 +36,10 @@ bool starts_with(const Bytes& bytes, std::initializer_list<unsigned char> magic)
                              : fmt::format("{} is damaged: its {} data cannot be unpacked", path, format));
 }
 
-// Makes room in `out` behind `used` bytes.
-void grow(Bytes& out, std::size_t used) {
-  if (used == out.size()) out.resize(std::max<std::size_t>(out.size() * 2, std::size_t{1} << 16));
-}
-
 Bytes unpack_gzip(const Bytes& packed, const std::string& path) {
-  z_stream stream{};
-  if (inflateInit2(&stream, 15 + 16) != Z_OK) throw InputError(path + ": no memory to unpack it");
-  Bytes out(packed.size() * 4);
-  std::size_t used = 0, taken = 0;
-  int status = Z_OK;
-  while (status == Z_OK) {
-    grow(out, used);
-    const auto in_now = static_cast<uInt>(std::min<std::size_t>(packed.size() - taken, std::size_t{1} << 30));
-    const auto out_now = static_cast<uInt>(std::min<std::size_t>(out.size() - used, std::size_t{1} << 30));
-    stream.next_in = reinterpret_cast<Bytef*>(const_cast<std::byte*>(packed.data() + taken));
-    stream.avail_in = in_now;
-    stream.next_out = reinterpret_cast<Bytef*>(out.data() + used);
-    stream.avail_out = out_now;
-    status = inflate(&stream, Z_NO_FLUSH);  // Z_BUF_ERROR when it can do nothing more: the end is missing.
-    taken += in_now - stream.avail_in;
-    used += out_now - stream.avail_out;
-    const bool another = packed.size() - taken >= 2 && packed[taken] == std::byte{0x1f} && packed[taken + 1] == std::byte{0x8b};
-    if (status == Z_STREAM_END && another) status = inflateReset(&stream);  // Files put behind one another are one file.
-  }
-  inflateEnd(&stream);
-  if (status != Z_STREAM_END) damaged(path, "gzip", packed.size(), status == Z_BUF_ERROR);
-  out.resize(used);
-  return out;
+  Inflated inflated = inflate(packed, Packing::gzip, path);
+  if (inflated.end != Inflated::End::whole) damaged(path, "gzip", packed.size(), inflated.end == Inflated::End::truncated);
+  return std::move(inflated.bytes);
 }
 
 Bytes unpack_xz(const Bytes& packed, const std::string& path) {
@@ -76,7 +51,7 @@ Bytes unpack_xz(const Bytes& packed, const std::string& path) {
   std::size_t used = 0;
   lzma_ret status = LZMA_OK;
   while (status == LZMA_OK) {
-    grow(out, used);
+    if (used == out.size()) out.resize(std::max<std::size_t>(out.size() * 2, std::size_t{1} << 16));
     stream.next_out = reinterpret_cast<std::uint8_t*>(out.data() + used);
     stream.avail_out = out.size() - used;
     status = lzma_code(&stream, LZMA_FINISH);

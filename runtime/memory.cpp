@@ -80,6 +80,13 @@ std::int64_t available_memory() {
   return available;
 }
 
+void check_available(double bytes, const std::string& what, const std::string& parts) {
+  const auto there = static_cast<double>(available_memory());
+  if (bytes <= there) return;
+  throw InputError(fmt::format("{} needs {} of memory and {} are free{}: make the batch, the sizes or the model smaller", what,
+                               readable_bytes(bytes), readable_bytes(there), parts));
+}
+
 std::string readable_bytes(double bytes) {
   constexpr std::array units = {"bytes", "kB", "MB", "GB", "TB", "PB", "EB"};
   std::size_t unit = 0;

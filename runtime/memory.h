@@ -38,6 +38,9 @@ class Memory {
 // Bytes that this process may still take, by the machine and by the limits of its control group.
 std::int64_t available_memory();
 
+// Throws InputError with both figures if so many bytes are more than there are. `what` needs them; `parts` says what they are made of.
+void check_available(double bytes, const std::string& what, const std::string& parts = "");
+
 // "1.5 GB", "12 kB".
 std::string readable_bytes(double bytes);
 

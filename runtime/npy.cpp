@@ -11,6 +11,7 @@
 #include "input_error.h"
 #include "runtime/files.h"
 #include "runtime/foreign_elements.h"
+#include "runtime/inflate.h"
 
 namespace heed {
 namespace {
@@ -81,25 +82,9 @@ std::int64_t fortran_index(std::int64_t index, const std::vector<std::int64_t>& 
 
 // The contents of a member of a zip file.
 Bytes inflate_member(std::span<const std::byte> packed, std::size_t size, const std::string& name) {
-  Bytes out(size);
-  z_stream stream{};
-  if (inflateInit2(&stream, -15) != Z_OK) throw InputError(name + ": no memory to unpack it");
-  std::size_t taken = 0, used = 0;
-  int status = Z_OK;
-  while (status == Z_OK) {
-    const auto in_now = static_cast<uInt>(std::min<std::size_t>(packed.size() - taken, std::size_t{1} << 30));
-    const auto out_now = static_cast<uInt>(std::min<std::size_t>(out.size() - used, std::size_t{1} << 30));
-    stream.next_in = reinterpret_cast<Bytef*>(const_cast<std::byte*>(packed.data() + taken));
-    stream.avail_in = in_now;
-    stream.next_out = reinterpret_cast<Bytef*>(out.data() + used);
-    stream.avail_out = out_now;
-    status = inflate(&stream, Z_NO_FLUSH);
-    taken += in_now - stream.avail_in;
-    used += out_now - stream.avail_out;
-  }
-  inflateEnd(&stream);
-  if (status != Z_STREAM_END || used != size) throw InputError(name + " is damaged: it cannot be unpacked");
-  return out;
+  Inflated inflated = inflate(packed, Packing::bare, name, size);
+  if (inflated.end != Inflated::End::whole || inflated.bytes.size() != size) throw InputError(name + " is damaged: it cannot be unpacked");
+  return std::move(inflated.bytes);
 }
 
 }  // namespace

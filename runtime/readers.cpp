@@ -9,7 +9,7 @@
 #include <stdexcept>
 
 #include "input_error.h"
-#include "runtime/nearest.h"
+#include "nearest_name.h"
 #include "runtime/readers/table.h"
 
 namespace heed {

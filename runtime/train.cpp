@@ -17,6 +17,7 @@
 #include "runtime/checkpoint.h"
 #include "runtime/evaluate.h"
 #include "runtime/files.h"
+#include "runtime/memory.h"
 #include "runtime/nan_search.h"
 #include "runtime/train_log.h"
 
@@ -39,26 +40,33 @@ void check_settings(const DataSet& data, const TrainSettings& settings) {
   if (!settings.epochs && !settings.steps) throw InputError("the train block says neither epochs nor steps: add one of them");
 }
 
-// Before anything is allocated: what a step needs, and what there is.
-void check_memory(const TrainPrograms& programs, std::int64_t snapshot_copies, int threads) {
-  const auto total = [](const std::vector<ProgramValue>& list, auto&& counts) {
-    double bytes = 0;
-    for (const auto& value : list) bytes += counts(value) ? static_cast<double>(value.type.bytes()) : 0;
-    return bytes;
-  };
+// What a program takes beside parameters and states: batches on their way, results, and what lies between its kernels.
+double bytes_beside_values(const Program& program, int threads) {
+  double bytes = static_cast<double>(working_memory(program, threads));
+  for (const auto& input : program.inputs)
+    if (input.role == Role::data) bytes += static_cast<double>(input.type.bytes()) * (Prefetcher::batches + 1);
+  for (const auto& output : program.outputs)
+    if (output.in_place < 0) bytes += static_cast<double>(output.type.bytes());
+  return bytes;
+}
+
+// Before anything is allocated: what training and testing need together, and what there is. Values are held once to be trained, once
+// as they were some steps ago, and once more by a test.
+void check_memory(const TrainPrograms& programs, const DataSet* test, std::int64_t batch, int threads) {
   const auto& step = *programs.step;
-  const double values = total(step.inputs, is_value);
-  const double outputs = total(step.outputs, [](const auto& value) { return value.in_place < 0; });
-  const double batches = total(step.inputs, [](const auto& value) { return value.role == Role::data; }) * (Prefetcher::batches + 1);
-  const double between = static_cast<double>(working_memory(step, threads));
-  const double training = values * static_cast<double>(1 + snapshot_copies) + outputs + batches + between;
+  double values = 0;
+  for (const auto& input : step.inputs) values += is_value(input) ? static_cast<double>(input.type.bytes()) : 0;
+  const double between = bytes_beside_values(step, threads);
   const double initial = values + static_cast<double>(working_memory(*programs.initial, threads));
-  const double needed = std::max(training, initial), there = static_cast<double>(available_memory());
-  if (needed <= there) return;
-  throw InputError(
-      fmt::format("training this model needs {} of memory and {} are free ({} of parameters and optimizer states, {} between the layers): "
-                  "make the batch or the model smaller",
-                  readable_bytes(needed), readable_bytes(there), readable_bytes(values), readable_bytes(between)));
+  auto check = [&](double needed, const std::string& more) {
+    check_available(needed, "training this model",
+                    fmt::format(" ({} of parameters and optimizer states, {} between the layers{})", readable_bytes(values),
+                                readable_bytes(between), more));
+  };
+  check(std::max(2 * values + between, initial), "");
+  if (!test || !programs.evaluation) return;
+  const double testing = values + bytes_beside_values(*programs.evaluation(std::min(batch, test->rows)), threads);
+  check(2 * values + between + testing, fmt::format(", {} for the test", readable_bytes(testing)));
 }
 
 // Keeps what an earlier run left in the folder when another one begins there.
@@ -274,7 +282,7 @@ TrainResult Training::run(const std::atomic<bool>& stop) {
 TrainResult train(const TrainPrograms& programs, const DataSet& data, const DataSet* test, const TrainSettings& settings, ThreadPool& pool,
                   const std::atomic<bool>& stop) {
   check_settings(data, settings);
-  check_memory(programs, 1, pool.size());
+  check_memory(programs, test, settings.batch, pool.size());
   return Training(programs, data, test, settings, pool).run(stop);
 }
 

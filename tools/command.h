@@ -41,7 +41,4 @@ Command bench_command();
 Command build_command();
 Command devices_command();
 
-// The known name that a mistyped one most likely meant; empty if none is near.
-std::string nearest_name(const std::string& name, std::span<const std::string> known);
-
 }  // namespace heed

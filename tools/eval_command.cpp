@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "runtime/execute.h"
 #include "tools/command.h"
 #include "tools/training.h"
 
@@ -28,6 +29,7 @@ int evaluate_model(const Options& options) {
   std::int64_t batch = std::min(block.batch, data.rows);
   NamedTensors weights = load_weights(options.weights, *programs(batch));
   ThreadPool pool(options.run.threads > 0 ? options.run.threads : usable_threads());
+  check_memory(*programs(batch), pool.size());
   Metrics metrics = evaluate(programs, data, batch, weights, block.seed, pool);
   if (options.json) {
     nlohmann::ordered_json json = {{"split", "test"}};

@@ -49,9 +49,15 @@ std::size_t index_of(const std::vector<ProgramValue>& values, const std::string&
   throw std::logic_error("execution: no value called " + name);
 }
 
+std::shared_ptr<const Program> fitting(std::shared_ptr<const Program> program, int threads) {
+  check_memory(*program, threads);
+  return program;
+}
+
 }  // namespace
 
-Execution::Execution(std::shared_ptr<const Program> program, ThreadPool& pool) : program_(std::move(program)), executor_(program_, pool) {
+Execution::Execution(std::shared_ptr<const Program> program, ThreadPool& pool)
+    : program_(fitting(std::move(program), pool.size())), executor_(program_, pool) {
   for (const ProgramValue& input : program_->inputs) inputs_.emplace_back(input.type);
   for (const ProgramValue& output : program_->outputs) {
     if (output.in_place >= 0)
@@ -145,6 +151,9 @@ HostTensor random_tensor(const Graph& graph, ArrayRef input, std::uint64_t seed)
 
 NamedTensors complete_inputs(const Graph& graph, NamedTensors given, std::int64_t seed, bool evaluator, const RunOptions& options) {
   bool needs_initial = false;
+  double bytes = 0;
+  for (const GraphInput& input : graph.inputs) bytes += static_cast<double>(type_of(input.array).bytes());
+  check_available(2 * bytes, "running this", " (twice its inputs)");
   for (const GraphInput& input : graph.inputs) {
     const std::string& name = input.array->name;
     if (given.contains(name)) continue;

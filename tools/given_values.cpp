@@ -7,6 +7,7 @@
 #include <cstring>
 #include <numeric>
 
+#include "nearest_name.h"
 #include "runtime/npy.h"
 #include "runtime/safetensors.h"
 #include "tools/command.h"

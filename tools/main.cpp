@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <exception>
 
+#include "nearest_name.h"
 #include "tools/command.h"
 #include "tools/fault_report.h"
 #include "tools/version.h"
@@ -36,10 +37,9 @@ int report_unknown(const CLI::App& app) {
   if (is_flag) known = known_options(*used);
   if (!is_flag && used == &app)
     for (const CLI::App* each : app.get_subcommands([](const CLI::App*) { return true; })) known.push_back(each->get_name());
-  std::string nearest = nearest_name(argument, known);
   std::string what = is_flag ? "option" : used == &app ? "command" : "argument";
   fmt::print(stderr, "error: unknown {} `{}`{}{}\n", what, argument, used == &app ? "" : fmt::format(" of `heed {}`", used->get_name()),
-             nearest.empty() ? "" : fmt::format("; did you mean `{}`?", nearest));
+             suggestion(argument, known));
   return user_mistake;
 }
 

@@ -41,8 +41,6 @@ int train_model(const Options& options) {
   CompiledProgram compiled = compile_graph(step, options.run, options.model.verbose);
   fmt::print(stderr, "compiled in {:.2f} s ({} kernels, {} from the cache)\n", compiled.seconds, compiled.compiled + compiled.from_cache,
              compiled.from_cache);
-  int threads = options.run.threads > 0 ? options.run.threads : usable_threads();
-  check_memory(*compiled.program, threads);
 
   TrainPrograms programs;
   programs.initial = compile_graph(initial_values(step), options.run, options.model.verbose).program;
@@ -60,7 +58,7 @@ int train_model(const Options& options) {
   settings.resume = options.resume;
   settings.json = options.json;
   settings.profile = options.profile;
-  ThreadPool pool(threads);
+  ThreadPool pool(options.run.threads > 0 ? options.run.threads : usable_threads());
   InterruptFlag stop;
   TrainResult result = train(programs, data, test ? &*test : nullptr, settings, pool, stop.raised());
   if (!result.interrupted) return success;

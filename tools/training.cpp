@@ -6,7 +6,6 @@
 #include <map>
 
 #include "input_error.h"
-#include "runtime/memory.h"
 #include "runtime/readers.h"
 #include "tools/command.h"
 
@@ -42,17 +41,6 @@ std::function<std::shared_ptr<const Program>(std::int64_t)> evaluation_programs(
     if (!program) program = compile_graph(model.elaborate_at_batch(batch).graph, options, verbose).program;
     return program;
   };
-}
-
-void check_memory(const Program& program, int threads) {
-  double bytes = static_cast<double>(working_memory(program, threads));
-  for (const ProgramValue& input : program.inputs) bytes += static_cast<double>(input.type.bytes());
-  for (const ProgramValue& output : program.outputs)
-    if (output.in_place < 0) bytes += static_cast<double>(output.type.bytes());
-  auto available = static_cast<double>(available_memory());
-  if (bytes > available)
-    throw UserError(fmt::format("a training step needs {}, this machine has {} left; a smaller batch or model fits", readable_bytes(bytes),
-                                readable_bytes(available)));
 }
 
 }  // namespace heed

@@ -19,7 +19,4 @@ void bind_data(Model& model, const TrainBlock& block, const DataSet& data);
 std::function<std::shared_ptr<const Program>(std::int64_t)> evaluation_programs(const Model& model, const RunOptions& options,
                                                                                 bool verbose);
 
-// Refuses what the machine has no memory for, with the figure.
-void check_memory(const Program& program, int threads);
-
 }  // namespace heed

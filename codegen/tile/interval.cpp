@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "ir/function.h"
+#include "ir/integer.h"
 
 namespace heed {
 namespace {
@@ -24,23 +25,6 @@ Interval times(Interval a, Interval b) {
   Wide corners[] = {Wide(a.low) * b.low, Wide(a.low) * b.high, Wide(a.high) * b.low, Wide(a.high) * b.high};
   return narrowed(*std::min_element(corners, corners + 4), *std::max_element(corners, corners + 4));
 }
-
-Interval range_of(DType dtype) {
-  switch (dtype) {
-    case DType::i32:
-      return {std::numeric_limits<std::int32_t>::min(), std::numeric_limits<std::int32_t>::max()};
-    case DType::i8:
-      return {-128, 127};
-    case DType::u8:
-      return {0, 255};
-    case DType::boolean:
-      return {0, 1};
-    default:
-      return anything;
-  }
-}
-
-std::int64_t floor_quotient(std::int64_t a, std::int64_t n) { return a / n - (a % n < 0); }
 
 }  // namespace
 
@@ -84,7 +68,7 @@ Interval Intervals::compute(Expr x) {
     }
     case Op::quotient: {
       Interval a = of(x->operands[0]);
-      return unknown(a) ? anything : Interval{floor_quotient(a.low, x->integer), floor_quotient(a.high, x->integer)};
+      return unknown(a) ? anything : Interval{floored(a.low, x->integer), floored(a.high, x->integer)};
     }
     case Op::remainder: {
       Interval a = of(x->operands[0]);

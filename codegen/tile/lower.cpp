@@ -10,6 +10,7 @@
 
 #include "codegen/tile/row_classes.h"
 #include "codegen/tile/schedule.h"
+#include "ir/guard.h"
 
 namespace heed {
 
@@ -192,13 +193,15 @@ class RegionLowering {
     return level;
   }
 
-  // Reductions that are values of a row become reads of locals.
+  // Reductions that are values of a row become reads of locals; but not what a condition around it keeps from reading outside.
   Expr extracted(Expr x) {
+    const std::unordered_set<Expr> guarded = in_branches(x);
     return rewrite(x, [&](Expr node, std::span<const Expr> operands) -> Expr {
       Expr made = with_operands(node, operands);
       if (made->op != Op::reduction || shrunk_) return made;
       for (AxisRef axis : made->free)
         if (!is_row(axis)) return made;
+      if (guarded.contains(node) && may_leave(node)) return made;
       return row_value(made);
     });
   }

@@ -271,6 +271,7 @@ llvm::Value* Emitter::State::read(Expr x, int copy, int level, bool vector, llvm
 }
 
 void Emitter::emit_checks(Expr owner, int copies) {
+  if (owner->op == Op::reduction) return;  // All it has are its body's, which stand in its loops.
   for (std::size_t k = 0; k < state_->accesses.checks(owner).size(); ++k)
     for (int copy = 0; copy < copies; ++copy) state_->check(owner, k, copy);
 }

@@ -4,10 +4,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <numeric>
 
 #include "ir/language/syntax.h"
 #include "ir/ops/operation.h"
+#include "nearest_name.h"
 
 namespace heed {
 namespace {
@@ -37,21 +37,6 @@ struct Describe {
   std::string operator()(const OperationValue& value) const { return fmt::format("the operation `{}`", value.operation->name); }
 };
 
-std::size_t edit_distance(const std::string& a, const std::string& b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), std::size_t{0});
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      std::size_t changed = diagonal + (a[i - 1] != b[j - 1]);
-      diagonal = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, changed});
-    }
-  }
-  return row[b.size()];
-}
-
 }  // namespace
 
 double number_of(const Value& value) {
@@ -72,16 +57,6 @@ std::string type_text(DType dtype, const std::vector<Dimension>& shape) {
 }
 
 std::string describe(const Value& value) { return std::visit(Describe{}, value.variant()); }
-
-std::string nearest_name(const std::string& name, const std::vector<std::string>& known) {
-  std::string nearest;
-  std::size_t best = name.size() / 3 + 2;
-  for (const std::string& candidate : known) {
-    std::size_t distance = edit_distance(name, candidate);
-    if (distance < best && distance < name.size()) best = distance, nearest = candidate;
-  }
-  return nearest;
-}
 
 std::string did_you_mean(const std::string& name, const std::vector<std::string>& known) {
   std::string nearest = nearest_name(name, known);

@@ -109,7 +109,6 @@ struct NominalMismatch {
   std::int64_t multiply = 1, divide = 1;
 };
 
-std::string nearest_name(const std::string& name, const std::vector<std::string>& known);  // "" if none is near
 std::string did_you_mean(const std::string& name, const std::vector<std::string>& known);  // "did you mean `x`?" or ""
 
 }  // namespace heed

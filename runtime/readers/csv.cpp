@@ -10,8 +10,8 @@
 #include <set>
 
 #include "input_error.h"
+#include "nearest_name.h"
 #include "runtime/files.h"
-#include "runtime/nearest.h"
 #include "runtime/readers/table.h"
 
 namespace heed {

@@ -5,8 +5,10 @@
 #include <cmath>
 
 #include "codegen/compile.h"
+#include "ir/algebra.h"
 #include "ir/evaluate.h"
 #include "passes/pipeline.h"
+#include "passes/rewrite.h"
 #include "passes/with_gradients.h"
 #include "runtime/execute.h"
 #include "runtime/tensor.h"
@@ -44,6 +46,23 @@ bool is_steady(const std::vector<Tensor>& native, const std::vector<Tensor>& exa
   return !difference(exact, native, 1e-5);
 }
 
+// The same with every function a little off, as it is in single precision.
+Graph with_rough_functions(const Graph& graph) {
+  return rewrite(graph, [](ArrayRef definition, const ArrayTable& table) {
+    Expr body = rewrite(replace_arrays(definition->body, table), [](Expr node, std::span<const Expr> operands) {
+      Expr made = with_operands(node, operands);
+      if (made->op != Op::function || !is_floating(made->dtype)) return made;
+      return multiply(made, real(*made->arena, 1 + 0x1p-22, made->dtype));
+    });
+    return body == definition->body ? definition : define(positions(definition), body, definition->dtype, definition->name);
+  });
+}
+
+// Whether rounding in between moves the results: where 1 - tanh(x)^2 is taken of a large x, little is left of seven digits.
+bool is_ill_conditioned(const Graph& graph, const std::map<std::string, Tensor>& inputs, const std::vector<Tensor>& exact) {
+  return difference(exact, evaluate(with_rough_functions(graph), inputs, {EvaluateOptions::Precision::f64}), 3e-5).has_value();
+}
+
 Finding compiled_fault(const Plan& plan) {
   auto inputs = values_for(plan.graph);
   std::vector<Tensor> native = evaluate(plan.graph, inputs), exact = evaluate(plan.graph, inputs, {EvaluateOptions::Precision::f64});
@@ -55,7 +74,8 @@ Finding compiled_fault(const Plan& plan) {
     if (results[k].bytes != again[k].bytes) return fmt::format("output {} has other bits with 3 threads", k);
   if (!is_steady(native, exact)) return {};
   Finding found = difference(native, results, 1e-4);
-  return found && is_at_a_step(plan.graph, inputs, 2e-7, 3e-4) ? std::nullopt : found;
+  bool is_rounding = found && (is_at_a_step(plan.graph, inputs, 2e-7, 3e-4) || is_ill_conditioned(plan.graph, inputs, exact));
+  return is_rounding ? std::nullopt : found;
 }
 
 // What is thrown is a fault, too.

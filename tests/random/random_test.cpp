@@ -52,6 +52,13 @@ TEST(RandomGraphs, PrintedOnesReadBack) { check_random_graphs("round_trip", chec
 TEST(RandomGraphs, CompiledAsEvaluated) { check_random_graphs("compiled", check_compiled); }
 TEST(RandomGraphs, CompiledGradientsAsEvaluated) { check_random_graphs("compiled_gradients", check_compiled_gradients); }
 
+// Each was a fault once that long runs found.
+TEST(RandomGraphs, SeedsThatFailedOnce) {
+  for (std::uint64_t seed : {1004U, 5036U, 5159U, 5257U})
+    for (const GraphCheck& check : {check_passes, check_passes_of_gradients, check_round_trip, check_compiled, check_compiled_gradients})
+      if (Graph graph = random_graph(seed, false); check(graph)) report(seed, "once", graph, check);
+}
+
 TEST(RandomModels, ThroughEveryCheck) {
   auto begin = std::chrono::steady_clock::now();
   auto first = static_cast<std::uint64_t>(setting("HEED_RANDOM_SEED", 1));

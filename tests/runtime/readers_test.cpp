@@ -180,7 +180,8 @@ TEST(Readers, CsvTables) {
             "a.csv:3: the column b has nothing where others have numbers or names: fill it in, or leave the column out by ignore = \"b\"");
   EXPECT_EQ(wrong("a,b\n1,2\n3,oops\n"),
             "a.csv:3: the column b has \"oops\" where others have numbers or names: fill it in, or leave the column out by ignore = \"b\"");
-  EXPECT_EQ(wrong("a,width\n1,2\n", {{"label", std::string("widht")}}), "a.csv has no column widht; did you mean width? (it has a, width)");
+  EXPECT_EQ(wrong("a,width\n1,2\n", {{"label", std::string("widht")}}),
+            "a.csv has no column widht; did you mean `width`? (it has a, width)");
   EXPECT_EQ(wrong("a,b\n"), "csv a.csv, all is an empty data set: it has no rows");
   EXPECT_EQ(wrong("a,a\n1,2\n"), "a.csv has two columns named a: rename one, or leave one out by ignore");
 }
@@ -207,13 +208,13 @@ TEST(Readers, NumpyArrays) {
 TEST(Readers, ArgumentsOfACall) {
   const TestFolder folder;
   EXPECT_EQ(message(folder, "cifar", {}),
-            "no data reader is named cifar; did you mean cifar10? (there are cifar10, mnist, text, csv, npy, npz)");
+            "no data reader is named cifar; did you mean `cifar10`? (there are cifar10, mnist, text, csv, npy, npz)");
   EXPECT_EQ(message(folder, "mnist", {}),
             "mnist needs its argument folder: the folder with train-images-idx3-ubyte and its kin, plain, .gz or .xz");
   EXPECT_EQ(message(folder, "mnist", {{"", std::string("a")}, {"splt", std::string("test")}}),
-            "mnist has no argument splt; did you mean split? (it has folder, split)");
+            "mnist has no argument splt; did you mean `split`? (it has folder, split)");
   EXPECT_EQ(message(folder, "mnist", {{"", std::string("a")}, {"split", std::string("tset")}}),
-            "mnist has no split \"tset\"; did you mean test? (it has train, test)");
+            "mnist has no split \"tset\"; did you mean `test`? (it has train, test)");
   EXPECT_EQ(message(folder, "mnist", {{"", std::string("a")}, {"folder", std::string("b")}}), "mnist is given its argument folder twice");
   EXPECT_EQ(message(folder, "mnist", {{"", std::int64_t{3}}}), "the argument folder of mnist is a path, as a text");
   EXPECT_EQ(message(folder, "mnist", {{"", std::string("a")}, {"", std::string("test")}, {"", std::string("b")}}),
