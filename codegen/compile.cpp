@@ -4,7 +4,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
+#include <cmath>
 #include <cstring>
 #include <map>
 #include <set>
@@ -12,6 +14,7 @@
 
 #include "codegen/tile/lower.h"
 #include "codegen/tile/product.h"
+#include "ir/function.h"
 
 namespace heed {
 namespace {
@@ -47,6 +50,26 @@ struct Extra {
   std::int64_t shared = 0, kept = 0;
   std::vector<std::int32_t> shared_buffers, kept_buffers;  // their offsets count from the respective place
 };
+
+// What an array's body computes that may be infinite or NaN of finite arguments.
+void note_not_always_finite(ArrayRef array, std::vector<std::string>& noted) {
+  auto note = [&](std::string_view what) {
+    if (std::ranges::find(noted, what) == noted.end()) noted.emplace_back(what);
+  };
+  auto is_always_finite = [](const ScalarFunction& function) {
+    if (!function.evaluate || function.arity != 1) return true;
+    return std::ranges::all_of(std::array{-1e4, -2.0, 0.0, 1e4}, [&](double x) { return std::isfinite(function.evaluate(std::array{x})); });
+  };
+  if (!array->body) return;
+  for (Expr node : nodes_of(array->body)) {
+    if (node->op == Op::function && is_floating(node->dtype) && !is_always_finite(*node->function)) note(node->function->name);
+    if (node->op != Op::product) continue;
+    for (double power : node->weights) {
+      if (power != std::floor(power)) note("a root");
+      if (power < 0) note("a quotient");
+    }
+  }
+}
 
 class Compiler {
  public:
@@ -359,6 +382,8 @@ class Compiler {
             info.bytes += static_cast<double>(bytes_of(source));
     for (const auto* list : {&region.outputs, &region.locals})
       for (ArrayRef array : *list) info.flop += flop_of(array);
+    for (const auto* list : {&region.outputs, &region.locals})
+      for (ArrayRef array : *list) note_not_always_finite(array, info.not_always_finite);
     return info;
   }
 

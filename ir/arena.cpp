@@ -78,7 +78,9 @@ Expr intern(Arena& arena, Node node) {
 
 AxisRef axis_of(Arena& arena, AxisKind kind, std::int32_t key, std::int64_t size) {
   auto& tables = arena.tables();
-  AxisRef& entry = tables.axis_of[{kind, key, size}];
+  std::vector<AxisRef>& of_size = tables.axis_of[{kind, size}];
+  if (of_size.size() <= static_cast<std::size_t>(key)) of_size.resize(static_cast<std::size_t>(key) + 1);
+  AxisRef& entry = of_size[static_cast<std::size_t>(key)];
   if (!entry) {
     tables.axes.push_back({kind, key, size, static_cast<std::uint32_t>(tables.axes.size()), &arena});
     entry = &tables.axes.back();
@@ -86,7 +88,11 @@ AxisRef axis_of(Arena& arena, AxisKind kind, std::int32_t key, std::int64_t size
   return entry;
 }
 
-AxisRef fresh_axis(Arena& arena, std::int64_t size) { return axis_of(arena, AxisKind::fresh, arena.tables().next_fresh++, size); }
+AxisRef fresh_axis(Arena& arena, std::int64_t size) {
+  auto& tables = arena.tables();
+  tables.axes.push_back({AxisKind::fresh, tables.next_fresh++, size, static_cast<std::uint32_t>(tables.axes.size()), &arena});
+  return &tables.axes.back();
+}
 
 AxisSet united(const AxisSet& a, const AxisSet& b) {
   if (a.empty() || a == b) return b;

@@ -21,10 +21,11 @@ struct Arena::Tables {
   std::deque<Node> nodes;
   std::unordered_set<const Node*, NodeHash, NodeEqual> interned;
   std::deque<Axis> axes;
-  std::map<std::tuple<AxisKind, std::int32_t, std::int64_t>, AxisRef> axis_of;
+  // By kind and size, then key. Fresh ones are in no table: each is made once.
+  std::map<std::pair<AxisKind, std::int64_t>, std::vector<AxisRef>> axis_of;
   std::int32_t next_fresh = 0;
   std::deque<Array> arrays;
-  std::map<std::tuple<DType, std::vector<std::int64_t>, const Node*>, ArrayRef> definitions;
+  std::unordered_multimap<const Node*, ArrayRef> definitions;  // by body
   std::deque<Scan> scans;
   std::deque<Gradient> gradients;
   std::vector<Origin> origins{Origin{}};

@@ -103,17 +103,18 @@ ArrayRef define(std::span<const AxisRef> axes, Expr body, DType dtype, std::stri
   if (compute_type(dtype) != body->dtype) throw std::logic_error("define: the body's type does not fit the array's");
   std::vector<std::int64_t> shape = sizes_of(axes);
   if (reads_own_positions(body, own) && body->array->shape == shape && body->array->dtype == dtype) return body->array;
-  ArrayRef& entry = arena.tables().definitions[{dtype, shape, body}];
-  if (!entry) {
-    Array array{.kind = Array::Kind::definition, .dtype = dtype};
-    array.shape = std::move(shape);
-    array.body = body;
-    for (Expr node : nodes_of(body))
-      if (node->op == Op::read && std::ranges::find(array.reads, node->array) == array.reads.end()) array.reads.push_back(node->array);
-    array.name = std::move(name);
-    entry = stored(arena, std::move(array));
-  }
-  return entry;
+  auto& definitions = arena.tables().definitions;
+  for (auto [known, end] = definitions.equal_range(body); known != end; ++known)
+    if (known->second->dtype == dtype && known->second->shape == shape) return known->second;
+  Array array{.kind = Array::Kind::definition, .dtype = dtype};
+  array.shape = std::move(shape);
+  array.body = body;
+  for (Expr node : nodes_of(body))
+    if (node->op == Op::read && std::ranges::find(array.reads, node->array) == array.reads.end()) array.reads.push_back(node->array);
+  array.name = std::move(name);
+  ArrayRef made = stored(arena, std::move(array));
+  definitions.emplace(body, made);
+  return made;
 }
 
 ArrayRef input(Arena& arena, std::string name, std::vector<std::int64_t> shape, DType dtype, std::optional<Interval> range) {
@@ -251,13 +252,20 @@ Expr rebuild(Expr x, std::span<const Expr> operands) {
 Expr rebuild(Expr, ArrayRef array, std::span<const Expr> indices) { return read(array, indices); }
 
 Expr replace_arrays(Expr body, const std::unordered_map<ArrayRef, ArrayRef>& table) {
+  const std::vector<Expr> nodes = nodes_of(body);
+  auto replaced = [&](Expr node) -> ArrayRef {
+    if (node->op != Op::read) return nullptr;
+    auto found = table.find(node->array);
+    return found == table.end() || found->second == node->array ? nullptr : found->second;
+  };
+  if (std::ranges::none_of(nodes, replaced)) return body;
   std::unordered_map<Expr, Expr> done;
-  for (Expr node : nodes_of(body)) {
-    std::vector<Expr> operands;
+  std::vector<Expr> operands;
+  for (Expr node : nodes) {
+    operands.clear();
     for (Expr operand : node->operands) operands.push_back(done.at(operand));
-    auto found = node->op == Op::read ? table.find(node->array) : table.end();
-    if (found != table.end())
-      done[node] = read(found->second, operands);
+    if (ArrayRef array = replaced(node))
+      done[node] = read(array, operands);
     else
       done[node] = operands == node->operands ? node : rebuild(node, operands);
   }

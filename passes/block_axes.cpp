@@ -73,14 +73,15 @@ std::optional<BlockAxes> block_axes(std::span<const ArrayRef> arrays, ArrayRef r
     return reduced;
   };
   // Both operands of every product have it, so that a block of one position is as good as many.
+  std::vector<std::pair<std::size_t, ProductForm>> products;  // that are virtual
+  for (std::size_t k = 0; k < count; ++k)
+    if (virtual_arrays.contains(axes.arrays[k]))
+      if (std::optional<ProductForm> form = product_form_of(axes.arrays[k])) products.emplace_back(k, std::move(*form));
   auto is_batch = [&](int axis) {
-    for (std::size_t k = 0; k < count; ++k) {
-      if (!virtual_arrays.contains(axes.arrays[k])) continue;
-      std::optional<ProductForm> form = product_form_of(axes.arrays[k]);
-      if (!form) continue;
-      bool found = std::ranges::any_of(form->batch, [&](AxisRef each) {
-        auto joined = axes.axis_of[k].find(each);
-        return joined != axes.axis_of[k].end() && joined->second == axis;
+    for (const auto& [k, form] : products) {
+      bool found = std::ranges::any_of(form.batch, [&, at = k](AxisRef each) {
+        auto joined = axes.axis_of[at].find(each);
+        return joined != axes.axis_of[at].end() && joined->second == axis;
       });
       if (!found) return false;
     }

@@ -20,8 +20,10 @@ class Finder {
  public:
   Finder(const std::vector<ArrayRef>& arrays, const std::unordered_set<ArrayRef>& results, const Machine& machine)
       : arrays_(arrays), results_(results), machine_(machine) {
-    for (ArrayRef array : arrays)
-      for (ArrayRef read : reads_of(array)) readers_[read].push_back(array);
+    for (ArrayRef array : arrays) {
+      reads_[array] = reads_of(array);
+      for (ArrayRef read : reads_[array]) readers_[read].push_back(array);
+    }
   }
 
   std::vector<BlockRegion> run() {
@@ -87,9 +89,15 @@ class Finder {
     auto is_map = [&](ArrayRef array) { return array->kind == Array::Kind::definition && kind_of(array) == Kind::map; };
     for (ArrayRef array : arrays_)
       if (!is_virtual(array) && after.contains(array) && (before.contains(array) || is_map(array))) candidates_.push_back(array);
-    readers_of_virtual_.clear();
+    readers_of_virtual_.clear(), cones_.clear();
     for (ArrayRef array : candidates_)
       if (is_reader(array)) readers_of_virtual_.insert(array);
+    for (ArrayRef array : candidates_) {
+      std::set<ArrayRef> cone;
+      add_cone(array, cone);
+      cone.erase(array);
+      cones_[array].assign(cone.begin(), cone.end());
+    }
   }
 
   void gather() {
@@ -166,13 +174,14 @@ class Finder {
       grew = false;
       for (ArrayRef array : candidates_) {
         if (region.contains(array) || region_of_.contains(array)) continue;
-        std::set<ArrayRef> with = region;
-        add_cone(array, with);
+        auto is_inside = [&](ArrayRef other) { return region.contains(other); };
+        const std::vector<ArrayRef>& cone = cones_.at(array);
+        bool touches = std::ranges::any_of(reads_.at(array), is_inside) || std::ranges::any_of(readers(array), is_inside);
+        if (!touches && std::ranges::none_of(cone, is_inside)) continue;
         if (!is_worth_following(array, region)) continue;
-        bool shares = with.size() < region.size() + 1 + cone_size(array);
-        bool touches = std::ranges::any_of(reads_of(array), [&](ArrayRef read) { return region.contains(read); }) ||
-                       std::ranges::any_of(readers(array), [&](ArrayRef reader) { return region.contains(reader); });
-        if (!shares && !touches) continue;
+        std::set<ArrayRef> with = region;
+        with.insert(cone.begin(), cone.end());
+        with.insert(array);
         if (!fits(with, largest, row) || makes_cycle(with)) continue;
         region = std::move(with);
         grew = true;
@@ -187,12 +196,6 @@ class Finder {
     return is_needed || std::ranges::all_of(reads_of(array), [&](ArrayRef read) {
              return region.contains(read) || element_count(read) * 2 <= element_count(array);
            });
-  }
-
-  std::size_t cone_size(ArrayRef array) const {  // without the array
-    std::set<ArrayRef> cone;
-    add_cone(array, cone);
-    return cone.size() - 1;
   }
 
   // Readers of virtual values count; of equal choices the one with fewer arrays that blocks add to, then rows that lie further inside.
@@ -311,9 +314,10 @@ class Finder {
   const std::vector<ArrayRef>& arrays_;
   const std::unordered_set<ArrayRef>& results_;
   const Machine& machine_;
-  std::unordered_map<ArrayRef, std::vector<ArrayRef>> readers_;
+  std::unordered_map<ArrayRef, std::vector<ArrayRef>> reads_, readers_;
   std::unordered_set<ArrayRef> virtual_, readers_of_virtual_, failed_;
   std::vector<ArrayRef> candidates_;
+  std::unordered_map<ArrayRef, std::vector<ArrayRef>> cones_;  // of each candidate, the virtual values it is made from
   std::vector<BlockRegion> regions_;
   std::unordered_map<ArrayRef, std::size_t> region_of_;
 };

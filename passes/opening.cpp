@@ -1,6 +1,8 @@
 // Opening arrays where they are read.
 #include "passes/opening.h"
 
+#include <algorithm>
+
 #include "ir/algebra.h"
 #include "passes/scan_body.h"
 
@@ -33,10 +35,15 @@ Expr opened(ArrayRef definition, std::span<const Expr> indices) {
 }
 
 ArrayRef with_open_reads(ArrayRef definition, const ArrayTable& table, const std::unordered_set<ArrayRef>& open) {
+  auto remade = [&](ArrayRef array) {
+    auto known = table.find(array);
+    return known == table.end() ? array : known->second;
+  };
+  if (std::ranges::all_of(definition->reads, [&](ArrayRef each) { return remade(each) == each && !open.contains(each); }))
+    return definition;
   Expr body = rewrite(definition->body, [&](Expr node, std::span<const Expr> operands) {
     if (node->op != Op::read) return with_operands(node, operands);
-    auto known = table.find(node->array);
-    ArrayRef array = known == table.end() ? node->array : known->second;
+    ArrayRef array = remade(node->array);
     return open.contains(array) ? opened(array, operands) : read(array, operands);
   });
   return body == definition->body ? definition : define(positions(definition), body, definition->dtype, definition->name);

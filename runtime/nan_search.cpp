@@ -2,6 +2,7 @@
 #include "runtime/nan_search.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <cmath>
 #include <cstring>
@@ -53,9 +54,10 @@ std::string NanSearch::find(std::int64_t step, const std::function<void(std::int
     }
     if (found->region < 0) break;
     const auto& region = program_.program().regions.at(static_cast<std::size_t>(found->region));
-    return fmt::format(
-        "the first NaN came{} from {}{}: look there for a logarithm, a root or a quotient, or make the learning rate smaller", when,
-        region.label, region.source.empty() ? "" : fmt::format(", {}", region.source));
+    const std::string suspects = region.not_always_finite.empty() ? "a logarithm, a root or a quotient"
+                                                                  : fmt::format("{}", fmt::join(region.not_always_finite, ", "));
+    return fmt::format("the first NaN came{} from {}{}: look there at {}, or make the learning rate smaller", when, region.label,
+                       region.source.empty() ? "" : fmt::format(", {}", region.source), suspects);
   }
   return "no single operation could be found that made the first NaN: make the learning rate smaller";
 }

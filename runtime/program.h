@@ -102,9 +102,10 @@ struct ProgramValue {
 };
 
 struct RegionInfo {
-  std::string label, source;   // "softmax over keys", "h.3.attn (gpt.heed:14)"
-  double flop = 0, bytes = 0;  // of all that one run does
-  std::int32_t whole = -1;     // of a step inside a region in blocks: that region
+  std::string label, source;                   // "softmax over keys", "h.3.attn (gpt.heed:14)"
+  double flop = 0, bytes = 0;                  // of all that one run does
+  std::int32_t whole = -1;                     // of a step inside a region in blocks: that region
+  std::vector<std::string> not_always_finite;  // what it computes that may be infinite or NaN of finite arguments: "log", "a quotient"
 };
 
 struct Program {

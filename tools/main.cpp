@@ -1,7 +1,9 @@
 // The heed command: a table of subcommands, and what every one of them shares: help, exit status, reports of mistakes and of own faults.
 #include <fmt/format.h>
 
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <exception>
 
 #include "nearest_name.h"
@@ -79,7 +81,10 @@ int run(int count, char** arguments) {
 
 int main(int count, char** arguments) {
   try {
-    return heed::run(count, arguments);
+    int status = heed::run(count, arguments);
+    if (std::fflush(stdout) == 0 && !std::ferror(stdout)) return status;
+    fmt::print(stderr, "error: cannot write to standard output: {}\n", std::strerror(errno));
+    return heed::user_mistake;
   } catch (const heed::UserError& error) {
     if (*error.what()) fmt::print(stderr, "error: {}\n", error.what());
     return heed::user_mistake;

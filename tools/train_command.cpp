@@ -19,14 +19,23 @@ struct Options {
   bool resume = false, json = false, profile = false;
 };
 
+// As a shell reads it back.
+std::string quoted(const std::string& argument) {
+  constexpr std::string_view plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:=,+@%";
+  if (!argument.empty() && argument.find_first_not_of(plain) == std::string::npos) return argument;
+  std::string text = "'";
+  for (char c : argument) text += c == '\'' ? "'\\''" : std::string(1, c);
+  return text + "'";
+}
+
 // What the user types to go on: the same command with --resume.
 std::string resuming_command(const Options& options) {
-  std::string command = "heed train " + options.model.target;
-  for (const std::string& setting : options.model.settings) command += " --set " + setting;
-  for (const std::string& size : options.model.sizes) command += " --size " + size;
+  std::string command = "heed train " + quoted(options.model.target);
+  for (const std::string& setting : options.model.settings) command += " --set " + quoted(setting);
+  for (const std::string& size : options.model.sizes) command += " --size " + quoted(size);
   if (options.run.seed != 0) command += fmt::format(" --seed {}", options.run.seed);
   if (options.steps) command += fmt::format(" --steps {}", *options.steps);
-  return command + fmt::format(" --out {} --resume", options.folder);
+  return command + fmt::format(" --out {} --resume", quoted(options.folder));
 }
 
 int train_model(const Options& options) {
@@ -74,7 +83,7 @@ Command train_command() {
             auto options = std::make_shared<Options>();
             add_model_options(app, options->model);
             add_run_options(app, options->run);
-            app.add_option("--steps", options->steps, "ends at this step");
+            app.add_option("--steps", options->steps, "ends at this step")->check(CLI::PositiveNumber);
             app.add_option("--out", options->folder, "folder for checkpoint, weights, log and curve (default run)");
             app.add_flag("--resume", options->resume, "goes on from the folder's checkpoint");
             app.add_flag("--json", options->json, "the log's lines to standard output as well");

@@ -91,10 +91,18 @@ void Accesses::add_checks(Expr owner, Expr x, Expr guard) {
     add_checks(owner, x->operands[0], guard);
     add_checks(owner, x->operands[1], with(x->operands[0]));
     add_checks(owner, x->operands[2], with(negate(x->operands[0])));
+    for (Expr operand : x->operands) add_guards(x, guards_in(operand));
     return;
   }
   if (x->op == Op::reduction) owner = x;
-  for (Expr operand : x->operands) add_checks(owner, operand, guard);
+  for (Expr operand : x->operands) {
+    add_checks(owner, operand, guard);
+    add_guards(x, guards_in(operand));
+  }
+  if (x->op == Op::reduction && guard) {
+    note_nodes(guard);
+    add_guards(x, {guard});
+  }
   if (x->op != Op::read) return;
   if (guard) {
     if (is_constant(guard, 0)) return;
@@ -105,6 +113,19 @@ void Accesses::add_checks(Expr owner, Expr x, Expr guard) {
     std::vector<Check>& known = checks_[owner];
     if (std::find(known.begin(), known.end(), check) == known.end()) known.push_back(check);
   }
+}
+
+void Accesses::add_guards(Expr x, const std::vector<Expr>& guards) {
+  if (guards.empty()) return;
+  std::vector<Expr>& known = guards_in_[x];
+  for (Expr guard : guards)
+    if (std::find(known.begin(), known.end(), guard) == known.end()) known.push_back(guard);
+}
+
+const std::vector<Expr>& Accesses::guards_in(Expr x) const {
+  static const std::vector<Expr> none;
+  auto found = guards_in_.find(x);
+  return found == guards_in_.end() ? none : found->second;
 }
 
 const std::vector<Check>& Accesses::checks(Expr owner) const {

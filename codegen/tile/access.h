@@ -61,11 +61,14 @@ class Accesses {
   const std::vector<Check>& checks(Expr owner) const;
   // Arrays of locals_ that an expression reads anywhere.
   const std::vector<ArrayRef>& locals_in(Expr x) const;
+  // Conditions around reductions in it that say whether their indices matter: it is computed where they are known.
+  const std::vector<Expr>& guards_in(Expr x) const;
 
  private:
   void note_nodes(Expr root);
   void add_access(Expr read);
   void add_checks(Expr owner, Expr x, Expr guard);
+  void add_guards(Expr x, const std::vector<Expr>& guards);
 
   FaultPlaces* places_;
   std::unordered_map<ArrayRef, int> buffer_index_;
@@ -74,6 +77,7 @@ class Accesses {
   std::unordered_map<Expr, Access> accesses_;
   std::unordered_map<Expr, std::vector<Check>> checks_;
   std::unordered_map<Expr, std::vector<ArrayRef>> locals_in_;
+  std::unordered_map<Expr, std::vector<Expr>> guards_in_;
   std::unordered_map<Expr, bool> has_checked_;
   std::set<std::tuple<Expr, Expr, Expr>> visited_;
   Intervals intervals_;

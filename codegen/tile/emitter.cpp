@@ -4,6 +4,7 @@
 #include <llvm/IR/Dominators.h>
 #include <llvm/Transforms/Utils/PromoteMemToReg.h>
 
+#include <algorithm>
 #include <stdexcept>
 
 #include "codegen/tile/emitter_state.h"
@@ -184,6 +185,7 @@ int Emitter::State::level_of(Expr x) const {
     if (found == arrays.end()) throw std::logic_error("emitter: a local array is read before it has a value");
     level = std::max(level, found->second.level);
   }
+  for (Expr guard : accesses.guards_in(x)) level = std::max(level, level_of(guard));
   return level;
 }
 
@@ -194,7 +196,8 @@ bool Emitter::State::varying(Expr x) const {
     auto found = arrays.find(array);
     if (found != arrays.end() && found->second.varying) return true;
   }
-  return false;
+  const std::vector<Expr>& guards = accesses.guards_in(x);
+  return std::any_of(guards.begin(), guards.end(), [&](Expr guard) { return varying(guard); });
 }
 
 bool Emitter::is_varying(Expr x) const { return state_->varying(x); }

@@ -50,6 +50,10 @@ ShapedArray Builder::random(const std::vector<Dimension>& shape) {
     std::vector<IntegerTerm> flat;
     std::int64_t stride = 1;
     for (std::size_t k = positions.size(); k-- > 0; stride *= shape[k].value) flat.push_back({stride, positions[k]});
+    for (auto turn = turns.rbegin(); turn != turns.rend(); stride *= turn->length, ++turn) {
+      drawn_at.insert(turn->index);
+      flat.push_back({stride, read(turn->index, {})});
+    }
     return apply(functions::random_uniform, {key, linear(flat, 0, arena())});
   });
 }

@@ -4,6 +4,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -39,11 +40,17 @@ class Builder {
   Expr seed();
   Expr step();
 
-  Graph graph;                          // inputs as they are met
-  std::string name_hint;                // of the next definition, which takes it
-  std::string place;                    // path of the layer instance, or of the parameter that is initialised
-  std::optional<ShapedArray> filled;    // the parameter that is initialised: `uniform` and its kin take its shape and dtype
-  DType default_floating = DType::f32;  // of literals that stand among themselves; the type of the definition in the flat form
+  Graph graph;                        // inputs as they are met
+  std::string name_hint;              // of the next definition, which takes it
+  std::string place;                  // path of the layer instance, or of the parameter that is initialised
+  std::optional<ShapedArray> filled;  // the parameter that is initialised: `uniform` and its kin take its shape and dtype
+  struct Turn {
+    ArrayRef index;  // a stand-in
+    std::int64_t length;
+  };
+  std::vector<Turn> turns;                // of the scans whose bodies are being run, from the outside in
+  std::unordered_set<ArrayRef> drawn_at;  // indices of scans that random numbers depend on
+  DType default_floating = DType::f32;    // of literals that stand among themselves; the type of the definition in the flat form
   bool training = false;
   bool may_change_nominal = false;  // there are unbound symbols, and other sizes for them may be tried
 

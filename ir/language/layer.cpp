@@ -25,6 +25,20 @@ Instance& owner(const Scope& scope, const syntax::Name& name, const char* what) 
   throw Mistake{name.span, fmt::format("a {} belongs to a layer or model, not to a function", what), "make the function a `layer`"};
 }
 
+// Parameters and states that an initial value reads are what they begin as.
+ArrayRef from_initial_values(ArrayRef initial, const std::vector<GraphInput>& inputs) {
+  std::unordered_map<ArrayRef, ArrayRef> table;
+  for (const GraphInput& input : inputs)
+    if (input.initial) table.emplace(input.array, input.initial);
+  for (ArrayRef array : in_order(std::vector{initial})) {
+    if (array->kind != Array::Kind::definition) continue;
+    Expr body = replace_arrays(array->body, table);
+    if (body != array->body) table[array] = define(positions(array), body, array->dtype, array->name);
+  }
+  auto found = table.find(initial);
+  return found == table.end() ? initial : found->second;
+}
+
 // Initial values are computed before the first step: nothing but the seed is known then.
 void refuse_inputs(ArrayRef initial, const std::string& path, Span span) {
   for (ArrayRef array : in_order(std::vector{initial}))
@@ -39,6 +53,7 @@ ArrayRef Elaborator::initial_value(const syntax::Expression* expression, const s
                                    const std::string& path, Scope& scope) {
   Temporarily place(builder.place, path);
   Temporarily fills(builder.filled, std::optional(filled));
+  Temporarily outside(builder.turns, std::vector<Builder::Turn>{});  // where a layer is first called in a scan's body
   auto constant = [&](const Value& number, Span span) {
     Scalar scalar = scalar_of(builder, number, filled.dtype(), span);
     return builder.define(filled.shape, filled.dtype(), [&](std::span<const Expr>) { return scalar.expression; }).array;
@@ -90,6 +105,7 @@ void Elaborator::declare_parameter(const syntax::Param& param, Scope& scope) {
     std::size_t place = builder.graph.inputs.size();
     builder.graph.inputs.push_back({GraphInput::Role::parameter, array.array});
     ArrayRef initial = initial_value(param.initial.get(), &param.type, array, path, scope);
+    initial = from_initial_values(initial, builder.graph.inputs);
     refuse_inputs(initial, path, param.initial ? param.initial->span : param.name.span);
     builder.graph.inputs[place].initial = initial;
   } else if (!(known->second.shape == shape)) {
@@ -117,11 +133,13 @@ void Elaborator::declare_state(const syntax::State& state, Scope& scope) {
       if (!state.initial)
         throw Mistake{state.name.span, fmt::format("the state `{}` has neither a type nor an initial value", state.name.text)};
       Temporarily place(builder.place, path);
+      Temporarily outside(builder.turns, std::vector<Builder::Turn>{});
       Value value = evaluate(*state.initial, scope);
       ShapedArray start = array_of(builder, value, state.initial->span);
       array = {input(builder.arena(), path, values_of(start.shape), start.dtype()), start.shape};
       initial = start.array;
     }
+    initial = from_initial_values(initial, builder.graph.inputs);
     refuse_inputs(initial, path, state.initial ? state.initial->span : state.name.span);
     builder.graph.inputs.push_back({GraphInput::Role::state, array.array, initial});
     known = instance.states.emplace(state.name.text, Instance::State{array, array}).first;

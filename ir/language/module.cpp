@@ -63,6 +63,10 @@ struct Loader {
     }
     std::ostringstream text;
     text << file.rdbuf();
+    if (std::size_t zero = text.view().find('\0'); zero != std::string_view::npos) {
+      diagnostics.error(span, fmt::format("`{}` is no model file in UTF-8: its byte {} is 0", path, zero));
+      return nullptr;
+    }
     ModulePtr module = from_text(path, text.str(), false);
     loaded[key] = module;
     return module;

@@ -67,11 +67,19 @@ Value Elaborator::scan(const syntax::Scan& scan, Span span, Scope& scope) {
     carried.push_back(array);
     inner.names[value.name.text] = stand_in;
   }
+  ArrayRef index = input(builder.arena(), "index", {}, DType::i32, Interval{0, std::max<std::int64_t>(made.length - 1, 0)});
+  std::vector<Builder::Turn> turns = builder.turns;
+  turns.push_back({index, made.length});
   Flow flow;
   {
     Temporarily outside(index_depth_, 0);
     Temporarily inside(scan_depth_, scan_depth_ + 1);
+    Temporarily around(builder.turns, std::move(turns));
     run(scan.body, inner, flow);
+  }
+  if (builder.drawn_at.contains(index)) {
+    made.elements.push_back(builder.define({*length}, DType::i32, [](std::span<const Expr> positions) { return positions[0]; }).array);
+    made.element_inputs.push_back(index);
   }
   if (flow.returned) throw Mistake{span, "a scan's body yields; it does not return", "write `yield …`"};
   std::vector<std::vector<Dimension>> shapes;

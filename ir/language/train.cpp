@@ -183,7 +183,7 @@ void read_block(Elaborator& elaborator, const syntax::Train& train, TrainBlock& 
       throw Mistake{train.model.span, "a train block gives the batch", "for example `batch 32`"};
     block.batch = batch.value_or(1);
   });
-  guarded([&] { block.epochs = reader.whole("epochs", 0); });
+  guarded([&] { block.epochs = reader.whole("epochs", 1); });
   guarded([&] { block.steps = reader.whole("steps", 0); });
   guarded([&] {
     if (!block.epochs && !block.steps && !elaborator.diagnostics.has_errors())

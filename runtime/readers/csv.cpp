@@ -67,6 +67,7 @@ Table split_table(std::string_view text, char separator, const std::string& file
   }
   if (quoted) throw InputError(fmt::format("{}:{}: a quoted field is not closed", file, first_line));
   finish_row();
+  if (table.header.empty()) throw InputError(file + " is empty: its first line must name the columns");
   return table;
 }
 

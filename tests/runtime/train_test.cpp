@@ -350,7 +350,7 @@ TEST(Train, NanNamesStepAndOperation) {
     };
     diverging.step = std::make_shared<Program>(step);
     EXPECT_EQ(run.message(diverging),
-              "loss became NaN at step 154: the first NaN came at step 153 from squared error, linear (model.heed:4): look there for a "
+              "loss became NaN at step 154: the first NaN came at step 153 from squared error, linear (model.heed:4): look there at a "
               "logarithm, a root or a "
               "quotient, or make the learning rate smaller");
   }

@@ -8,9 +8,8 @@
 namespace heed {
 namespace {
 
-void run_document(const std::string& name) {
-  Folder folder;
-  std::istringstream document(read_text(source_folder() / "docs" / name));
+void run_document(const std::string& name, const Folder& folder) {
+  std::istringstream document(read_text(source_folder() / name));
   std::string bin = std::filesystem::path(HEED_BINARY).parent_path().string();
   std::string line;
   int number = 0, commands = 0;
@@ -38,7 +37,16 @@ void run_document(const std::string& name) {
 TEST(Documents, Tutorial) {
   if (!std::filesystem::exists("/usr/share/datasets/fashion-mnist"))
     GTEST_SKIP() << "SKIPPED: Debian's dataset-fashion-mnist is not installed";
-  run_document("tutorial.md");
+  run_document("docs/tutorial.md", Folder());
+}
+
+TEST(Documents, Readme) {
+  Folder folder;
+  std::filesystem::create_directory_symlink(source_folder() / "examples", folder / "examples");
+  std::string text;
+  for (int line = 0; line < 400; ++line) text += "To be, or not to be, that is the question: " + std::to_string(line * line) + "\n";
+  folder.write("input.txt", text);
+  run_document("README.md", folder);
 }
 
 }  // namespace
