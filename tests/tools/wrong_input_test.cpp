@@ -139,6 +139,27 @@ TEST_F(WrongInput, AModelTooLargeForMemoryIsRefusedBeforeTraining) {
   expect_mistake({"train", "large.heed"}, {"GB"});
 }
 
+TEST_F(WrongInput, FilesThatAreNoText) {
+  folder.write("zero.heed", std::string("model\0m", 7));
+  expect_mistake({"check", "zero.heed"}, {"zero.heed", "UTF-8", "5"});
+  folder.write("data.csv", "");
+  expect_mistake({"train", "line.heed"}, {"data.csv", "is empty"});
+}
+
+TEST_F(WrongInput, OutputThatCannotBeWritten) {
+  Outcome outcome = run_program({"bash", "-c", std::string(HEED_BINARY) + " run line.heed --cache off > /dev/full"}, folder.path());
+  EXPECT_EQ(outcome.status, 1);
+  EXPECT_NE(outcome.errors.find("cannot write to standard output"), std::string::npos) << outcome.errors;
+}
+
+TEST_F(WrongInput, AReaderThatStopsLosesNoTraining) {
+  std::string train = std::string(HEED_BINARY) + " train line.heed --set epochs=1000000 --json --out 'a run'";
+  Outcome outcome = run_program({"bash", "-c", "ulimit -t 60; " + train + " | head -n 1; exit ${PIPESTATUS[0]}"}, folder.path());
+  EXPECT_EQ(outcome.status, 1) << outcome.errors;
+  EXPECT_NE(outcome.errors.find("--out 'a run' --resume"), std::string::npos) << outcome.errors;
+  EXPECT_TRUE(std::filesystem::exists(folder / "a run/checkpoint.safetensors"));
+}
+
 TEST(Training, ResumesWithTheBitsOfARunThatWasNeverStopped) {
   Folder folder;
   folder.write("line.heed", model_text);
