@@ -76,23 +76,26 @@ Expr intern(Arena& arena, Node node) {
   return result;
 }
 
+namespace {
+
+AxisRef add_axis(Arena& arena, AxisKind kind, std::int32_t key, std::int64_t size) {
+  auto& axes = arena.tables().axes;
+  axes.push_back({kind, key, size, static_cast<std::uint32_t>(axes.size()), &arena});
+  return &axes.back();
+}
+
+}  // namespace
+
 AxisRef axis_of(Arena& arena, AxisKind kind, std::int32_t key, std::int64_t size) {
-  auto& tables = arena.tables();
-  std::vector<AxisRef>& of_size = tables.axis_of[{kind, size}];
+  std::vector<AxisRef>& of_size = arena.tables().axis_of[{kind, size}];
   if (of_size.size() <= static_cast<std::size_t>(key)) of_size.resize(static_cast<std::size_t>(key) + 1);
   AxisRef& entry = of_size[static_cast<std::size_t>(key)];
-  if (!entry) {
-    tables.axes.push_back({kind, key, size, static_cast<std::uint32_t>(tables.axes.size()), &arena});
-    entry = &tables.axes.back();
-  }
+  if (!entry) entry = add_axis(arena, kind, key, size);
   return entry;
 }
 
-AxisRef fresh_axis(Arena& arena, std::int64_t size) {
-  auto& tables = arena.tables();
-  tables.axes.push_back({AxisKind::fresh, tables.next_fresh++, size, static_cast<std::uint32_t>(tables.axes.size()), &arena});
-  return &tables.axes.back();
-}
+// Nobody asks for one by its key, so the table stays small.
+AxisRef fresh_axis(Arena& arena, std::int64_t size) { return add_axis(arena, AxisKind::fresh, arena.tables().next_fresh++, size); }
 
 AxisSet united(const AxisSet& a, const AxisSet& b) {
   if (a.empty() || a == b) return b;

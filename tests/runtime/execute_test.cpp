@@ -77,7 +77,9 @@ TEST(Execute, LaunchesOnAnyNumberOfThreads) {
 // A block has one position of the unit and two rows; each of its two steps doubles.
 TEST(Execute, BlocksHaveAProfileOfTheirSteps) {
   auto program = one_launch(twice, 2);
-  program->regions = {{"blocks", "", 16}, {"first step", "", 8, 0, 0}, {"second step", "", 8, 0, 0}};
+  program->regions = {{.label = "blocks", .source = "", .flop = 16},
+                      {.label = "first step", .source = "", .flop = 8, .whole = 0},
+                      {.label = "second step", .source = "", .flop = 8, .whole = 0}};
   auto work = std::make_shared<BlockedWork>();
   work->units = {2};
   work->parallel_units = 1;
