@@ -237,7 +237,11 @@ class Compiler {
     const Blocks& blocks = *region.blocks;
     auto work = std::make_shared<BlockedWork>();
     work->units = blocks.units, work->parallel_units = blocks.parallel_units, work->parallel_rows = blocks.parallel_rows;
-    for (const auto& [body, row, column] : blocks.blocks) work->blocks.push_back({body, row, column});
+    for (const auto& [body, row, column, narrowest] : blocks.blocks) work->blocks.push_back({body, row, column, narrowest});
+    work->widths = blocks.widths;
+    if (blocks.by_data)
+      work->by_data = {
+          use(blocks.by_data->begin, outer), use(blocks.by_data->end, outer), {blocks.by_data->units.begin(), blocks.by_data->units.end()}};
     for (const auto& [array, value] : blocks.initial) work->initial.push_back({use(array, outer), bytes_of(array), element(value, array)});
     for (ArrayRef array : region.outputs) work->results.push_back(use(array, outer));
     work->region = describe(region);

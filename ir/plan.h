@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <variant>
@@ -62,8 +63,16 @@ struct Blocks {
   struct Block {
     int body;
     std::int64_t row, column;
+    int narrowest = 0;  // body with fewest columns, where `by_data` chooses: those to `body` have the same rows and ever more columns
   };
-  std::vector<Block> blocks;  // of one unit, in order
+  // The run makes these before; a block takes the narrowest body that has the columns from `begin` to `end` (excluded).
+  struct ByData {
+    ArrayRef begin, end;     // i64, by some units and the number of the block
+    std::vector<int> units;  // which, as numbers in `units`
+  };
+  std::optional<ByData> by_data;
+  std::vector<std::int64_t> widths;  // columns of each body
+  std::vector<Block> blocks;         // of one unit, in order
   // Outputs that blocks add to (or take the maximum with), and what they hold before the first.
   std::vector<std::pair<ArrayRef, double>> initial;
   double visited = 1;  // share of the rows' columns that some block has

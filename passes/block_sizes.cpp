@@ -66,28 +66,41 @@ std::int64_t rows_of_block(const BlockRegion& region, const std::unordered_set<A
 void choose_columns(BlockRegion& region, const std::unordered_set<ArrayRef>& virtual_arrays, const Machine& machine) {
   BlockAxes& axes = region.axes;
   axes.column = -1;
+  region.by_data = {};
   std::int64_t rows = region.rows = rows_of_block(region, virtual_arrays, machine);
   if (rows == 0) return;
+  // What is stored is stored whole, unless blocks add to it; what is never stored has the columns.
+  auto fits = [&](int axis) {
+    if (axes.is_cut(axis) || axes.frame.whole[static_cast<std::size_t>(axis)]) return false;
+    for (std::size_t k = 0; k < region.arrays.size(); ++k) {
+      bool has_columns = axes.position_on(k, axis) >= 0;
+      if (has_columns && has(region.outputs, region.arrays[k]) && axes.reduced[k].empty()) return false;
+      if (!has_columns && virtual_arrays.contains(region.arrays[k])) return false;
+    }
+    return true;
+  };
   double least = 0.9 * static_cast<double>(size_of(axes, axes.row));  // in rows' worth of columns
   int best = -1;
-  for (int axis = 0; axis < static_cast<int>(axes.frame.sizes.size()); ++axis) {
-    if (axes.is_cut(axis) || axes.frame.whole[static_cast<std::size_t>(axis)]) continue;
+  const int count = static_cast<int>(axes.frame.sizes.size());
+  for (int axis = 0; axis < count; ++axis) {
+    if (!fits(axis)) continue;
     axes.column = axis;
-    bool fits = true;
-    for (std::size_t k = 0; k < region.arrays.size() && fits; ++k) {
-      // What is stored is stored whole, unless blocks add to it.
-      bool is_stored = has(region.outputs, region.arrays[k]);
-      fits = !is_stored || axes.position_on(k, axis) < 0 || !axes.reduced[k].empty();
-      bool is_virtual_without = virtual_arrays.contains(region.arrays[k]) && axes.position_on(k, axis) < 0;
-      fits = fits && !is_virtual_without;
-    }
-    if (!fits) continue;
     double needed = 0;
     for (const BlockPlace& place : block_places(region, rows))
       needed += static_cast<double>(place.rows * place.columns) / static_cast<double>(size_of(axes, axis));
     if (needed < least) least = needed, best = axis;
   }
+  for (int axis = 0; axis < count && !region.by_data; ++axis) {
+    if (best >= 0 ? axis != best : !fits(axis)) continue;
+    axes.column = axis;
+    region.by_data = columns_by_data(region);
+    if (region.by_data) best = axis;
+  }
   axes.column = best;
+}
+
+std::int64_t width_step(std::int64_t widest) {
+  return std::max<std::int64_t>(16, rounded_up((widest + most_widths - 1) / most_widths, 16));
 }
 
 std::vector<BlockPlace> block_places(const BlockRegion& region, std::int64_t rows) {
@@ -108,7 +121,7 @@ std::vector<BlockPlace> block_places(const BlockRegion& region, std::int64_t row
   // Widths of blocks that differ little become one: a multiple of a share of the widest.
   std::int64_t widest = 0;
   for (const BlockPlace& place : places) widest = std::max(widest, place.columns);
-  std::int64_t unit = std::max<std::int64_t>(16, rounded_up((widest + most_widths - 1) / most_widths, 16));
+  std::int64_t unit = width_step(widest);
   for (BlockPlace& place : places) {
     place.columns = std::min(columns, rounded_up(place.columns, unit));
     place.column = std::min(place.column, columns - place.columns);
@@ -172,6 +185,7 @@ double saved_by_blocks(const std::vector<const BlockRegion*>& regions, const std
       for (const BlockRegion* other : regions)
         for (ArrayRef each : other->arrays) readers += has(reads_of(each), array);
       double bytes = bytes_of(array);
+      saved += bytes * machine.seconds_per_stored_byte;
       saved += bytes * (1 + readers) / machine.bytes_per_second * (bytes > machine.cache_bytes ? 1 : cached_share);
       const Use& use = uses.at(array);
       double once = 0;

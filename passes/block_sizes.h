@@ -11,13 +11,15 @@ namespace heed {
 // already.
 std::int64_t rows_of_block(const BlockRegion& region, const std::unordered_set<ArrayRef>& virtual_arrays, const Machine& machine);
 
-// Sets `rows`, and `axes.column`: the axis of which blocks need a part alone, if there is one.
+// Sets `rows`, `axes.column`: the axis of which blocks need a part alone, if there is one, and `by_data` if data decides about it.
 void choose_columns(BlockRegion& region, const std::unordered_set<ArrayRef>& virtual_arrays, const Machine& machine);
 
 // Blocks in order, as first row, rows, first column, columns: columns are few different numbers, so that few bodies are compiled.
 struct BlockPlace {
   std::int64_t row, rows, column, columns;
 };
+// Widths of blocks are multiples of it, or the widest.
+std::int64_t width_step(std::int64_t widest);
 std::vector<BlockPlace> block_places(const BlockRegion& region, std::int64_t rows);
 
 // Seconds that are saved by not storing the virtual values of some regions; negative if it costs more.

@@ -1,5 +1,6 @@
 // Regions that run block by block: values with rows and columns, as attention's scores, exist for some rows at a time and are never stored.
 #pragma once
+#include <optional>
 #include <unordered_set>
 #include <vector>
 
@@ -23,11 +24,18 @@ struct BlockAxes {
   bool is_cut(int axis) const;
 };
 
+// What of the columns is needed where that depends on data: from `begin` to `end` (excluded), by some of the units and the block of rows.
+struct ColumnArrays {
+  ArrayRef begin = nullptr, end = nullptr;  // i64
+  std::vector<int> units;                   // numbers in BlockAxes::units, in the order of the arrays' positions
+};
+
 struct BlockRegion {
   std::vector<ArrayRef> arrays;   // in order
   std::vector<ArrayRef> outputs;  // of them: what is read by others, or by the caller
   BlockAxes axes;
   std::int64_t rows = 0;  // of a block; the last one may have fewer
+  std::optional<ColumnArrays> by_data;
 };
 
 // What of the graph's arrays (in order, none of them an input) runs block by block. An array that no region in blocks makes as an output,
@@ -49,5 +57,7 @@ struct ColumnRange {
 // The columns outside of which no reduction of the region receives anything but its identity from rows first … last, by the intervals of
 // the indices in its conditions. Values that are read are taken to be finite.
 ColumnRange needed_columns(const BlockRegion& region, std::int64_t first, std::int64_t last);
+// The same from the bounds of integers and truths that the conditions read, in blocks of `rows`; nothing if data decides nothing.
+std::optional<ColumnArrays> columns_by_data(const BlockRegion& region);
 
 }  // namespace heed

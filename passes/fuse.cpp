@@ -109,6 +109,18 @@ std::vector<Task> tasks_of(const std::vector<std::vector<int>>& groups, const Gr
   return tasks;
 }
 
+// What the outputs need besides, each right after the last of what it reads.
+void add_made(const std::vector<ArrayRef>& outputs, std::vector<ArrayRef>& arrays) {
+  const std::unordered_set<ArrayRef> known(arrays.begin(), arrays.end());
+  for (ArrayRef array : in_order(outputs)) {
+    if (known.contains(array) || array->kind != Array::Kind::definition) continue;
+    auto place = arrays.begin();
+    for (ArrayRef read : reads_of(array))
+      if (auto at = std::ranges::find(arrays, read); at != arrays.end()) place = std::max(place, at + 1);
+    arrays.insert(place, array);
+  }
+}
+
 Region region_of(const BlockRegion& blocks, const Graph& graph, const Machine& machine);
 
 // `cuts`: values may be kept from being stored by running block by block; else it is a block's body.
@@ -118,6 +130,8 @@ Plan fuse(const Graph& graph, const Machine& machine, bool cuts) {
   std::vector<ArrayRef> arrays = arrays_to_make(graph);
   std::vector<BlockRegion> blocks;
   if (cuts) blocks = find_blocks(arrays, results, machine);
+  for (const BlockRegion& region : blocks)
+    if (region.by_data) add_made({region.by_data->begin, region.by_data->end}, arrays);
   Grouping grouping(arrays, results, blocks, machine);
   grouping.run();
   std::vector<std::vector<int>> groups = grouping.groups();

@@ -111,14 +111,18 @@ Grouping::Grouping(const std::vector<ArrayRef>& arrays, const std::unordered_set
     units_[unit].is_result |= results.contains(array);
     unit_of_[array] = unit;
   }
-  for (int unit = 0; unit < static_cast<int>(units_.size()); ++unit)
+  for (int unit = 0; unit < static_cast<int>(units_.size()); ++unit) {
+    auto add_read = [&](ArrayRef read) {
+      auto found = unit_of_.find(read);
+      if (found == unit_of_.end() || found->second == unit || contains(units_[unit].reads, found->second)) return;
+      units_[unit].reads.push_back(found->second);
+      units_[found->second].readers.push_back(unit);
+    };
     for (ArrayRef array : units_[unit].inside())
-      for (ArrayRef read : reads_of(array)) {
-        auto found = unit_of_.find(read);
-        if (found == unit_of_.end() || found->second == unit || contains(units_[unit].reads, found->second)) continue;
-        units_[unit].reads.push_back(found->second);
-        units_[found->second].readers.push_back(unit);
-      }
+      for (ArrayRef read : reads_of(array)) add_read(read);
+    if (const BlockRegion* region = units_[unit].blocks; region && region->by_data)
+      add_read(region->by_data->begin), add_read(region->by_data->end);
+  }
   for (int unit = 0; unit < static_cast<int>(units_.size()); ++unit) {
     group_of_.push_back(unit);
     members_.push_back({unit});

@@ -25,6 +25,7 @@ std::vector<ArrayRef> read_by(const Plan::Step& step) {
     seen.insert(inside.begin(), inside.end());
     for (ArrayRef array : inside)
       for (ArrayRef read : reads_of(array)) add(read);
+    if (region->blocks && region->blocks->by_data) add(region->blocks->by_data->begin), add(region->blocks->by_data->end);
     return found;
   }
   const PlannedScan& scan = *std::get<std::shared_ptr<PlannedScan>>(step);

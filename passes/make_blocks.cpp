@@ -183,11 +183,30 @@ std::shared_ptr<Blocks> make_blocks(const BlockRegion& region, const Graph& grap
     visited += static_cast<double>(place.rows * place.columns);
     blocks->columns = std::max(blocks->columns, place.columns);
   }
+  if (region.by_data) {
+    blocks->by_data = {region.by_data->begin, region.by_data->end, region.by_data->units};
+    std::int64_t all = size_of(axes.column), step = width_step(blocks->columns);
+    std::map<std::int64_t, Interval> rows;
+    for (const auto& [size, kind] : kinds) {
+      auto [found, is_new] = rows.try_emplace(size.first, kind.rows);
+      found->second = {std::min(found->second.low, kind.rows.low), std::max(found->second.high, kind.rows.high)};
+    }
+    for (const auto& [count, first] : rows)
+      for (std::int64_t width = std::min(step, blocks->columns);; width = std::min(width + step, blocks->columns)) {
+        kinds[{count, width}] = {first, {0, all - width}, 0};
+        if (width == blocks->columns) break;
+      }
+    for (BlockPlace& place : places) place = {place.row, place.rows, 0, blocks->columns};
+  }
+  std::map<std::int64_t, int> narrowest;  // by rows
   for (auto& [size, kind] : kinds) {
     kind.body = static_cast<int>(blocks->bodies.size());
+    narrowest.try_emplace(size.first, kind.body);
+    blocks->widths.push_back(size.second);
     blocks->bodies.push_back(Body(region, graph, size.first, size.second).make(kind.rows, kind.columns));
   }
-  for (const BlockPlace& place : places) blocks->blocks.push_back({kinds.at({place.rows, place.columns}).body, place.row, place.column});
+  for (const BlockPlace& place : places)
+    blocks->blocks.push_back({kinds.at({place.rows, place.columns}).body, place.row, place.column, narrowest.at(place.rows)});
   if (axes.column >= 0) blocks->visited = visited / static_cast<double>(size_of(axes.row)) / static_cast<double>(size_of(axes.column));
   for (std::size_t k = 0; k < region.arrays.size(); ++k)
     if (!axes.reduced[k].empty()) {

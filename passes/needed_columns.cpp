@@ -1,209 +1,166 @@
-// Which columns some rows need: every condition is decided by intervals, and a value that is decided by them is followed to the reductions.
-#include <cmath>
+// Which columns some rows need: by intervals where shapes decide, else by arrays that the run makes before the region.
+#include <algorithm>
 #include <limits>
-#include <optional>
 
 #include "ir/algebra.h"
-#include "ir/function.h"
-#include "ir/integer.h"
 #include "passes/blocks.h"
+#include "passes/idle_columns.h"
 
 namespace heed {
 
 namespace {
 
-// Values of one array's expressions where axes lie in intervals; what is not known is nothing.
-class Reader {
- public:
-  Reader(const BlockRegion& region, std::size_t array, Interval rows, Interval columns,
-         const std::unordered_map<ArrayRef, std::optional<double>>& members)
-      : region_(region), axes_(region.axes.frame.axis_of[array]), rows_(rows), columns_(columns), members_(members) {}
+constexpr std::int64_t finest = 256;                                      // steps in which ends of the columns are found
+constexpr std::int64_t pieces = 64;                                       // of the columns, whose bounds are looked at
+constexpr std::int64_t least = std::numeric_limits<std::int32_t>::min();  // no index in a condition is smaller
 
-  std::optional<double> value(Expr x) {
-    if (auto found = values_.find(x); found != values_.end()) return found->second;
-    return values_[x] = x->dtype == DType::boolean ? condition(x) : is_floating(x->dtype) ? real(x) : std::nullopt;
+std::int64_t size_of(const BlockRegion& region, int axis) { return region.axes.frame.sizes[static_cast<std::size_t>(axis)]; }
+
+// The number-th piece of an axis.
+struct Piece {
+  AxisRef number;
+  std::int64_t length, size;
+  Expr first() const { return scale(length, value(number)); }
+  Range range() const {
+    Expr last = shift(first(), length - 1), end = integer(*number->arena, size - 1);
+    return {first(), select(at_least(end, last), last, end)};
+  }
+};
+
+// Arrays of the largest and the least value in each piece, read where the pieces are.
+class Summaries {
+ public:
+  Summaries(const BlockRegion& region, Piece rows, Piece columns, const std::unordered_map<int, Expr>& units)
+      : axes_(region.axes), rows_(rows), columns_(columns), units_(units), arena_(*rows.number->arena) {}
+
+  Range bounds_of(Expr read, const std::unordered_map<AxisRef, int>& axis_of) const {
+    bool is_integer = !is_floating(read->array->dtype) || read->array->dtype == DType::boolean;
+    if (!is_integer) return {};
+    std::vector<Expr> indices;
+    std::vector<AxisRef> outer, bound;  // positions of the summaries, in order of use, and what they are taken over
+    std::vector<Expr> guards;
+    auto add_outer = [&](Expr at) {
+      if (at->op == Op::axis && std::ranges::find(outer, at->axes[0]) == outer.end()) outer.push_back(at->axes[0]);
+    };
+    auto in_piece = [&](const Piece& piece) {
+      add_outer(value(piece.number));
+      bound.push_back(fresh_axis(arena_, piece.length));
+      Expr at = add(piece.first(), value(bound.back()));
+      guards.push_back(at_least(integer(arena_, piece.size - 1), at));
+      return at;
+    };
+    std::unordered_map<AxisRef, Expr> used;  // an axis in two indices is at one place
+    for (Expr index : read->operands) {
+      if (is_constant(index)) {
+        indices.push_back(index);
+        continue;
+      }
+      if (index->op != Op::axis) return {};
+      AxisRef axis = index->axes[0];
+      if (auto found = used.find(axis); found != used.end()) {
+        indices.push_back(found->second);
+        continue;
+      }
+      auto joined = axis_of.find(axis);
+      auto unit = joined == axis_of.end() ? units_.end() : units_.find(joined->second);
+      if (unit != units_.end()) {
+        add_outer(unit->second);
+        indices.push_back(unit->second);
+      } else if (joined != axis_of.end() && joined->second == axes_.row) {
+        indices.push_back(in_piece(rows_));
+      } else if (joined != axis_of.end() && joined->second == axes_.column) {
+        indices.push_back(in_piece(columns_));
+      } else {
+        bound.push_back(fresh_axis(arena_, axis->size));
+        indices.push_back(value(bound.back()));
+      }
+      used[axis] = indices.back();
+    }
+    Expr element = read_stored(read->array, indices);
+    if (element->dtype == DType::boolean) element = select(element, integer(arena_, 1), integer(arena_, 0));
+    if (bound.empty()) return {element, element};
+    std::vector<Expr> at;
+    for (AxisRef axis : outer) at.push_back(value(axis));
+    auto largest = [&](Expr x) {
+      Expr body = reduce(Reduction::maximum, bound, select(both(guards, arena_), x, integer(arena_, least)));
+      return read_stored(define(outer, body, DType::i64, read->array->name), at);
+    };
+    return {scale(std::int64_t{-1}, largest(scale(std::int64_t{-1}, element))), largest(element)};
   }
 
  private:
-  Interval range(Expr x) {
-    constexpr std::int64_t low = std::numeric_limits<std::int64_t>::min(), high = std::numeric_limits<std::int64_t>::max();
-    if (x->op == Op::axis) {
-      auto found = axes_.find(x->axes[0]);
-      if (found != axes_.end() && found->second == region_.axes.row) return rows_;
-      if (found != axes_.end() && found->second == region_.axes.column) return columns_;
-      return bounds(x);
-    }
-    if (x->op == Op::linear) {
-      __int128 least = x->integer, most = x->integer;
-      for (std::size_t k = 0; k < x->operands.size(); ++k) {
-        Interval part = range(x->operands[k]);
-        if (part.low == low || part.high == high) return {low, high};
-        __int128 a = static_cast<__int128>(x->integers[k]) * part.low, b = static_cast<__int128>(x->integers[k]) * part.high;
-        least += std::min(a, b), most += std::max(a, b);
-      }
-      if (least <= low || most >= high) return {low, high};
-      return {static_cast<std::int64_t>(least), static_cast<std::int64_t>(most)};
-    }
-    if (x->op == Op::quotient) {
-      Interval part = range(x->operands[0]);
-      return {part.low == low ? low : floored(part.low, x->integer), part.high == high ? high : floored(part.high, x->integer)};
-    }
-    return bounds(x);
-  }
-
-  std::optional<double> condition(Expr x) {
-    switch (x->op) {
-      case Op::constant:
-        return static_cast<double>(x->integer != 0);
-      case Op::at_least_zero: {
-        Interval at = range(x->operands[0]);
-        if (at.low >= 0) return 1;
-        if (at.high < 0) return 0;
-        return {};
-      }
-      case Op::is_zero: {
-        Interval at = range(x->operands[0]);
-        if (at.low > 0 || at.high < 0) return 0;
-        if (at.low == 0 && at.high == 0) return 1;
-        return {};
-      }
-      case Op::both: {
-        bool all = true;
-        for (Expr operand : x->operands) {
-          std::optional<double> part = value(operand);
-          if (part == 0.0) return 0;
-          all = all && part.has_value();
-        }
-        return all ? std::optional<double>(1) : std::nullopt;
-      }
-      case Op::negation: {
-        std::optional<double> part = value(x->operands[0]);
-        return part ? std::optional<double>(1 - *part) : std::nullopt;
-      }
-      default:
-        return {};
-    }
-  }
-
-  std::optional<double> real(Expr x) {
-    switch (x->op) {
-      case Op::constant:
-        return x->real;
-      case Op::select: {
-        std::optional<double> decided = value(x->operands[0]);
-        if (decided) return value(x->operands[*decided != 0 ? 1 : 2]);
-        std::optional<double> a = value(x->operands[1]), b = value(x->operands[2]);
-        return a && b && *a == *b ? a : std::nullopt;
-      }
-      case Op::linear: {
-        double total = x->real;
-        bool known = true;
-        for (std::size_t k = 0; k < x->operands.size(); ++k) {
-          std::optional<double> part = value(x->operands[k]);
-          if (part)
-            total += x->weights[k] * *part;
-          else
-            known = false;
-        }
-        return known || std::isinf(total) ? std::optional<double>(total) : std::nullopt;  // the rest is finite
-      }
-      case Op::product: {
-        double total = 1;
-        bool known = true;
-        for (std::size_t k = 0; k < x->operands.size(); ++k) {
-          std::optional<double> part = value(x->operands[k]);
-          if (part == 0.0 && x->weights[k] > 0) return 0;
-          if (part)
-            total *= std::pow(*part, x->weights[k]);
-          else
-            known = false;
-        }
-        return known ? std::optional<double>(total) : std::nullopt;
-      }
-      case Op::function: {
-        if (!x->function->evaluate) return {};
-        std::vector<double> arguments;
-        for (Expr operand : x->operands) {
-          std::optional<double> part = is_floating(operand->dtype) ? value(operand) : std::nullopt;
-          if (!part) return {};
-          arguments.push_back(*part);
-        }
-        return x->function->evaluate(arguments);
-      }
-      case Op::cast: {
-        if (!is_floating(x->operands[0]->dtype)) return {};
-        std::optional<double> part = value(x->operands[0]);
-        return part && (*part == 0 || std::isinf(*part)) ? part : std::nullopt;
-      }
-      case Op::reduction: {
-        std::optional<double> part = value(x->operands[0]);
-        bool keeps = part == 0.0 || (x->reduction == Reduction::maximum && part);
-        return keeps && x->reduction != Reduction::argmax ? part : std::nullopt;
-      }
-      case Op::read: {
-        auto found = members_.find(x->array);
-        return found == members_.end() ? std::nullopt : found->second;
-      }
-      default:
-        return {};
-    }
-  }
-
-  const BlockRegion& region_;
-  const std::unordered_map<AxisRef, int>& axes_;
-  Interval rows_, columns_;
-  const std::unordered_map<ArrayRef, std::optional<double>>& members_;
-  std::unordered_map<Expr, std::optional<double>> values_;
+  const BlockAxes& axes_;
+  Piece rows_, columns_;
+  const std::unordered_map<int, Expr>& units_;
+  Arena& arena_;
 };
-
-bool is_identity(Reduction reduction, std::optional<double> value) {
-  if (reduction == Reduction::sum) return value == 0.0;
-  if (reduction == Reduction::maximum) return value == -std::numeric_limits<double>::infinity();
-  return false;
-}
-
-// No reduction over the columns, and none that has columns and is completed by other blocks, gets anything there.
-bool are_idle(const BlockRegion& region, Interval rows, Interval columns) {
-  std::unordered_map<ArrayRef, std::optional<double>> members;
-  for (std::size_t k = 0; k < region.arrays.size(); ++k) {
-    ArrayRef array = region.arrays[k];
-    Reader reader(region, k, rows, columns, members);
-    const auto& axis_of = region.axes.frame.axis_of[k];
-    bool has_columns = region.axes.position_on(k, region.axes.column) >= 0;
-    for (Expr node : nodes_of(array->body)) {
-      if (node->op != Op::reduction) continue;
-      bool over_columns = false;
-      for (AxisRef axis : node->axes)
-        if (auto found = axis_of.find(axis); found != axis_of.end()) over_columns |= found->second == region.axes.column;
-      bool adds = has_columns && !region.axes.reduced[k].empty();
-      if ((over_columns || adds) && !is_identity(node->reduction, reader.value(node->operands[0]))) return false;
-    }
-    members[array] = has_columns && region.axes.reduced[k].empty() ? reader.value(array->body) : std::nullopt;
-  }
-  return true;
-}
 
 }  // namespace
 
 ColumnRange needed_columns(const BlockRegion& region, std::int64_t first, std::int64_t last) {
-  std::int64_t count = region.axes.frame.sizes[static_cast<std::size_t>(region.axes.column)];
-  Interval rows{first, last};
-  // The most columns from either end that are idle together; what is idle together is idle in part.
-  auto most_idle = [&](auto columns_of) {
-    std::int64_t low = 0, high = count;
+  Arena& arena = *region.arrays[0]->arena;
+  std::int64_t count = size_of(region, region.axes.column);
+  auto is_idle = [&](std::int64_t begin, std::int64_t end) {
+    Extent extent{.rows = {integer(arena, first), integer(arena, last)},
+                  .columns = {integer(arena, begin), integer(arena, end - 1)},
+                  .units = {},
+                  .bounds_of_read = {}};
+    return is_constant(are_idle(region, extent, arena), 1);
+  };
+  // The most columns from either end that are idle together, in steps; what is idle together is idle in part.
+  std::int64_t step = std::max<std::int64_t>(1, count / finest);
+  auto most_idle = [&](auto are_idle_from_end) {
+    std::int64_t low = 0, high = count / step;
     while (low < high) {
       std::int64_t middle = low + (high - low + 1) / 2;
-      if (are_idle(region, rows, columns_of(middle)))
+      if (are_idle_from_end(middle * step))
         low = middle;
       else
         high = middle - 1;
     }
-    return low;
+    return low * step;
   };
-  std::int64_t begin = most_idle([](std::int64_t n) { return Interval{0, n - 1}; });
-  std::int64_t end = count - most_idle([&](std::int64_t n) { return Interval{count - n, count - 1}; });
+  std::int64_t begin = most_idle([&](std::int64_t n) { return is_idle(0, n); });
+  std::int64_t end = count - most_idle([&](std::int64_t n) { return is_idle(count - n, count); });
   if (begin >= end) return {0, 0};
   return {begin, end};
+}
+
+std::optional<ColumnArrays> columns_by_data(const BlockRegion& region) {
+  const BlockAxes& axes = region.axes;
+  Arena& arena = *region.arrays[0]->arena;
+  auto piece = [&](int axis, std::int64_t length) {
+    std::int64_t size = size_of(region, axis);
+    return Piece{fresh_axis(arena, (size + length - 1) / length), length, size};
+  };
+  Piece rows = piece(axes.row, region.rows);
+  std::int64_t count = size_of(region, axes.column);
+  Piece columns = piece(axes.column, std::max<std::int64_t>(16, (count / pieces + 15) / 16 * 16));
+  Extent extent{.rows = rows.range(), .columns = columns.range(), .units = {}, .bounds_of_read = {}};
+  for (int unit : axes.units) extent.units[unit] = value(fresh_axis(arena, size_of(region, unit)));
+  Summaries summaries(region, rows, columns, extent.units);
+  extent.bounds_of_read = [&](Expr read, const auto& axis_of) { return summaries.bounds_of(read, axis_of); };
+  Expr idle = are_idle(region, extent, arena);
+  if (std::ranges::none_of(nodes_of(idle), [](Expr node) { return node->op == Op::read; })) return {};
+
+  ColumnArrays result;
+  std::vector<AxisRef> places;
+  for (std::size_t k = 0; k < axes.units.size(); ++k) {
+    Expr unit = extent.units.at(axes.units[k]);
+    if (unit->op != Op::axis || std::ranges::find(idle->free, unit->axes[0]) == idle->free.end()) continue;
+    places.push_back(unit->axes[0]);
+    result.units.push_back(static_cast<int>(k));
+  }
+  places.push_back(rows.number);
+  auto largest = [&](Expr needed, Expr otherwise) {
+    const AxisRef over[] = {columns.number};
+    return reduce(Reduction::maximum, over, select(idle, otherwise, needed));
+  };
+  Range at = columns.range();
+  result.begin =
+      define(places, scale(std::int64_t{-1}, largest(scale(std::int64_t{-1}, at.low), integer(arena, -count))), DType::i64, "begin");
+  result.end = define(places, largest(shift(at.high, 1), integer(arena, 0)), DType::i64, "end");
+  return result;
 }
 
 }  // namespace heed

@@ -104,6 +104,11 @@ Graph run_passes(const Graph& graph, const PipelineOptions& options) {
 }
 
 Plan make_plan(const Graph& graph, const PipelineOptions& options) {
+  if (options.memory > 0) {
+    MemoryFit fit = fit_memory(run_passes(graph, options), options.machine, options.memory);
+    if (options.fitted) options.fitted(fit);
+    return std::move(fit.plan);
+  }
   Plan plan = fuse(run_passes(graph, options), options.machine);
   plan_memory(plan);
   return plan;

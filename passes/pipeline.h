@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "ir/plan.h"
+#include "passes/fit_memory.h"
 #include "passes/work.h"
 
 namespace heed {
@@ -27,13 +28,16 @@ struct PipelineOptions {
   bool exact = false;             // products and sums keep the order in which they are written
   // Called with the graph as it came and after each pass: its number, its name ("input" at first) and the graph.
   std::function<void(int, std::string_view, const Graph&)> watch;
-  Machine machine;  // what regions are chosen for
+  std::int64_t memory = 0;                       // bytes that a plan may take (passes/fit_memory.h); 0: any
+  std::function<void(const MemoryFit&)> fitted;  // called with what came of the limit; the plan may still be too large
+  Machine machine;                               // what regions are chosen for
 };
 
 // Throws InputError for a name that is no pass's.
 Graph run_passes(const Graph& graph, const PipelineOptions& options = {});
 
-// All passes, then regions and memory. Options as above; `to` and `only` must be empty.
+// All passes, then regions and memory. Options as above; `to` and `only` must be empty. Values are made again instead of being stored as
+// far as the limit on memory asks for it and as it can be done.
 Plan make_plan(const Graph& graph, const PipelineOptions& options = {});
 
 }  // namespace heed

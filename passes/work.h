@@ -15,6 +15,7 @@ struct Machine {
   double launch_seconds = 2e-7;     // of one kernel on one block
   // Rows of a block: enough for products to run well, and how many it has at most.
   std::int64_t enough_rows = 64, most_rows = 128;
+  double seconds_per_stored_byte = 0;  // besides its traffic: dear where memory is short
 };
 
 // Operations on floating values; an expression that depends on some axes only is computed once for them. A function counts once.

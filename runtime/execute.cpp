@@ -135,6 +135,25 @@ void Executor::fill(const BlockedWork::Initial& initial, std::int64_t index) {
   pool_.run((initial.bytes + piece - 1) / piece, fill_piece);
 }
 
+BlockedWork::Block Executor::narrowed(const BlockedWork& work, std::size_t number, const std::int64_t* units, std::int64_t index) const {
+  constexpr std::int64_t step = 16;  // columns begin at a multiple of it
+  BlockedWork::Block block = work.blocks[number];
+  std::size_t at = 0;
+  for (const std::size_t unit : work.by_data->units)
+    at = at * static_cast<std::size_t>(work.units[unit]) + static_cast<std::size_t>(units[unit]);
+  at = at * work.blocks.size() + number;
+  const auto value_of = [&](const BufferUse& use) {
+    return reinterpret_cast<const std::int64_t*>(bases_[static_cast<std::size_t>(use.buffer)] + index * use.stride)[at];
+  };
+  const std::int64_t end = value_of(work.by_data->end), begin = std::min(value_of(work.by_data->begin), end) / step * step;
+  const std::int64_t all = block.column + work.widths[static_cast<std::size_t>(block.body)];
+  std::int32_t body = block.narrowest;
+  while (body < block.body && work.widths[static_cast<std::size_t>(body)] < end - begin) ++body;
+  block.body = body;
+  block.column = std::min(begin, all - work.widths[static_cast<std::size_t>(body)]);
+  return block;
+}
+
 void Executor::run_blocks(const BlockedWork& work, std::int64_t index, Fault& fault, Profile* profile) {
   for (const auto& initial : work.initial) fill(initial, index);
   const std::size_t parallel = static_cast<std::size_t>(work.parallel_units), units = work.units.size();
@@ -149,7 +168,8 @@ void Executor::run_blocks(const BlockedWork& work, std::int64_t index, Fault& fa
     const auto set_digits = [&](std::int64_t number, std::size_t first, std::size_t last) {
       for (std::size_t unit = last; unit-- > first; number /= work.units[unit]) offsets[unit] = number % work.units[unit];
     };
-    const auto run_block = [&](const BlockedWork::Block& block) {
+    const auto run_block = [&](std::size_t number) {
+      const BlockedWork::Block block = work.by_data ? narrowed(work, number, offsets, index) : work.blocks[number];
       offsets[units] = block.row;
       offsets[units + 1] = block.column;
       for (const Launch& launch : work.bodies[static_cast<std::size_t>(block.body)]) {
@@ -169,9 +189,9 @@ void Executor::run_blocks(const BlockedWork& work, std::int64_t index, Fault& fa
     for (std::int64_t turn = 0; turn < turns; ++turn) {
       set_digits(turn, parallel, units);
       if (work.parallel_rows)
-        run_block(work.blocks[static_cast<std::size_t>(task % rows)]);
+        run_block(static_cast<std::size_t>(task % rows));
       else
-        for (const auto& block : work.blocks) run_block(block);
+        for (std::size_t number = 0; number < work.blocks.size(); ++number) run_block(number);
     }
   });
   for (const auto& seconds : inside)

@@ -50,6 +50,8 @@ class Executor {
   void bind(std::span<void* const> inputs, std::span<void* const> outputs);
   bool run_steps(const std::vector<ProgramStep>& steps, std::int64_t index, Fault& fault, const AfterLaunch* after, Profile* profile);
   void launch(const Launch& launch, std::int64_t index, Fault& fault);
+  // The block with the columns that are needed at these positions of the units.
+  BlockedWork::Block narrowed(const BlockedWork& work, std::size_t number, const std::int64_t* units, std::int64_t index) const;
   void run_blocks(const BlockedWork& work, std::int64_t index, Fault& fault, Profile* profile);
   void fill(const BlockedWork::Initial& initial, std::int64_t index);
 

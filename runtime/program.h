@@ -53,6 +53,11 @@ struct BlockedWork {
   struct Block {
     std::int32_t body;
     std::int64_t row, column;
+    std::int32_t narrowest = 0;  // where data chooses: the first body that has as many rows; widths grow from it to `body`
+  };
+  struct ByData {  // i64 by some units and the number of the block: from where to where (excluded) columns are needed
+    BufferUse begin, end;
+    std::vector<std::size_t> units;
   };
   struct Initial {  // every element of a buffer before the first block
     BufferUse buffer;
@@ -63,6 +68,8 @@ struct BlockedWork {
   std::int32_t parallel_units = 0;
   bool parallel_rows = false;
   std::vector<Block> blocks;  // of each position of the units
+  std::optional<ByData> by_data;
+  std::vector<std::int64_t> widths;  // columns of each body
   std::vector<std::vector<Launch>> bodies;
   std::vector<Initial> initial;
   std::vector<BufferUse> results;  // what it makes

@@ -7,6 +7,7 @@
 #include <charconv>
 #include <cstdio>
 
+#include "runtime/memory.h"
 #include "tools/command.h"
 
 namespace heed {
@@ -75,6 +76,20 @@ void add_model_options(CLI::App& app, ModelOptions& options) {
 
 void add_plan_options(CLI::App& app, PipelineOptions& options) {
   app.add_flag("--exact", options.exact, "products and sums keep the order in which they are written, also where another costs less");
+  app.add_option("--memory", options.memory, "2GB, 500MB: values are made again instead of being stored until the program takes no more")
+      ->transform(CLI::AsSizeValue(true))
+      ->check(CLI::PositiveNumber);
+  options.fitted = [&options](const MemoryFit& fit) {
+    auto text = [](std::int64_t bytes) { return readable_bytes(static_cast<double>(bytes)); };
+    if (fit.bytes > options.memory)
+      throw UserError(
+          fmt::format("--memory {}: the program takes at least {} ({} of them inputs and results), {} without a limit; a smaller "
+                      "batch or model fits",
+                      text(options.memory), text(fit.bytes), text(fit.fixed_bytes), text(fit.bytes_at_ease)));
+    if (fit.bytes < fit.bytes_at_ease)
+      fmt::print(stderr, "note: --memory {}: {} instead of {}, for {:.2f} times the arithmetic\n", text(options.memory), text(fit.bytes),
+                 text(fit.bytes_at_ease), fit.flop / fit.flop_at_ease);
+  };
 }
 
 void add_run_options(CLI::App& app, RunOptions& options) {

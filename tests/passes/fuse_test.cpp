@@ -136,6 +136,56 @@ TEST_F(Fuse, WhatIsMadeFromNothingIsNeverStored) {
   EXPECT_EQ(arrays_of(found[0]).size(), 2u);
 }
 
+int in_blocks(const std::vector<Region>& found) {
+  return static_cast<int>(std::ranges::count_if(found, [](const Region& region) { return region.blocks != nullptr; }));
+}
+
+TEST_F(Fuse, ScoresAreNeverStored) {
+  ArrayRef q = data("q", {4, 512, 32}), k = data("k", {4, 512, 32}), v = data("v", {4, 512, 32});
+  auto found = regions({q, k, v}, {matrix_product(softmax(matrix_product(q, transpose(k, {0, 2, 1})), 2), v)});
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_TRUE(found[0].blocks);
+}
+
+TEST_F(Fuse, ScoresSmallerThanWhatTheyAreMadeFromAreStored) {
+  ArrayRef q = data("q", {4, 24, 64}), k = data("k", {4, 24, 64}), v = data("v", {4, 24, 64});
+  EXPECT_EQ(in_blocks(regions({q, k, v}, {matrix_product(softmax(matrix_product(q, transpose(k, {0, 2, 1})), 2), v)})), 0);
+}
+
+TEST_F(Fuse, WhatAttendsToItselfIsOneRegion) {
+  ArrayRef x = data("x", {4, 512, 32});
+  auto found = regions({x}, {matrix_product(softmax(matrix_product(x, transpose(x, {0, 2, 1})), 2), x)});
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_TRUE(found[0].blocks);
+}
+
+TEST_F(Fuse, WhatNothingMakesSmallIsStored) {
+  ArrayRef q = data("q", {4, 512, 32}), k = data("k", {4, 512, 32});
+  EXPECT_EQ(in_blocks(regions({q, k}, {relu(matrix_product(q, transpose(k, {0, 2, 1})))})), 0);
+}
+
+// Each row of scores is read at other columns than its own.
+TEST_F(Fuse, ColumnsMayBeReadAtAnyIndex) {
+  ArrayRef q = data("q", {4, 512, 32}), r = data("r", {4, 1024, 32}), v = data("v", {4, 512, 32});
+  ArrayRef scores = matrix_product(q, transpose(r, {0, 2, 1}));
+  ArrayRef shifted = array(*arena, {4, 512, 512}, [&](Indices p) { return at(scores, {p[0], p[1], shift(subtract(p[1], p[2]), 511)}); });
+  auto found = regions({q, r, v}, {matrix_product(softmax(shifted, 2), v)});
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_TRUE(found[0].blocks);
+}
+
+// The near miss: rows read at other rows are not independent.
+TEST_F(Fuse, RowsReadAtOtherRowsAreStored) {
+  ArrayRef q = data("q", {1, 512, 32}), k = data("k", {1, 512, 32}), v = data("v", {1, 512, 32});
+  ArrayRef scores = matrix_product(q, transpose(k, {0, 2, 1}));
+  ArrayRef sum = array(*arena, {1, 512, 512},
+                       [&](Indices p) { return add(exponential(at(scores, {p[0], p[1], p[2]})), at(scores, {p[0], p[2], p[1]})); });
+  auto found = regions({q, k, v}, {matrix_product(softmax(sum, 2), v)});
+  EXPECT_TRUE(std::ranges::any_of(found, [&](const Region& region) {
+    return std::ranges::any_of(region.outputs, [](ArrayRef array) { return element_count(array) == 512 * 512; });
+  }));
+}
+
 TEST_F(Fuse, AScatterIsAlone) {
   ArrayRef ids = input(*arena, "ids", {64}, DType::i32, Interval{0, 99}), g = data("g", {64, 8}), w = data("w", {100, 8});
   ArrayRef scattered = array(*arena, {100, 8}, [&](Indices p) {
