@@ -48,7 +48,7 @@ std::vector<BlockRegion> find_blocks(const std::vector<ArrayRef>& arrays, const 
                                      const Machine& machine);
 
 // The bodies and the order of blocks; bodies are not yet cut into regions.
-std::shared_ptr<Blocks> make_blocks(const BlockRegion& region, const Graph& graph);
+std::shared_ptr<Blocks> make_blocks(const BlockRegion& region, const Graph& graph, const Machine& machine);
 
 // --- needed_columns.cpp
 struct ColumnRange {

@@ -149,7 +149,7 @@ Plan fuse(const Graph& graph, const Machine& machine, bool cuts) {
 }
 
 Region region_of(const BlockRegion& blocks, const Graph& graph, const Machine& machine) {
-  Region region{.locals = {}, .outputs = blocks.outputs, .label = "", .blocks = make_blocks(blocks, graph)};
+  Region region{.locals = {}, .outputs = blocks.outputs, .label = "", .blocks = make_blocks(blocks, graph, machine)};
   for (ArrayRef array : blocks.arrays)
     if (std::ranges::find(blocks.outputs, array) == blocks.outputs.end()) region.locals.push_back(array);
   region.label = label_of(region);

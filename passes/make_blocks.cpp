@@ -20,10 +20,49 @@ struct Place {
   Expr whole, block;
 };
 
+// Axes beside which the rows are the last position of local values, so that a product packs the rows of the block, which are few, and not
+// all columns: those of the largest local value. None where values lie in memory that have such an axis last, and where rows would fill few
+// vectors.
+std::unordered_set<int> axes_before_rows(const BlockRegion& region, const Machine& machine) {
+  const BlockAxes& axes = region.axes;
+  if (region.rows < machine.enough_rows) return {};
+  std::size_t largest = region.arrays.size();
+  for (std::size_t k = 0; k < region.arrays.size(); ++k)
+    if (!has(region.outputs, region.arrays[k]) && axes.position_on(k, axes.row) >= 0 &&
+        (largest == region.arrays.size() || element_count(region.arrays[k]) > element_count(region.arrays[largest])))
+      largest = k;
+  if (largest == region.arrays.size()) return {};
+  auto joined = [&](std::size_t k, AxisRef axis) {
+    auto found = axes.frame.axis_of[k].find(axis);
+    return found == axes.frame.axis_of[k].end() ? -1 : found->second;
+  };
+  std::unordered_set<int> columns;
+  for (AxisRef position : positions(region.arrays[largest]))
+    if (int axis = joined(largest, position); axis >= 0 && axis != axes.row && !has(axes.units, axis)) columns.insert(axis);
+  auto has_both = [&](std::size_t k, const auto& list) {
+    bool row = false, column = false;
+    for (AxisRef axis : list) {
+      row |= joined(k, axis) == axes.row;
+      column |= columns.contains(joined(k, axis));
+    }
+    return row && column;
+  };
+  for (std::size_t k = 0; k < region.arrays.size(); ++k) {
+    if (has(region.outputs, region.arrays[k]) && has_both(k, positions(region.arrays[k]))) return {};
+    for (Expr node : nodes_of(region.arrays[k]->body)) {
+      if (node->op != Op::read || has(region.arrays, node->array)) continue;
+      std::vector<AxisRef> free;
+      for (Expr index : node->operands) free.insert(free.end(), index->free.begin(), index->free.end());
+      if (has_both(k, free)) return {};
+    }
+  }
+  return columns;
+}
+
 class Body {
  public:
-  Body(const BlockRegion& region, const Graph& graph, std::int64_t rows, std::int64_t columns)
-      : region_(region), axes_(region.axes), arena_(*graph.arena), rows_(rows), columns_(columns) {
+  Body(const BlockRegion& region, const Graph& graph, std::int64_t rows, std::int64_t columns, const std::unordered_set<int>& before_rows)
+      : region_(region), axes_(region.axes), arena_(*graph.arena), rows_(rows), columns_(columns), before_rows_(before_rows) {
     plan_.graph = {.arena = graph.arena, .name = graph.name, .is_function = true, .sizes = graph.sizes};
   }
 
@@ -65,11 +104,21 @@ class Body {
 
   using Places = std::unordered_map<AxisRef, Place>;
 
+  // The order of an array's positions in the block.
+  std::vector<AxisRef> order_of(std::size_t k) const {
+    std::vector<AxisRef> order = positions(region_.arrays[k]);
+    const int row = axes_.position_on(k, axes_.row);
+    const bool is_turned = row >= 0 && !has(region_.outputs, region_.arrays[k]) &&
+                           std::ranges::any_of(order, [&](AxisRef position) { return before_rows_.contains(joined(k, position)); });
+    if (is_turned) std::rotate(order.begin() + row, order.begin() + row + 1, order.end());
+    return order;
+  }
+
   void remake(std::size_t k) {
     ArrayRef array = region_.arrays[k];
     std::vector<AxisRef> places;
     Places table;
-    for (AxisRef position : positions(array)) {
+    for (AxisRef position : order_of(k)) {
       int axis = joined(k, position);
       places.push_back(fresh_axis(arena_, axis < 0 ? position->size : block_size(axis)));
       table[position] = place_of(axis, value(places.back()));
@@ -115,13 +164,16 @@ class Body {
     if (x->op == Op::read && index_.contains(x->array) && made_.contains(x->array)) {
       std::size_t other = index_.at(x->array);
       std::vector<AxisRef> read = positions(x->array);
+      std::vector<AxisRef> order = order_of(other);
+      operands.resize(read.size());
       for (std::size_t p = 0; p < read.size(); ++p) {
+        const auto at = static_cast<std::size_t>(std::ranges::find(order, read[p]) - order.begin());
         int axis = joined(other, read[p]);
         bool is_plain = axis >= 0 && x->operands[p]->op == Op::axis && joined(k, x->operands[p]->axes[0]) == axis;
         if (is_plain)
-          operands.push_back(has(axes_.units, axis) ? integer(arena_, 0) : places.at(x->operands[p]->axes[0]).block);
+          operands[at] = has(axes_.units, axis) ? integer(arena_, 0) : places.at(x->operands[p]->axes[0]).block;
         else
-          operands.push_back(rewritten(x->operands[p], places, k, made));
+          operands[at] = rewritten(x->operands[p], places, k, made);
       }
       return read_stored(made_.at(x->array), operands);
     }
@@ -150,6 +202,7 @@ class Body {
   const BlockAxes& axes_;
   Arena& arena_;
   std::int64_t rows_, columns_;
+  const std::unordered_set<int>& before_rows_;
   Plan plan_;
   std::unordered_map<int, Expr> offsets_;
   std::unordered_map<ArrayRef, std::size_t> index_;
@@ -159,7 +212,7 @@ class Body {
 
 }  // namespace
 
-std::shared_ptr<Blocks> make_blocks(const BlockRegion& region, const Graph& graph) {
+std::shared_ptr<Blocks> make_blocks(const BlockRegion& region, const Graph& graph, const Machine& machine) {
   const BlockAxes& axes = region.axes;
   auto blocks = std::make_shared<Blocks>();
   auto size_of = [&](int axis) { return axes.frame.sizes[static_cast<std::size_t>(axis)]; };
@@ -198,12 +251,13 @@ std::shared_ptr<Blocks> make_blocks(const BlockRegion& region, const Graph& grap
       }
     for (BlockPlace& place : places) place = {place.row, place.rows, 0, blocks->columns};
   }
+  const std::unordered_set<int> before_rows = axes_before_rows(region, machine);
   std::map<std::int64_t, int> narrowest;  // by rows
   for (auto& [size, kind] : kinds) {
     kind.body = static_cast<int>(blocks->bodies.size());
     narrowest.try_emplace(size.first, kind.body);
     blocks->widths.push_back(size.second);
-    blocks->bodies.push_back(Body(region, graph, size.first, size.second).make(kind.rows, kind.columns));
+    blocks->bodies.push_back(Body(region, graph, size.first, size.second, before_rows).make(kind.rows, kind.columns));
   }
   for (const BlockPlace& place : places)
     blocks->blocks.push_back({kinds.at({place.rows, place.columns}).body, place.row, place.column, narrowest.at(place.rows)});

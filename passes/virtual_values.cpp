@@ -24,6 +24,14 @@ bool gathers(Expr body) {
                              [](Expr node) { return node->op == Op::read && !std::ranges::all_of(node->operands, is_affine); });
 }
 
+double elements_read(Expr read) {
+  std::unordered_set<AxisRef> axes;
+  for (Expr index : read->operands) axes.insert(index->free.begin(), index->free.end());
+  double count = 1;
+  for (AxisRef axis : axes) count *= static_cast<double>(axis->size);
+  return count;
+}
+
 }  // namespace
 
 std::unordered_set<ArrayRef> virtual_values(const std::vector<ArrayRef>& arrays, const std::unordered_set<ArrayRef>& kept) {
@@ -34,11 +42,13 @@ std::unordered_set<ArrayRef> virtual_values(const std::vector<ArrayRef>& arrays,
     const double size = bytes_of(array);
     double largest = 1;
     bool is_elementwise = false;
-    for (ArrayRef read : reads_of(array)) {
-      const double read_size = bytes_of(read);
-      auto known = source.find(read);
-      largest = std::max(largest, known == source.end() ? read_size : known->second);
-      is_elementwise |= known != source.end() && element_count(read) >= element_count(array);
+    for (Expr node : nodes_of(array->body)) {
+      if (node->op != Op::read) continue;
+      auto known = source.find(node->array);
+      // Of an array that holds queries, keys and values side by side, what is read counts.
+      const double read_bytes = std::min(bytes_of(node->array), elements_read(node) * static_cast<double>(byte_size(node->array->dtype)));
+      largest = std::max(largest, known == source.end() ? read_bytes : known->second);
+      is_elementwise |= known != source.end() && element_count(node->array) >= element_count(array);
     }
     Kind kind = kind_of(array);
     if (kind == Kind::scatter) continue;

@@ -9,7 +9,7 @@ namespace heed {
 struct Machine {
   double bytes_per_second = 12e9;   // of memory, one core
   double map_per_second = 40e9;     // elementwise operations
-  double flop_per_second = 80e9;    // of matrix products
+  double flop_per_second = 150e9;   // of matrix products
   double function_operations = 12;  // a function counts as so many
   double cache_bytes = 1 << 20;     // what a row may take to stay close
   double launch_seconds = 2e-7;     // of one kernel on one block

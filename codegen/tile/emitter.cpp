@@ -41,6 +41,8 @@ llvm::IRBuilderBase& Emitter::builder() {
 }
 llvm::Value* Emitter::task() { return state_->function->getArg(2); }
 llvm::Value* Emitter::scratch() { return state_->function->getArg(1); }
+llvm::Value* Emitter::buffers() { return state_->function->getArg(0); }
+llvm::Value* Emitter::fault() { return state_->function->getArg(3); }
 llvm::Value* Emitter::buffer(ArrayRef array) { return state_->pointer_to(state_->accesses.buffer(array)); }
 llvm::Value* Emitter::number(std::int64_t value) { return state_->b.getInt64(static_cast<std::uint64_t>(value)); }
 int Emitter::lanes() const { return state_->shape.lanes; }
@@ -218,6 +220,11 @@ llvm::AllocaInst* Emitter::State::make_register(llvm::Type* type) {
   llvm::IRBuilder<> entry(&function->getEntryBlock(), function->getEntryBlock().begin());
   registers.push_back(entry.CreateAlloca(type));
   return registers.back();
+}
+
+llvm::AllocaInst* Emitter::make_array(std::int64_t words) {
+  llvm::IRBuilder<> entry(&state_->function->getEntryBlock(), state_->function->getEntryBlock().begin());
+  return entry.CreateAlloca(entry.getInt64Ty(), number(words));
 }
 
 llvm::AllocaInst* Emitter::make_register(llvm::Type* type, llvm::Value* initial) {

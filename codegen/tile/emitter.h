@@ -42,6 +42,8 @@ class Emitter {
   llvm::IRBuilderBase& builder();
   llvm::Value* task();
   llvm::Value* scratch();               // pointer
+  llvm::Value* buffers();               // the list of them, to hand on
+  llvm::Value* fault();                 // the same
   llvm::Value* buffer(ArrayRef array);  // pointer
   llvm::Value* number(std::int64_t value);
   int lanes() const;
@@ -89,6 +91,7 @@ class Emitter {
   void store_strip(ArrayRef array, const LinearForm& address, llvm::Value* value, int copy);
 
   // --- accumulators: registers that live across loops
+  llvm::AllocaInst* make_array(std::int64_t words);                         // memory of the function, 8 bytes each
   llvm::AllocaInst* make_register(llvm::Type* type, llvm::Value* initial);  // set at the end of the innermost open loop
   llvm::Value* get(llvm::AllocaInst* slot);
   void set(llvm::AllocaInst* slot, llvm::Value* value);

@@ -44,24 +44,16 @@ Tile choose_tile(const Target& target, std::int64_t element_bytes, std::int64_t 
   return best;
 }
 
-llvm::Function* emit_micro_kernel(llvm::Module& module, const MicroKernel& kernel) {
+std::vector<llvm::Value*> emit_sums(llvm::IRBuilderBase& builder, const MicroKernel& kernel, llvm::Value* a, llvm::Value* b,
+                                    llvm::Value* count) {
   const Tile& tile = kernel.tile;
-  std::string name = fmt::format("tile_{}x{}_{}_{}_{}_{}", tile.rows, tile.columns(), kernel.a_row_stride, kernel.a_k_stride,
-                                 kernel.b_k_stride, kernel.c_row_stride);
-  if (llvm::Function* known = module.getFunction(name)) return known;
-  llvm::LLVMContext& context = module.getContext();
-  llvm::IRBuilder<> builder(context);
+  llvm::LLVMContext& context = builder.getContext();
+  llvm::Function* function = builder.GetInsertBlock()->getParent();
   llvm::Type* element = kernel.is_double ? builder.getDoubleTy() : builder.getFloatTy();
   llvm::Type* vector = llvm::FixedVectorType::get(element, static_cast<unsigned>(tile.lanes));
   llvm::Type* pointer = builder.getPtrTy();
   llvm::Type* index = builder.getInt64Ty();
   llvm::Align alignment(kernel.is_double ? 8 : 4);
-
-  auto* type = llvm::FunctionType::get(builder.getVoidTy(), {pointer, pointer, pointer, index, index}, false);
-  auto* function = llvm::Function::Create(type, llvm::Function::InternalLinkage, name, module);
-  function->addFnAttr(llvm::Attribute::NoInline);
-  for (unsigned i = 0; i < 3; ++i) function->addParamAttr(i, llvm::Attribute::NoAlias);
-  llvm::Value *a = function->getArg(0), *b = function->getArg(1), *c = function->getArg(2), *count = function->getArg(3);
 
   auto at = [&](llvm::Value* base, std::int64_t offset) {
     return offset == 0 ? base : builder.CreateInBoundsGEP(element, base, builder.getInt64(static_cast<std::uint64_t>(offset)));
@@ -128,10 +120,36 @@ llvm::Function* emit_micro_kernel(llvm::Module& module, const MicroKernel& kerne
     return out;
   };
 
-  builder.SetInsertPoint(llvm::BasicBlock::Create(context, "entry", function));
   State state{Sums(static_cast<std::size_t>(tile.rows * tile.vectors), llvm::Constant::getNullValue(vector)), a, b};
   state = loop("many", builder.CreateSDiv(count, builder.getInt64(unroll)), unroll, state);
   state = loop("few", builder.CreateSRem(count, builder.getInt64(unroll)), 1, state);
+  return state.sums;
+}
+
+llvm::Function* emit_micro_kernel(llvm::Module& module, const MicroKernel& kernel) {
+  const Tile& tile = kernel.tile;
+  std::string name = fmt::format("tile_{}x{}_{}_{}_{}_{}", tile.rows, tile.columns(), kernel.a_row_stride, kernel.a_k_stride,
+                                 kernel.b_k_stride, kernel.c_row_stride);
+  if (llvm::Function* known = module.getFunction(name)) return known;
+  llvm::LLVMContext& context = module.getContext();
+  llvm::IRBuilder<> builder(context);
+  llvm::Type* element = kernel.is_double ? builder.getDoubleTy() : builder.getFloatTy();
+  llvm::Type* vector = llvm::FixedVectorType::get(element, static_cast<unsigned>(tile.lanes));
+  llvm::Type* pointer = builder.getPtrTy();
+  llvm::Type* index = builder.getInt64Ty();
+  llvm::Align alignment(kernel.is_double ? 8 : 4);
+
+  auto* type = llvm::FunctionType::get(builder.getVoidTy(), {pointer, pointer, pointer, index, index}, false);
+  auto* function = llvm::Function::Create(type, llvm::Function::InternalLinkage, name, module);
+  function->addFnAttr(llvm::Attribute::NoInline);
+  for (unsigned i = 0; i < 3; ++i) function->addParamAttr(i, llvm::Attribute::NoAlias);
+  llvm::Value *a = function->getArg(0), *b = function->getArg(1), *c = function->getArg(2), *count = function->getArg(3);
+  auto at = [&](llvm::Value* base, std::int64_t offset) {
+    return offset == 0 ? base : builder.CreateInBoundsGEP(element, base, builder.getInt64(static_cast<std::uint64_t>(offset)));
+  };
+
+  builder.SetInsertPoint(llvm::BasicBlock::Create(context, "entry", function));
+  std::vector<llvm::Value*> sums = emit_sums(builder, kernel, a, b, count);
 
   auto* add = llvm::BasicBlock::Create(context, "add", function);
   auto* set = llvm::BasicBlock::Create(context, "set", function);
@@ -140,7 +158,7 @@ llvm::Function* emit_micro_kernel(llvm::Module& module, const MicroKernel& kerne
     builder.SetInsertPoint(block);
     for (int i = 0; i < tile.rows; ++i)
       for (int v = 0; v < tile.vectors; ++v) {
-        llvm::Value* sum = state.sums[static_cast<std::size_t>(i * tile.vectors + v)];
+        llvm::Value* sum = sums[static_cast<std::size_t>(i * tile.vectors + v)];
         llvm::Value* place = at(c, i * kernel.c_row_stride + v * tile.lanes);
         if (block == add) sum = builder.CreateFAdd(builder.CreateAlignedLoad(vector, place, alignment), sum);
         builder.CreateAlignedStore(sum, place, alignment);

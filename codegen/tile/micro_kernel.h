@@ -2,12 +2,15 @@
 // the generated code.
 #pragma once
 #include <cstdint>
+#include <vector>
 
 #include "codegen/cpu/target.h"
 
 namespace llvm {
 class Function;
+class IRBuilderBase;
 class Module;
+class Value;
 }  // namespace llvm
 
 namespace heed {
@@ -31,6 +34,11 @@ struct MicroKernel {
   std::int64_t b_k_stride;                // vectors of one k lie side by side
   std::int64_t c_row_stride;
 };
+
+// Writes the loop over k into a function: sums of `count` products at the builder's place, which is after them then. In order of rows,
+// then of vectors. a and b are the first element of the tile's operands.
+std::vector<llvm::Value*> emit_sums(llvm::IRBuilderBase& builder, const MicroKernel& kernel, llvm::Value* a, llvm::Value* b,
+                                    llvm::Value* count);
 
 // Adds, with internal linkage,
 //   void (const T* a, const T* b, T* c, i64 k, i64 accumulate)

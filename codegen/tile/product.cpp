@@ -8,36 +8,11 @@
 #include <algorithm>
 #include <memory>
 
-#include "codegen/tile/emitter.h"
 #include "codegen/tile/expression_text.h"
-#include "codegen/tile/product_pack.h"
-#include "codegen/tile/product_schedule.h"
-#include "codegen/tile/vectors.h"
+#include "codegen/tile/product_prepared.h"
 
 namespace heed {
 namespace {
-
-struct Output {
-  ArrayRef array;
-  Expr whole, last;  // what is stored, in whole vectors of columns and in the last one
-  LinearForm whole_address, last_address;
-};
-
-// All that is decided before code is written; it is written on another thread.
-struct Prepared {
-  FlatProduct product;
-  ProductSchedule schedule;
-  bool has_fma;
-  AxisRef block, inside;  // the depth is block * depth_block + inside
-  std::optional<PlainOperand> plain_a, plain_b;
-  VectorAxis columns;
-  PackedOperand a, b;
-  std::vector<Output> outputs;
-  ArrayRef workspace = nullptr;  // sums of the parts: [part, batch, row, padded column]
-  Accesses accesses;
-
-  explicit Prepared(FaultPlaces& places) : accesses(places) {}
-};
 
 constexpr std::int64_t alignment = 64;
 std::int64_t aligned(std::int64_t bytes) { return (bytes + alignment - 1) / alignment * alignment; }
@@ -64,10 +39,11 @@ Scratch scratch_of(const ProductSchedule& s, std::int64_t bytes) {
 
 class Writer {
  public:
-  Writer(llvm::Module& module, const std::string& symbol, const Prepared& prepared)
+  Writer(llvm::Module& module, const std::string& symbol, const PreparedProduct& prepared)
       : p(prepared),
         s(prepared.schedule),
         module_(module),
+        symbol_(symbol),
         e(module, symbol, prepared.accesses, {s.tile.lanes, prepared.has_fma}),
         bytes_(byte_size(p.product.dtype)),
         scratch_(scratch_of(s, bytes_)) {}
@@ -108,7 +84,7 @@ class Writer {
         e.set(total, b().CreateFAdd(e.get(total), next));
         e.close_loop();
       }
-      store_outputs(e.get(total), whole);
+      store_outputs(e, p, e.get(total), whole);
     });
     e.close_loop();
     e.finish();
@@ -123,6 +99,10 @@ class Writer {
   llvm::Value* smaller(llvm::Value* x, llvm::Value* y) { return b().CreateSelect(b().CreateICmpSLT(x, y), x, y); }
   llvm::Type* element() { return e.type_of(p.product.dtype, false); }
   llvm::Value* at(llvm::Value* pointer, llvm::Value* offset) { return b().CreateInBoundsGEP(element(), pointer, offset); }
+  llvm::Value* arguments() {  // of a tile that maps its sums
+    if (!arguments_) arguments_ = e.make_array(MappedTile::argument_count);
+    return arguments_;
+  }
   llvm::Value* scratch(std::int64_t offset) { return at(e.scratch(), number(offset)); }
   llvm::Value* load_vector(llvm::Value* pointer, llvm::Value* offset) {
     return b().CreateAlignedLoad(e.type_of(p.product.dtype, true), at(pointer, offset), llvm::Align(static_cast<std::uint64_t>(bytes_)));
@@ -158,7 +138,8 @@ class Writer {
 
   // The last panel is packed even where the others are read in place: it may be narrow.
   bool last_is_special() const {
-    return s.last_vectors < s.tile.vectors || (s.b_packing == Packing::in_place && s.n % s.tile.columns() != 0);
+    bool may_be_partial = s.b_packing == Packing::in_place || p.maps_in_registers;
+    return s.last_vectors < s.tile.vectors || (may_be_partial && s.n % s.tile.columns() != 0);
   }
 
   void pack_b(PackPlace& place) {
@@ -197,8 +178,18 @@ class Writer {
       std::int64_t height = s.height + 1 - low;
       llvm::Value* is_high = b().CreateICmpSLT(tile, number(s.high_tiles));
       if (heights[0] && heights[1]) e.open_if(low ? b().CreateNot(is_high) : is_high);
-      tiles(place, height, row, first_row, accumulate);
-      if (s.parts == 1) {
+      const TileRow tile_row{height, row, first_row, accumulate};
+      if (p.maps_in_registers && !is_last_known) {
+        e.open_if(is_last);
+        tiles(place, tile_row, true);
+        e.close_if();
+        e.open_if(b().CreateNot(is_last));
+        tiles(place, tile_row, false);
+        e.close_if();
+      } else {
+        tiles(place, tile_row, p.maps_in_registers);
+      }
+      if (s.parts == 1 && !p.maps_in_registers) {
         if (!is_last_known) e.open_if(is_last);
         map_rows(row, height);
         if (!is_last_known) e.close_if();
@@ -220,8 +211,14 @@ class Writer {
     return at(scratch(scratch_.c), times(minus(row, row_of(first_tile_)), c_stride()));
   }
 
+  struct TileRow {
+    std::int64_t height;
+    llvm::Value *row, *first_row, *accumulate;
+  };
+
   // One row of tiles.
-  void tiles(PackPlace& place, std::int64_t height, llvm::Value* row, llvm::Value* first_row, llvm::Value* accumulate) {
+  void tiles(PackPlace& place, const TileRow& tile_row, bool is_mapped) {
+    const auto [height, row, first_row, accumulate] = tile_row;
     e.open_counter(number(0), number(1));
     MicroKernel kernel{s.tile, p.product.dtype == DType::f64, p.has_fma, 0, 0, s.tile.columns(), c_stride()};
     kernel.tile.rows = static_cast<int>(height);
@@ -234,8 +231,18 @@ class Writer {
       a = at(scratch(scratch_.a), times(packed_line(place.e, s, row, first_row), kernel.a_row_stride));
     }
     llvm::Value* c = c_row(row);
-    auto call = [&](const MicroKernel& k, llvm::Value* panel_b, llvm::Value* panel_c) {
-      b().CreateCall(emit_micro_kernel(module_, k), {a, panel_b, panel_c, place.count, accumulate});
+    auto call = [&](const MicroKernel& k, llvm::Value* panel, llvm::Value* panel_b, bool is_last) {
+      llvm::Value* panel_c = at(c, times(minus(panel, first_panel_), s.tile.columns()));
+      if (!is_mapped) {
+        b().CreateCall(emit_micro_kernel(module_, k), {a, panel_b, panel_c, place.count, accumulate});
+        return;
+      }
+      llvm::Value* given[MappedTile::argument_count] = {a,     panel_b, panel_c, place.count, accumulate, row, times(panel, s.tile.vectors),
+                                                        batch_};
+      for (unsigned i = 0; i < MappedTile::argument_count; ++i)
+        b().CreateStore(given[i], b().CreateConstInBoundsGEP1_64(b().getInt64Ty(), arguments(), i));
+      llvm::Function* tile = emit_mapped_tile(module_, symbol_, p, {k, s.depth_blocks > 1, is_last});
+      b().CreateCall(tile, {e.buffers(), e.scratch(), b().CreatePtrToInt(arguments(), b().getInt64Ty()), e.fault()});
     };
 
     llvm::Value* panels = minus(end_panel_, first_panel_);
@@ -243,25 +250,25 @@ class Writer {
     if (plain_panels > 0) {
       llvm::Value* count = minus(smaller(end_panel_, number(plain_panels)), first_panel_);
       e.open_if(b().CreateICmpSGT(count, number(0)));
-      llvm::Value* panel = e.open_counter(number(0), count);
-      llvm::Value* panel_c = at(c, times(panel, s.tile.columns()));
+      llvm::Value* index = e.open_counter(number(0), count);
+      llvm::Value* panel = plus(first_panel_, index);
       if (s.b_packing == Packing::in_place) {
         MicroKernel in_place = kernel;
         in_place.b_k_stride = p.plain_b->depth_stride;
-        llvm::Value* column = times(plus(first_panel_, panel), s.tile.columns());
-        call(in_place, at(e.buffer(p.plain_b->array), plus(e.address_of(p.plain_b->origin), column)), panel_c);
+        llvm::Value* column = times(panel, s.tile.columns());
+        call(in_place, panel, at(e.buffer(p.plain_b->array), plus(e.address_of(p.plain_b->origin), column)), false);
       } else {
-        call(kernel, at(scratch(scratch_.b), times(panel, s.depth_block * s.tile.columns())), panel_c);
+        call(kernel, panel, at(scratch(scratch_.b), times(index, s.depth_block * s.tile.columns())), false);
       }
       e.close_loop();
       e.close_if();
     }
     if (last_is_special()) {
       e.open_if(b().CreateICmpEQ(end_panel_, number(s.panels)));
-      llvm::Value* panel = minus(panels, number(1));
       kernel.tile.vectors = static_cast<int>(s.last_vectors);
-      llvm::Value* packed = s.b_packing == Packing::in_place ? number(0) : times(panel, s.depth_block * s.tile.columns());
-      call(kernel, at(scratch(scratch_.b), packed), at(c, times(panel, s.tile.columns())));
+      llvm::Value* packed =
+          s.b_packing == Packing::in_place ? number(0) : times(minus(panels, number(1)), s.depth_block * s.tile.columns());
+      call(kernel, number(s.panels - 1), at(scratch(scratch_.b), packed), true);
       e.close_if();
     }
     e.close_loop();
@@ -275,33 +282,19 @@ class Writer {
     llvm::Value* begin = times(first_panel_, s.tile.columns());
     llvm::Value* end = smaller(times(end_panel_, s.tile.columns()), number(s.n));
     for_vectors(e, p.columns, begin, end,
-                [&](llvm::Value* column, bool whole) { store_outputs(load_vector(line, minus(column, begin)), whole); });
+                [&](llvm::Value* column, bool whole) { store_outputs(e, p, load_vector(line, minus(column, begin)), whole); });
     e.close_loop();
   }
 
-  void store_outputs(llvm::Value* sum, bool whole) {
-    e.bind_array(p.product.sum, {sum}, true);
-    std::vector<llvm::Value*> values;
-    for (const Output& output : p.outputs) {
-      Expr x = whole ? output.whole : output.last;
-      e.emit_checks(x);
-      values.push_back(e.emit(x));
-    }
-    // All are read before any is written: an output may lie where a value that it is made from ends its life.
-    for (std::size_t k = 0; k < values.size(); ++k) {
-      const Output& output = p.outputs[k];
-      e.store_at(output.array->dtype, e.buffer(output.array), whole ? output.whole_address : output.last_address, values[k], 0,
-                 e.active_mask());
-    }
-  }
-
-  const Prepared& p;
+  const PreparedProduct& p;
   const ProductSchedule& s;
   llvm::Module& module_;
+  const std::string& symbol_;
   Emitter e;
   std::int64_t bytes_;
   Scratch scratch_;
   llvm::Value *first_panel_ = nullptr, *end_panel_ = nullptr, *first_tile_ = nullptr, *end_tile_ = nullptr;
+  llvm::Value* arguments_ = nullptr;
   llvm::Value *part_ = nullptr, *batch_group_ = nullptr, *batch_ = nullptr;
 };
 
@@ -318,7 +311,7 @@ FlatProduct choose_sides(FlatProduct plain, ProductSchedule& schedule, const Reg
   return std::move(*swapped);
 }
 
-void prepare(Prepared& p) {
+void prepare(PreparedProduct& p) {
   const FlatProduct& product = p.product;
   const ProductSchedule& s = p.schedule;
   Arena& arena = *product.a->arena;
@@ -344,7 +337,7 @@ void prepare(Prepared& p) {
   if (s.b_packing == Packing::in_place) p.accesses.add_buffer(p.plain_b->array);
   for (Expr x : {p.b.whole, p.b.last}) p.accesses.prepare(x);
   for (const auto& output : product.outputs) {
-    Output out{output.array, in_whole_vector(p.columns, output.value), in_last_vector(p.columns, output.value), {}, {}};
+    ProductOutput out{output.array, in_whole_vector(p.columns, output.value), in_last_vector(p.columns, output.value), {}, {}};
     out.whole_address = linear_form(in_whole_vector(p.columns, output.address));
     out.last_address = linear_form(in_last_vector(p.columns, output.address));
     p.accesses.prepare(out.whole);
@@ -354,13 +347,14 @@ void prepare(Prepared& p) {
     p.accesses.add_buffer(output.array);
     p.outputs.push_back(std::move(out));
   }
+  p.maps_in_registers = can_map_in_registers(p);
   if (s.parts > 1) {
     p.workspace = input(arena, "workspace", {s.parts, s.batches, s.m, s.panels * s.tile.columns()}, product.dtype);
     p.accesses.add_buffer(p.workspace);
   }
 }
 
-std::string key_of(const Prepared& p) {
+std::string key_of(const PreparedProduct& p) {
   ExpressionText text;
   text.add(p.schedule.text());
   for (ArrayRef array : p.accesses.buffers()) text.add(array);
@@ -383,7 +377,7 @@ std::optional<ProductKernels> product_kernels(const Region& region, const Target
                                               FaultPlaces& places) {
   std::optional<FlatProduct> flat = flat_product(region, false, options.slices);
   if (!flat) return {};
-  auto prepared = std::make_shared<Prepared>(places);
+  auto prepared = std::make_shared<PreparedProduct>(places);
   prepared->product = choose_sides(std::move(*flat), prepared->schedule, region, target, options);
   prepared->has_fma = target.has_fma;
   prepare(*prepared);

@@ -14,6 +14,8 @@
 namespace heed {
 namespace {
 
+constexpr std::int64_t line_bytes = 64;  // of a cache
+
 std::int64_t ceil_divide(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_divide(a, b) * b; }
 std::int64_t between(std::int64_t low, double x, std::int64_t high) {
@@ -179,14 +181,16 @@ ProductSchedule schedule_product(const FlatProduct& product, const Target& targe
     return plain_operand(operand, product.dtype, line, product.depth, fresh_axis(arena, ceil_divide(s.k, block)), fresh_axis(arena, block));
   };
 
-  // Few rows do not repay packing b: its rows are read where they are, in short blocks so that they stay in the cache.
+  // Few rows do not repay packing b: its rows are read where they are, in short blocks so that they stay in the cache. Neither does one
+  // panel of whole lines: it lies in memory as it would be packed.
   double a_cost = 0, b_cost = 0;
   s.b_packing = Packing::across_depth;
-  if (s.m <= 32)
-    if (auto plain = plain_at(product.b, product.column, 32);
+  bool is_one_panel = s.n == s.tile.columns() && s.n * bytes % line_bytes == 0;
+  if (s.m <= 32 || is_one_panel)
+    if (auto plain = plain_at(product.b, product.column, s.m <= 32 ? 32 : s.depth_block);
         plain && plain->line_stride == 1 && plain->depth_stride >= 0 && s.n >= lanes) {
       s.b_packing = Packing::in_place;
-      s.depth_block = std::min<std::int64_t>(s.depth_block, 32);
+      if (s.m <= 32) s.depth_block = std::min<std::int64_t>(s.depth_block, 32);
     }
   if (s.b_packing != Packing::in_place) {
     VectorCost across = best_vector_cost(product.b, product.column, lanes);

@@ -35,7 +35,7 @@ TEST(Elaborate, AttentionVariants) {
 }
 
 TEST(Elaborate, Models) {
-  for (const char* file : {"examples/gpt.heed", "examples/attention_cnn.heed"}) {
+  for (const char* file : {"examples/gpt.heed", "examples/gpt2.heed", "examples/attention_cnn.heed"}) {
     auto module = load(file);
     Elaborated result = elaborated(*module, {});
     EXPECT_GE(result.graph.outputs.size(), 2u) << file;
@@ -103,7 +103,7 @@ TEST(Elaborate, InitialValuesMayDependOnOnesBefore) {
 }
 
 TEST(Elaborate, ChecksSamples) {
-  for (const char* file : {"examples/gpt.heed", "examples/attention_cnn.heed", "examples/attention_variants.heed"}) {
+  for (const char* file : {"examples/gpt.heed", "examples/gpt2.heed", "examples/attention_cnn.heed", "examples/attention_variants.heed"}) {
     Diagnostics diagnostics;
     check_module(*load(file), {}, diagnostics);
     EXPECT_TRUE(diagnostics.all().empty()) << diagnostics.text(false);

@@ -117,7 +117,7 @@ TEST(Parser, Places) {
 }
 
 TEST(Parser, Samples) {
-  for (const char* name : {"gpt", "attention_cnn", "attention_variants"}) {
+  for (const char* name : {"gpt", "gpt2", "attention_cnn", "attention_variants"}) {
     std::ifstream stream(std::string(HEED_SOURCE_DIR) + "/examples/" + name + ".heed");
     std::stringstream text;
     text << stream.rdbuf();
