@@ -43,6 +43,7 @@ class Sum {
   Expr node() {
     while (settle_weights()) {
     }
+    if (Expr masked = masked_whole()) return masked;
     if (Expr joined = join_guards()) return joined;
     Node node{.op = Op::linear, .dtype = dtype_};
     node.real = constant_;
@@ -73,6 +74,22 @@ class Sum {
       return true;
     }
     return false;
+  }
+
+  // What is added to a masked value is masked with it.
+  Expr masked_whole() {
+    auto is_masked = [](const auto& each) {
+      auto [weight, x] = each.second;
+      return weight == 1 && x->op == Op::select && is_constant(x->operands[2], -infinity);
+    };
+    auto found = std::ranges::find_if(weights_, is_masked);
+    if (found == weights_.end()) return nullptr;
+    Expr masked = found->second.second;
+    weights_.erase(found);
+    std::vector<Term> terms{{1, masked->operands[1]}};
+    for (auto& [id, entry] : weights_) terms.push_back({entry.first, entry.second});
+    if (terms.size() == 1 && constant_ == 0) return masked;
+    return select(masked->operands[0], linear(terms, constant_, arena_, dtype_), masked->operands[2]);
   }
 
   // Terms under one guard share it.
@@ -132,6 +149,7 @@ class Powers {
     if (coefficient_ == 0) return real(arena_, 0, dtype_);
     if (powers_.empty()) return real(arena_, coefficient_, dtype_);
     if (Expr guarded = guard_unsafe()) return scale(coefficient_, guarded);
+    if (Expr guarded = guard_by_indicator()) return scale(coefficient_, guarded);
     Node node{.op = Op::product, .dtype = dtype_};
     for (auto& [id, factor] : powers_) {
       node.operands.push_back(factor.x);
@@ -163,6 +181,24 @@ class Powers {
     }
     return nullptr;
   }
+
+  // One where a condition holds, else zero, guards a factor that has its axes.
+  Expr guard_by_indicator() {
+    for (auto& [id, indicator] : powers_) {
+      if (indicator.power != 1 || !is_guarded(indicator.x) || !is_constant(indicator.x->operands[1])) continue;
+      for (auto& [other, factor] : powers_) {
+        if (other == id || factor.power < 0 || is_constant_guard(factor.x) || !is_subset(indicator.x->free, factor.x->free)) continue;
+        std::vector<Factor> factors;
+        for (auto& [kept_id, kept] : powers_)
+          if (kept_id != id && kept_id != other) factors.push_back(kept);
+        Expr guarded = scale(indicator.x->operands[1]->real, power(factor.x, factor.power));
+        factors.push_back({select(indicator.x->operands[0], guarded, indicator.x->operands[2]), 1});
+        return product(factors, arena_, dtype_);
+      }
+    }
+    return nullptr;
+  }
+  static bool is_constant_guard(Expr x) { return is_guarded(x) && is_constant(x->operands[1]); }
 
   Arena& arena_;
   DType dtype_;
@@ -240,6 +276,24 @@ Expr larger(Expr a, Expr b) {
     return outer_wins ? larger(a->operands[0], b) : a;
   }
   return raw_apply(functions::maximum, {a, b}, a->dtype);
+}
+
+// exp(x + c log(y)) = y^c exp(x), and what is masked before is zero after. Null where there is neither.
+Expr exponential_of_parts(Expr x) {
+  if (x->op == Op::select && is_constant(x->operands[2], -infinity))
+    return select(x->operands[0], apply(functions::exp, {x->operands[1]}), real(*x->arena, 0, x->dtype));
+  if (x->op != Op::linear) return nullptr;
+  auto is_logarithm = [](Expr term) { return term->op == Op::function && term->function == &functions::log; };
+  if (std::ranges::none_of(x->operands, is_logarithm)) return nullptr;
+  std::vector<Factor> factors;
+  std::vector<Term> rest;
+  for (std::size_t k = 0; k < x->operands.size(); ++k)
+    if (is_logarithm(x->operands[k]))
+      factors.push_back({x->operands[k]->operands[0], x->weights[k]});
+    else
+      rest.push_back({x->weights[k], x->operands[k]});
+  factors.push_back({apply(functions::exp, {linear(rest, x->real, *x->arena, x->dtype)}), 1});
+  return product(factors, *x->arena, x->dtype);
 }
 
 }  // namespace
@@ -344,6 +398,8 @@ Expr apply(const ScalarFunction& function, std::span<const Expr> arguments) {
   DType dtype = result_type(function, arguments);
   if (Expr constant = folded(function, arguments, dtype)) return constant;
   if (&function == &functions::maximum) return larger(arguments[0], arguments[1]);
+  if (&function == &functions::exp)
+    if (Expr made = exponential_of_parts(arguments[0])) return made;
   if (&function == &functions::reciprocal_or_zero) {
     auto [weight, rest] = scaled_form(arguments[0]);
     if (weight != 1) return scale(1 / weight, apply(function, {rest}));
@@ -367,6 +423,7 @@ Expr cast(DType to, Expr x) {
   bool wide = to == DType::i64 || to == DType::f64 || to == DType::f32 || to == DType::boolean;
   if (wide && x->dtype == computed) return x;
   if (x->op == Op::cast && x->to == to) return x;
+  if (is_floating(to) && x->dtype == DType::boolean) return select(x, real(*x->arena, 1, computed), real(*x->arena, 0, computed));
   if (to == DType::i32 || to == DType::i8 || to == DType::u8)  // Nothing to wrap.
     if (x->dtype == DType::i64) {
       Interval range = bounds(x);

@@ -332,6 +332,20 @@ Expr identity_of(Reduction reduction, Expr like) {
   return nullptr;
 }
 
+// max[j](c x[j] + r) = c max[j](x[j]) + r, c > 0.
+Expr maximum_of(const AxisSet& axes, Expr body) {
+  if (body->op != Op::linear || !is_floating(body->dtype)) return close(Reduction::maximum, axes, body, body->dtype);
+  std::vector<Term> inside, outside;
+  for (std::size_t k = 0; k < body->operands.size(); ++k)
+    (overlap(body->operands[k]->free, axes) ? inside : outside).push_back({body->weights[k], body->operands[k]});
+  Arena& arena = *body->arena;
+  double weight = inside.size() == 1 && inside[0].weight > 0 ? inside[0].weight : 1;
+  for (Term& term : inside) term.weight /= weight;
+  Expr rest = linear(inside, 0, arena, body->dtype);
+  outside.push_back({weight, close(Reduction::maximum, axes, rest, rest->dtype)});
+  return linear(outside, body->real, arena, body->dtype);
+}
+
 }  // namespace
 
 std::vector<AxisRef> axes_by_use(Expr body, const AxisSet& axes) {
@@ -416,7 +430,8 @@ Expr reduce(Reduction reduction, std::span<const AxisRef> axes, Expr body) {
   }
   if (reduction == Reduction::argmax) return bound.empty() ? integer(*body->arena, 0) : close(reduction, bound, body, DType::i64);
   if (reduction == Reduction::product && repeats != 1) body = power(body, repeats);
-  return bound.empty() ? body : close(reduction, bound, body, body->dtype);
+  if (bound.empty()) return body;
+  return reduction == Reduction::maximum ? maximum_of(bound, body) : close(reduction, bound, body, body->dtype);
 }
 
 }  // namespace heed

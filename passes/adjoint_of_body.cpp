@@ -84,18 +84,27 @@ Expr product_of_others(Expr product) {
   return reduce(Reduction::product, others, select(both(same, arena), one, substitute(product->operands[0], table)));
 }
 
-// The value of a node that is the whole body, a constant factor aside, read from the array; null if it is not.
-Expr from_array(ArrayRef definition, Expr node) {
+// The value of a node that is the whole body, a constant factor aside, read from the array; null if it is not. `guarded`: it may also
+// stand under a guard, outside of which the array is zero.
+Expr from_array(ArrayRef definition, Expr node, bool guarded = false) {
   Expr body = definition->body;
   double factor = 1;
-  if (body != node) {
-    if (body->op != Op::linear || body->operands.size() != 1 || body->operands[0] != node || body->real != 0) return nullptr;
-    factor = body->weights[0];
+  auto strip_factor = [&] {
+    if (body == node || body->op != Op::linear || body->operands.size() != 1 || body->real != 0) return;
+    factor *= body->weights[0];
+    body = body->operands[0];
+  };
+  strip_factor();
+  if (guarded && body->op == Op::select && is_constant(body->operands[2], 0)) {
+    body = body->operands[1];
+    strip_factor();
   }
+  if (body != node) return nullptr;
   if (definition->dtype != body->dtype) return nullptr;  // Rounded when it was stored.
   std::vector<Expr> at;
   for (AxisRef place : positions(definition)) {
-    const bool repeated = place->size != 1 && std::ranges::find(body->free, place) == body->free.end();
+    const AxisSet& free = definition->body->free;
+    const bool repeated = place->size != 1 && std::ranges::find(free, place) == free.end();
     if (repeated && place->size == 0) return nullptr;
     at.push_back(repeated ? integer(*body->arena, 0) : value(place));  // the adjoint has no axis that the body lacks
   }
@@ -114,7 +123,13 @@ Expr kept_quotient(ArrayRef definition, Expr product) {
 class BodyAdjoint {
  public:
   BodyAdjoint(ArrayRef definition, const IsActive& is_active)
-      : definition_(definition), nodes_(nodes_of(definition->body)), live_(live_nodes(nodes_, is_active)) {}
+      : definition_(definition), nodes_(nodes_of(definition->body)), live_(live_nodes(nodes_, is_active)) {
+    for (Expr node : nodes_)
+      for (Expr operand : node->operands) {
+        auto [parent, is_first] = parent_.try_emplace(operand, node);
+        if (!is_first) parent->second = nullptr;
+      }
+  }
 
   std::vector<ReadAdjoint> operator()(Expr adjoint) {
     give(definition_->body, adjoint, united({}, positions(definition_)));
@@ -133,6 +148,13 @@ class BodyAdjoint {
   }
 
  private:
+  // Used under a guard alone, a factor aside: then its adjoint is zero outside of it, too.
+  bool is_guarded(Expr node) const {
+    auto parent = parent_.find(node);
+    if (parent != parent_.end() && parent->second && parent->second->op == Op::linear) parent = parent_.find(parent->second);
+    return parent != parent_.end() && parent->second && parent->second->op == Op::select;
+  }
+
   void give(Expr x, Expr adjoint, const AxisSet& scope) {
     if (!live_.contains(x) || is_constant(adjoint, 0)) return;
     if (adjoint->dtype != x->dtype) adjoint = cast(x->dtype, adjoint);
@@ -152,7 +174,7 @@ class BodyAdjoint {
       case Op::product:
         return pass_on_product(node, adjoint);
       case Op::function: {
-        Expr result = from_array(definition_, node);
+        Expr result = from_array(definition_, node, is_guarded(node));
         if (!result) result = node;
         for (std::size_t k = 0; k < operands.size(); ++k)
           if (live_.contains(operands[k]))
@@ -218,6 +240,7 @@ class BodyAdjoint {
   ArrayRef definition_;
   std::vector<Expr> nodes_;
   std::unordered_set<Expr> live_;
+  std::unordered_map<Expr, Expr> parent_;  // null where there are several
   std::unordered_map<Expr, std::vector<Term>> terms_;
 };
 

@@ -34,8 +34,22 @@ class Names {
       named.array = define(layout, reduction, reduction->dtype);
     }
     std::vector<Expr> at;
-    for (std::size_t k : named.order) at.push_back(value(axes[k]));
+    for (std::size_t k : named.order) at.push_back(k == alone ? integer(*reduction->arena, 0) : value(axes[k]));
     return read_stored(named.array, at);
+  }
+
+  // An array that is a reduction has its name already.
+  void adopt(ArrayRef array) {
+    Expr reduction = array->body;
+    if (reduction->op != Op::reduction || array->dtype != reduction->dtype) return;
+    const std::vector<AxisRef> axes = axes_by_use(reduction, reduction->free);
+    Named named{array};
+    for (AxisRef place : positions(array)) {
+      auto found = std::ranges::find(axes, place);
+      if (found == axes.end() && place->size != 1) return;
+      named.order.push_back(found == axes.end() ? alone : static_cast<std::size_t>(found - axes.begin()));
+    }
+    named_.try_emplace(define(axes, reduction, reduction->dtype), std::move(named));
   }
 
  private:
@@ -43,6 +57,7 @@ class Names {
     ArrayRef array = nullptr;
     std::vector<std::size_t> order{};  // of its dimensions, as indices into the axes by use
   };
+  static constexpr std::size_t alone = std::size_t(-1);  // a dimension of one position
   std::unordered_map<ArrayRef, Named> named_;
 };
 
@@ -73,7 +88,9 @@ Graph name_sums(const Graph& graph) {
   Names names;
   return rewrite(graph, [&](ArrayRef definition, const ArrayTable& table) {
     Expr body = with_named_reductions(replace_arrays(definition->body, table), names);
-    return body == definition->body ? definition : define(positions(definition), body, definition->dtype, definition->name);
+    ArrayRef array = body == definition->body ? definition : define(positions(definition), body, definition->dtype, definition->name);
+    if (array->kind == Array::Kind::definition) names.adopt(array);
+    return array;
   });
 }
 

@@ -89,6 +89,7 @@ bool factors_leave(ArrayRef array, const Uses& uses) {
     if (!is_scaled) return false;
   }
   Expr product = array->body->op == Op::linear ? array->body->operands[0] : array->body;
+  if (product->op == Op::read) return true;  // A constant alone.
   if (product->op != Op::product) return false;
   std::vector<AxisRef> varying;  // positions at which the read has a summed axis
   const std::vector<AxisRef> places = positions(array);

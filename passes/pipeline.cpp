@@ -13,9 +13,11 @@
 #include "passes/erase_stop_gradient.h"
 #include "passes/fuse.h"
 #include "passes/isolate_reductions.h"
+#include "passes/merge_sums.h"
 #include "passes/name_sums.h"
 #include "passes/narrow_reductions.h"
 #include "passes/open_cheap.h"
+#include "passes/open_shifts.h"
 #include "passes/open_single_uses.h"
 #include "passes/order_products.h"
 #include "passes/place_sums.h"
@@ -30,12 +32,14 @@ namespace {
 
 constexpr Pass pass_list[] = {
     {"open_single_uses", "opens elementwise values where one read alone uses them", open_single_uses},
+    {"open_shifts", "takes logarithms out of exponents, and shifts of rows out of maxima", open_shifts},
     {"name_sums", "gives reductions inside of others, or met twice, an array of their own", name_sums},
     {"order_products", "makes sums of products in the order that costs least", order_products, false},
     {"differentiate", "replaces gradients by reverse mode", differentiate},
     {"erase_stop_gradient", "drops what only gradients look at", erase_stop_gradient},
     {"name_gradient_sums", "names the reductions that came with the gradients", name_sums},
     {"open_gradients", "opens single uses that came with the gradients", open_single_uses},
+    {"merge_sums", "sums a large sum over more axes at once instead of storing it", merge_sums},
     {"split_positions", "gives flattened positions back the axes they were made of", split_positions},
     {"isolate_reductions", "gives every reduction an array of its own", isolate_reductions},
     {"reuse_stored", "reads a value that is an array instead of making it again", reuse_stored},

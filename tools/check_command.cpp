@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "passes/pipeline.h"
 #include "tools/command.h"
 #include "tools/options.h"
 
@@ -22,6 +23,9 @@ nlohmann::ordered_json as_json(const Diagnostic& diagnostic) {
   return json;
 }
 
+// Up to where weights that add up to 1 are seen to.
+Graph simplified(const Graph& graph) { return run_passes(graph, {.to = "order_products"}); }
+
 }  // namespace
 
 Command check_command() {
@@ -39,7 +43,7 @@ Command check_command() {
             return [options] {
               Diagnostics diagnostics;
               auto module = load_module(options->file, diagnostics);
-              if (module) check_module(*module, settings_of(options->settings), diagnostics);
+              if (module) check_module(*module, settings_of(options->settings), diagnostics, simplified);
               if (!options->json) {
                 report(diagnostics);
                 return success;

@@ -6,7 +6,6 @@
 
 #include "ir/language/attempt.h"
 #include "ir/language/elaborator.h"
-#include "ir/language/idle_weights.h"
 #include "ir/language/names.h"
 
 namespace heed {
@@ -30,28 +29,35 @@ void find_declarations(const syntax::Block& block, std::map<std::string, Span>& 
   }
 }
 
-void warn_of_idle_parameters(const syntax::Function& function, const Graph& graph, Diagnostics& diagnostics) {
-  std::set<std::string> needed;
-  for (ArrayRef array : in_order(graph)) needed.insert(array->kind == Array::Kind::input ? array->name : "");
+std::set<std::string> inputs_read(const Graph& graph) {
+  std::set<std::string> names;
+  for (ArrayRef array : in_order(graph))
+    if (array->kind == Array::Kind::input) names.insert(array->name);
+  return names;
+}
+
+void warn_of_idle_parameters(const syntax::Function& function, const Graph& graph, const Simplify& simplify, Diagnostics& diagnostics) {
+  const std::set<std::string> read = inputs_read(graph), needed = simplify ? inputs_read(simplify(graph)) : read;
   std::map<std::string, Span> spans;
   find_declarations(function.body, spans);
   for (const GraphInput& input : graph.inputs) {
     if (input.role != GraphInput::Role::parameter || needed.contains(input.array->name)) continue;
     auto place = spans.find(input.array->name.substr(0, input.array->name.find('.')));
     diagnostics.warning(place == spans.end() ? function.name.span : place->second,
-                        fmt::format("no result depends on the parameter `{}`", input.array->name));
+                        fmt::format("no result depends on the parameter `{}`{}", input.array->name,
+                                    read.contains(input.array->name) ? ": what is made of it cancels" : ""));
   }
 }
 
-void check_definition(const Module& module, const syntax::Function& function, const Settings& settings, Diagnostics& diagnostics) {
+void check_definition(const Module& module, const syntax::Function& function, const Settings& settings, const Simplify& simplify,
+                      Diagnostics& diagnostics) {
   attempt_sizes(diagnostics, [&](std::int64_t nominal, bool may_change, Diagnostics& found) {
     Elaborator elaborator(module, settings, {}, nominal, found);
     elaborator.builder.may_change_nominal = may_change;
     auto results = elaborator.run_entry(function);
     if (!results || found.has_errors() || function.kind != Kind::model) return;
     elaborator.finish(function, *results, false);
-    warn_of_idle_parameters(function, elaborator.builder.graph, found);
-    warn_of_idle_weights(elaborator.builder.graph, module, found);
+    warn_of_idle_parameters(function, elaborator.builder.graph, simplify, found);
   });
 }
 
@@ -71,19 +77,19 @@ void check_lets(const Module& module, const Settings& settings, Diagnostics& dia
 void check_rest(const Module& module, Diagnostics& diagnostics) {
   Diagnostics found;
   check_lets(module, {}, found);
-  for (const auto& [name, function] : module.functions) check_definition(module, *function, {}, found);
+  for (const auto& [name, function] : module.functions) check_definition(module, *function, {}, {}, found);
   for (const auto& [model, train] : module.trains)
     if (!module.lost.contains(model)) train_block(module, model, {}, found);
   for (const Diagnostic& each : found.all())
     if (each.severity == Diagnostic::Severity::error) diagnostics.error(each.span, each.message, each.help);
 }
 
-void check_module(const Module& module, const Settings& settings, Diagnostics& diagnostics) {
+void check_module(const Module& module, const Settings& settings, Diagnostics& diagnostics, const Simplify& simplify) {
   check_lets(module, settings, diagnostics);
   for (const syntax::Item& item : module.file.items)
     if (const auto* function = std::get_if<syntax::Function>(&item.node)) {
       Diagnostics found;
-      check_definition(module, *function, settings, found);
+      check_definition(module, *function, settings, simplify, found);
       if (!found.has_errors()) warn_of_unused_names(*function, found);  // what a mistake cut off is no further mistake
       diagnostics.add(found);
     }

@@ -1,5 +1,6 @@
 // From a model file to graphs. A file is checked with symbols (B, T); a graph is made at the sizes of a run.
 #pragma once
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -23,8 +24,10 @@ std::shared_ptr<const Module> parse_module(std::string name, std::string text, D
 using Settings = std::vector<std::pair<std::string, std::string>>;  // --set name=value, values as written
 using Sizes = std::map<std::string, std::int64_t>;                  // --size
 
-// Reports every mistake and warning of the file: each function, layer and model with its symbols, each train block.
-void check_module(const Module& module, const Settings& settings, Diagnostics& diagnostics);
+// Reports every mistake and warning of the file: each function, layer and model with its symbols, each train block. `simplify` rewrites a
+// graph by algebra: parameters that no result reads afterwards have no effect.
+using Simplify = std::function<Graph(const Graph&)>;
+void check_module(const Module& module, const Settings& settings, Diagnostics& diagnostics, const Simplify& simplify = {});
 
 struct EntryInfo {
   std::string name;

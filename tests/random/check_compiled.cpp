@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "codegen/compile.h"
 #include "ir/algebra.h"
@@ -78,6 +79,66 @@ Finding compiled_fault(const Plan& plan) {
   return is_rounding ? std::nullopt : found;
 }
 
+// Where memory is so slow that blocks always win, and blocks have few rows; and where they never win.
+Machine eager_machine() {
+  Machine machine;
+  machine.bytes_per_second = 1e3;
+  machine.launch_seconds = 0;
+  machine.enough_rows = machine.most_rows = 8;
+  return machine;
+}
+Machine machine_without_blocks() {
+  Machine machine;
+  machine.launch_seconds = 1e6;
+  return machine;
+}
+
+std::vector<Tensor> compiled_results(const Plan& plan, const std::map<std::string, Tensor>& inputs, int threads) {
+  CompileOptions options;
+  options.settings.cache.enabled = false;
+  return run(compile(plan, options).program, inputs, threads);
+}
+
+// Of each output the largest distance, as a share of its largest magnitude.
+std::vector<double> errors(const std::vector<Tensor>& exact, const std::vector<Tensor>& results) {
+  std::vector<double> found;
+  for (std::size_t k = 0; k < exact.size(); ++k) {
+    double largest = 0.05, distance = 0;
+    for (std::int64_t at = 0; at < exact[k].count(); ++at) {
+      largest = std::max(largest, std::abs(exact[k].real(at)));
+      double apart = std::abs(exact[k].real(at) - results[k].real(at));
+      distance = std::isnan(apart) ? std::numeric_limits<double>::infinity() : std::max(distance, apart);
+    }
+    found.push_back(distance / largest);
+  }
+  return found;
+}
+
+Finding fault_in_blocks(const Graph& graph, bool* goes_by_blocks) {
+  constexpr double rounding = 1e-6, times_worse = 10;
+  Plan plan = make_plan(graph, {.machine = eager_machine()});
+  if (goes_by_blocks)
+    *goes_by_blocks = std::ranges::any_of(plan.steps, [](const Plan::Step& step) {
+      const auto* region = std::get_if<Region>(&step);
+      return region && region->blocks;
+    });
+  auto inputs = values_for(plan.graph);
+  std::vector<Tensor> exact = evaluate(plan.graph, inputs, {EvaluateOptions::Precision::f64}), native = evaluate(plan.graph, inputs);
+  for (const Tensor& tensor : exact)
+    for (std::int64_t k = 0; k < tensor.count(); ++k)
+      if (!std::isfinite(tensor.real(k))) return {};
+  std::vector<Tensor> results = compiled_results(plan, inputs, 1);
+  std::vector<double> found = errors(exact, results), usual = errors(exact, native);
+  std::vector<double> apart;
+  for (std::size_t k = 0; k < found.size(); ++k) {
+    if (found[k] <= times_worse * std::max(usual[k], rounding)) continue;
+    if (apart.empty()) apart = errors(exact, compiled_results(make_plan(graph, {.machine = machine_without_blocks()}), inputs, 1));
+    if (found[k] <= times_worse * std::max(apart[k], rounding) || is_at_a_step(plan.graph, inputs, 2e-7, 3e-5)) continue;
+    return fmt::format("error of output {} ({}) is {}, without blocks {}", k, plan.graph.outputs[k].name, found[k], apart[k]);
+  }
+  return {};
+}
+
 // What is thrown is a fault, too.
 Finding guarded(const std::function<Plan()>& plan) {
   try {
@@ -94,6 +155,13 @@ Finding check_compiled(const Graph& graph) {
 }
 Finding check_compiled_gradients(const Graph& graph) {
   return guarded([&] { return make_plan(with_gradients(graph)); });
+}
+Finding check_in_blocks(const Graph& graph, bool* goes_by_blocks) {
+  try {
+    return fault_in_blocks(with_gradients(graph, true), goes_by_blocks);
+  } catch (const std::exception& error) {
+    return error.what();
+  }
 }
 Finding check_plan(const Plan& plan) {
   return guarded([&] { return plan; });

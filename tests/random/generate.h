@@ -12,5 +12,7 @@ namespace heed {
 Graph random_graph(std::uint64_t seed, bool smooth = false);
 // A model file of one function `f` with concrete sizes: the library's functions, operators, einsum, indexing.
 std::string random_model(std::uint64_t seed);
+// The same with attention in it, and with what is nearly attention.
+std::string random_attention(std::uint64_t seed);
 
 }  // namespace heed
