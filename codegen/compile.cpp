@@ -238,7 +238,7 @@ class Compiler {
     auto work = std::make_shared<BlockedWork>();
     work->units = blocks.units, work->parallel_units = blocks.parallel_units, work->parallel_rows = blocks.parallel_rows;
     for (const auto& [body, row, column, narrowest] : blocks.blocks) work->blocks.push_back({body, row, column, narrowest});
-    work->widths = blocks.widths;
+    for (const Blocks::Size& size : blocks.sizes) work->widths.push_back(size.columns);
     if (blocks.by_data)
       work->by_data = {
           use(blocks.by_data->begin, outer), use(blocks.by_data->end, outer), {blocks.by_data->units.begin(), blocks.by_data->units.end()}};
@@ -375,6 +375,7 @@ class Compiler {
         const std::string& named = origin.path.empty() ? array->name : origin.path;
         const std::string place = fmt::format("{}:{}", origin.file, origin.line);
         info.source = named.empty() ? place : fmt::format("{} ({})", named, place);
+        info.layer = origin.path, info.line = place;
       }
       info.bytes += static_cast<double>(bytes_of(array));
     }
@@ -444,6 +445,12 @@ Compilation compile(const Plan& plan, const CompileOptions& options) {
   result.compiled = kernels.compiled, result.from_cache = kernels.from_cache;
   result.compile_seconds = kernels.seconds;
   return result;
+}
+
+Program program_without_code(const Plan& plan, const Target& target) {
+  Compiler compiler(target);
+  compiler.compile(plan);
+  return std::move(compiler.program);
 }
 
 std::vector<KernelSource> kernel_sources(const Plan& plan, const Target& target) {

@@ -19,6 +19,9 @@ struct Compilation {
 
 Compilation compile(const Plan& plan, const CompileOptions& options = {});
 
+// The same without machine code: for figures.
+Program program_without_code(const Plan& plan, const Target& target);
+
 // The distinct kernels of a plan, in the order of their first use: for listings.
 std::vector<KernelSource> kernel_sources(const Plan& plan, const Target& target);
 

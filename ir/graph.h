@@ -144,6 +144,8 @@ struct GraphInput {
   Role role;
   ArrayRef array;
   ArrayRef initial = nullptr;  // parameters and states: value before the first step; may read the seed
+  // What the model calls the array's axes: "B", "2*width"; "" of a number. May be empty. For people alone.
+  std::vector<std::string> axes = {};
 };
 
 struct GraphOutput {

@@ -60,6 +60,10 @@ struct Blocks {
   int parallel_units = 0;           // so many of them are independent of each other
   bool parallel_rows = false;       // and so are blocks of rows
   std::vector<Plan> bodies;         // one for each size of blocks
+  struct Size {
+    std::int64_t rows, columns;  // columns: 0 where they are not cut
+  };
+  std::vector<Size> sizes;  // of the blocks of each body
   struct Block {
     int body;
     std::int64_t row, column;
@@ -71,11 +75,15 @@ struct Blocks {
     std::vector<int> units;  // which, as numbers in `units`
   };
   std::optional<ByData> by_data;
-  std::vector<std::int64_t> widths;  // columns of each body
   std::vector<Block> blocks;         // of one unit, in order
   // Outputs that blocks add to (or take the maximum with), and what they hold before the first.
   std::vector<std::pair<ArrayRef, double>> initial;
   double visited = 1;  // share of the rows' columns that some block has
+  // The same axes in the frame of the region's arrays (ir/region_frame.h); -1: columns are not cut.
+  struct Axes {
+    std::vector<int> units;
+    int row = -1, column = -1;
+  } axes;
   std::int64_t rows = 0, columns = 0;
 };
 

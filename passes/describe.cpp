@@ -10,6 +10,7 @@
 #include "ir/algebra.h"
 #include "ir/function.h"
 #include "ir/region_frame.h"
+#include "passes/describe_blocks.h"
 #include "passes/kind.h"
 
 namespace heed {
@@ -21,9 +22,6 @@ const Origin& origin_of(ArrayRef array) { return array->arena->origin(array->ori
 void add_once(std::vector<std::string>& words, std::string word) {
   if (!word.empty() && std::ranges::find(words, word) == words.end()) words.push_back(std::move(word));
 }
-
-// Called by a name, not written as an operator.
-bool is_named(const std::string& what) { return !what.empty() && (std::isalpha(static_cast<unsigned char>(what[0])) || what[0] == '_'); }
 
 std::string first_words(const std::vector<std::string>& words) {
   constexpr std::size_t shown = 4;
@@ -77,6 +75,8 @@ std::string reduction_words(ArrayRef array) {
 
 }  // namespace
 
+bool is_named(const std::string& what) { return !what.empty() && (std::isalpha(static_cast<unsigned char>(what[0])) || what[0] == '_'); }
+
 std::string words_of(ArrayRef array) {
   const std::string& what = origin_of(array).what;
   switch (array->kind) {
@@ -102,6 +102,38 @@ std::string words_of(ArrayRef array) {
   return "";
 }
 
+std::string inside_words(ArrayRef array, const AxisNames& names) {
+  if (array->kind != Array::Kind::definition) return words_of(array);
+  auto axes = [&](const std::vector<AxisRef>& bound) {
+    std::vector<std::string> texts;
+    for (AxisRef axis : bound) {
+      std::string name = names.name(array, axis);
+      if (axis->size > 1 || bound.size() == 1) texts.push_back(name.empty() ? fmt::format("{}", axis->size) : name);
+    }
+    return fmt::format("{}", fmt::join(texts, " and "));
+  };
+  const std::string& what = origin_of(array).what;
+  std::string call = is_named(what) ? what + ": " : "";
+  Expr reduction = root_reduction(array);
+  switch (kind_of(array)) {
+    case Kind::product: {
+      std::vector<std::string> operands;
+      for (Expr node : nodes_of(array->body))
+        if (node->op == Op::read) add_once(operands, node->array->name.empty() ? call_words(node->array) : node->array->name);
+      std::string of = operands.size() == 2 ? fmt::format(" of {} and {}", operands[0], operands[1]) : "";
+      return fmt::format("{}product{} over {}", what.starts_with("gradient") ? "gradient: " : "", of, axes(reduction->axes));
+    }
+    case Kind::reduction:
+      if (!reduction) return words_of(array);
+      return fmt::format("{}{} over {}", call, record_of(reduction->reduction).name, axes(reduction->axes));
+    case Kind::scatter:
+      return words_of(array);
+    case Kind::map:
+      return call + words_of_map(array->body);
+  }
+  return "";
+}
+
 std::string call_words(ArrayRef array) {
   static constexpr std::pair<std::string_view, std::string_view> operators[] = {{"@", "product"},  {"+", "add"},    {"-", "subtract"},
                                                                                 {"*", "multiply"}, {"/", "divide"}, {"**", "power"},
@@ -114,6 +146,7 @@ std::string call_words(ArrayRef array) {
 }
 
 std::string label_of(const Region& region) {
+  if (region.blocks) return label_of_blocks(region);
   std::vector<ArrayRef> arrays = arrays_of(region);
   std::vector<std::string> words, over;
   int reductions = 0;
@@ -145,17 +178,5 @@ std::string source_of(ArrayRef array) {
 }
 
 std::string source_of(const Region& region) { return region.outputs.empty() ? "" : source_of(region.outputs[0]); }
-
-std::string shape_text(const std::vector<std::int64_t>& shape, const Graph& graph) {
-  std::vector<std::string> sizes;
-  for (std::int64_t size : shape) {
-    const std::string* symbol = nullptr;
-    int found = 0;
-    for (const auto& [name, bound] : graph.sizes)
-      if (bound == size) symbol = &name, ++found;
-    sizes.push_back(found == 1 && size > 1 ? *symbol : fmt::format("{}", size));
-  }
-  return fmt::format("[{}]", fmt::join(sizes, ", "));
-}
 
 }  // namespace heed

@@ -40,9 +40,13 @@ Graph expand(const Graph& graph, const Gradient& gradient) {
   ArrayRef one = define({}, real(*graph.arena, 1, compute_type(gradient.target->dtype)), gradient.target->dtype);
   refuse_views(gradient);
   const PullBack back = pull_back({{gradient.target, one}}, gradient.wrt);
-  graph.arena->set_origin_index(origin);
   std::vector<ArrayRef> derivatives;
-  for (std::size_t k = 0; k < gradient.wrt.size(); ++k) derivatives.push_back(derivative_array(back.terms[k], gradient.wrt[k]));
+  for (std::size_t k = 0; k < gradient.wrt.size(); ++k) {
+    // It comes from the line that its first part comes from.
+    graph.arena->set_origin_index(back.terms[k].empty() ? origin : back.terms[k][0]->origin);
+    derivatives.push_back(derivative_array(back.terms[k], gradient.wrt[k]));
+  }
+  graph.arena->set_origin_index(origin);
   Redirect redirect{{}, back.replaced};
   for (ArrayRef array : all_arrays(outputs_of(graph)))
     if (array->gradient == &gradient) redirect.arrays[array] = derivatives.at(static_cast<std::size_t>(array->result));

@@ -12,7 +12,7 @@ namespace heed {
 
 namespace {
 
-constexpr std::size_t most_lines = 12;  // of one kind in a box
+constexpr std::size_t most_lines = 12, most_inside = 24;  // of one kind in a box; of a region in blocks
 
 std::string escaped(std::string_view text) {
   std::string result;
@@ -40,14 +40,15 @@ Colours colours_of(const Box& box) {
   return box.kind == Box::Kind::region ? Colours{"#e7f0fa", "#4a7ab0"} : Colours{"#ffffff", "#4a7ab0"};
 }
 
-void add_rows(std::string& table, const std::vector<std::string>& lines, std::string_view attributes, std::string_view before) {
-  for (std::size_t k = 0; k < lines.size() && k < most_lines; ++k)
+void add_rows(std::string& table, const std::vector<std::string>& lines, std::string_view attributes, std::string_view before,
+              std::size_t most = most_lines) {
+  for (std::size_t k = 0; k < lines.size() && k < most; ++k)
     table += fmt::format("<tr><td align=\"left\" {}>{}{}</td></tr>", attributes, before, escaped(lines[k]));
-  if (lines.size() > most_lines)
-    table += fmt::format("<tr><td align=\"left\" {}>… {} more</td></tr>", attributes, lines.size() - most_lines);
+  if (lines.size() > most) table += fmt::format("<tr><td align=\"left\" {}>… {} more</td></tr>", attributes, lines.size() - most);
 }
 
-std::string node_text(const Box& box, const std::string& title) {
+// `kept`: titles of boxes far away whose values it reads.
+std::string node_text(const Box& box, const std::string& title, const std::vector<std::string>& kept) {
   if (box.kind == Box::Kind::input)
     return fmt::format("[shape=ellipse, style=filled, fillcolor=\"#dff2df\", color=\"#5a9a5a\", label=<<b>{}</b>>]", escaped(title));
   if (box.kind == Box::Kind::result)
@@ -58,7 +59,9 @@ std::string node_text(const Box& box, const std::string& title) {
       fmt::format("<table border=\"1\" cellborder=\"0\" cellspacing=\"0\" cellpadding=\"3\" style=\"rounded\" color=\"{}\" bgcolor=\"{}\">",
                   colours.border, colours.fill);
   table += fmt::format("<tr><td><b>{}</b>{}</td></tr>", escaped(title), box.count > 1 ? fmt::format(" <i>x{}</i>", box.count) : "");
-  add_rows(table, box.lines, "", "");
+  if (!box.subtitle.empty()) table += fmt::format("<tr><td><i>{}</i></td></tr>", escaped(box.subtitle));
+  add_rows(table, kept, "bgcolor=\"#f6e3d3\"", "reads ", 6);
+  add_rows(table, box.lines, "", "", box.subtitle.empty() ? most_lines : most_inside);
   add_rows(table, box.parameters, "bgcolor=\"#fff6d6\"", "");
   add_rows(table, box.updates, "bgcolor=\"#fff6d6\"", "updates ");
   return fmt::format("[shape=plain, label=<{}</table>>]", table);
@@ -104,7 +107,8 @@ class Writer {
         "  node [fontname=\"Helvetica\", fontsize=11]; edge [fontname=\"Helvetica\", fontsize=9, fontcolor=\"#666666\", color=\"#777777\", "
         "arrowsize=0.6];\n";
     write(root_, "  ", "");
-    for (const Link& link : picture_.links) text_ += fmt::format("  b{} -> b{} {};\n", link.from, link.to, style_of(link));
+    for (const Link& link : picture_.links)
+      if (!is_kept(link)) text_ += fmt::format("  b{} -> b{} {};\n", link.from, link.to, style_of(link));
     return text_ + "}\n";
   }
 
@@ -113,19 +117,36 @@ class Writer {
     return !picture_.boxes[box].path.empty() && picture_.boxes[box].path[0] == cluster;
   }
 
-  // What the way back reads of the way forward, and what the optimizer reads, lies in the background.
+  // What the way back reads of the way forward would cross the whole picture: it is said in the box that reads it.
+  bool is_kept(const Link& link) const {
+    return !link.to_next && is_in(link.to, "gradients") && !is_in(link.from, "gradients") && !picture_.boxes[link.from].path.empty();
+  }
+
+  std::vector<std::string> kept_by(int box) const {
+    std::vector<std::string> titles;
+    for (const Link& link : picture_.links) {
+      if (link.to != box || !is_kept(link)) continue;
+      std::string title;
+      for (const std::string& part : picture_.boxes[link.from].path) title += part + ".";
+      if (!title.empty()) title.back() = ':';
+      title += " " + picture_.boxes[link.from].title;
+      if (std::ranges::find(titles, title) == titles.end()) titles.push_back(title);
+    }
+    return titles;
+  }
+
+  // What the optimizer reads lies in the background.
   std::string style_of(const Link& link) const {
     if (link.to_next) return "[style=dashed, constraint=false]";
     if (is_in(link.to, "optimizer") && !is_in(link.from, "optimizer")) return "[style=dotted, color=\"#b8b8b8\"]";
-    bool is_kept = is_in(link.to, "gradients") && !is_in(link.from, "gradients") && !picture_.boxes[link.from].path.empty();
-    if (is_kept) return "[color=\"#e3c9b5\", constraint=false]";
     return fmt::format("[label=\"{}\"]", escaped(link.shape));
   }
 
   // A cluster with one box alone is said in the box's title.
   void write(const Cluster& cluster, const std::string& indent, const std::string& title_before) {
     for (int box : cluster.boxes)
-      text_ += fmt::format("{}b{} {};\n", indent, box, node_text(picture_.boxes[box], title_before + picture_.boxes[box].title));
+      text_ +=
+          fmt::format("{}b{} {};\n", indent, box, node_text(picture_.boxes[box], title_before + picture_.boxes[box].title, kept_by(box)));
     for (const std::string& name : cluster.order) {
       const Cluster& inner = cluster.inner.at(name);
       int count = 1;

@@ -220,6 +220,7 @@ std::shared_ptr<Blocks> make_blocks(const BlockRegion& region, const Graph& grap
   blocks->parallel_units = axes.parallel_units;
   blocks->parallel_rows = axes.parallel_rows;
   blocks->rows = region.rows;
+  blocks->axes = {axes.units, axes.row, axes.column};
 
   struct Kind {
     Interval rows, columns;  // first ones
@@ -256,7 +257,7 @@ std::shared_ptr<Blocks> make_blocks(const BlockRegion& region, const Graph& grap
   for (auto& [size, kind] : kinds) {
     kind.body = static_cast<int>(blocks->bodies.size());
     narrowest.try_emplace(size.first, kind.body);
-    blocks->widths.push_back(size.second);
+    blocks->sizes.push_back({size.first, axes.column < 0 ? 0 : size.second});
     blocks->bodies.push_back(Body(region, graph, size.first, size.second, before_rows).make(kind.rows, kind.columns));
   }
   for (const BlockPlace& place : places)

@@ -12,7 +12,9 @@
 
 #include "ir/algebra.h"
 #include "ir/region_frame.h"
+#include "passes/axis_names.h"
 #include "passes/describe.h"
+#include "passes/describe_blocks.h"
 #include "passes/lifetimes.h"
 #include "passes/rewrite.h"
 
@@ -39,15 +41,15 @@ std::vector<std::string> clusters_of(const std::string& path) {
   return clusters;
 }
 
-std::string typed_shape(ArrayRef array, const Graph& graph) {
-  std::string shape = array->shape.empty() ? "" : shape_text(array->shape, graph);
+std::string typed_shape(ArrayRef array, const AxisNames& names) {
+  std::string shape = array->shape.empty() ? "" : names.shape(array);
   if (array->dtype == DType::f32) return shape.empty() ? "f32" : shape;
   return std::string(name_of(array->dtype)) + shape;
 }
 
 class Painter {
  public:
-  explicit Painter(const Graph& graph) : graph_(graph) {
+  explicit Painter(const Graph& graph) : graph_(graph), names_(graph) {
     picture_.title = graph.name;
     for (const GraphInput& input : graph.inputs) roles_[input.array] = input.role;
   }
@@ -58,13 +60,14 @@ class Painter {
     std::string title;
     std::vector<std::string> lines;
     Box::Kind kind;
+    std::string subtitle = "";
   };
 
   Picture paint(const std::vector<Group>& groups) {
     for (const Group& group : groups) {
       int box = static_cast<int>(picture_.boxes.size());
       picture_.boxes.push_back(
-          {.kind = group.kind, .path = path_of(group.arrays), .title = group.title, .lines = group.lines, .parameters = {}, .updates = {}});
+          {.kind = group.kind, .path = path_of(group.arrays), .title = group.title, .subtitle = group.subtitle, .lines = group.lines});
       for (ArrayRef array : group.arrays) made_by_[array] = box;
     }
     for (const Group& group : groups)
@@ -97,16 +100,16 @@ class Painter {
     auto role = roles_.find(read);
     if (role == roles_.end()) {
       if (auto maker = made_by_.find(read); maker != made_by_.end() && maker->second != box)
-        add_link(maker->second, box, typed_shape(read, graph_));
+        add_link(maker->second, box, typed_shape(read, names_));
       return;
     }
     Box& reader = picture_.boxes[box];
     switch (role->second) {
       case GraphInput::Role::data:
-        add_link(input_box(read), box, typed_shape(read, graph_));
+        add_link(input_box(read), box, typed_shape(read, names_));
         return;
       case GraphInput::Role::parameter: {
-        std::string text = short_name(read->name, reader) + " " + shape_text(read->shape, {});
+        std::string text = short_name(read->name, reader) + " " + fmt::format("[{}]", fmt::join(read->shape, ", "));
         if (std::ranges::find(reader.parameters, text) == reader.parameters.end()) reader.parameters.push_back(text);
         return;
       }
@@ -140,7 +143,7 @@ class Painter {
     int box = static_cast<int>(picture_.boxes.size());
     picture_.boxes.push_back({.kind = Box::Kind::result, .path = {}, .title = output.name, .lines = {}, .parameters = {}, .updates = {}});
     int from = maker != made_by_.end() ? maker->second : roles_.contains(output.array) ? input_box(output.array) : -1;
-    if (from >= 0) add_link(from, box, typed_shape(output.array, graph_));
+    if (from >= 0) add_link(from, box, typed_shape(output.array, names_));
   }
 
   void add_link(int from, int to, std::string shape) {
@@ -176,6 +179,7 @@ class Painter {
   }
 
   const Graph& graph_;
+  AxisNames names_;
   Picture picture_;
   std::unordered_map<ArrayRef, GraphInput::Role> roles_;
   std::unordered_map<ArrayRef, int> made_by_, input_boxes_;
@@ -215,15 +219,17 @@ std::vector<Painter::Group> calls_of(const Graph& graph) {
 Picture picture_of(const Graph& graph) { return Painter(graph).paint(calls_of(graph)); }
 
 Picture picture_of(const Plan& plan) {
+  const AxisNames names(plan.graph);
   std::vector<Painter::Group> groups;
   for (const Plan::Step& step : plan.steps) {
     Painter::Group group{.arrays = stored_by(step), .reads = read_by(step), .title = "", .lines = {}, .kind = Box::Kind::region};
     if (const Region* region = std::get_if<Region>(&step)) {
       group.arrays = arrays_of(*region);
       group.title = region->label;
+      if (region->blocks) group.subtitle = words_of(count_blocks(*region->blocks));
       for (ArrayRef array : group.arrays) {
         bool is_stored = std::ranges::find(region->outputs, array) != region->outputs.end();
-        group.lines.push_back(fmt::format("{} {} {}", is_stored ? "→" : "·", words_of(array), typed_shape(array, plan.graph)));
+        group.lines.push_back(fmt::format("{} {} {}", is_stored ? "→" : "·", inside_words(array, names), typed_shape(array, names)));
       }
     } else {
       const PlannedScan& scan = *std::get<std::shared_ptr<PlannedScan>>(step);

@@ -236,24 +236,51 @@ bool may_overwrite(const Region& region, ArrayRef output, ArrayRef operand) {
   return true;
 }
 
-MemoryFigures memory_figures(const Plan& plan) {
-  MemoryFigures figures{.arena_bytes = plan.arena_bytes};
+namespace {
+
+// Written over an operand that is read for the last time in the same step.
+bool is_over_operand(const Plan& plan, const Lifetime& life) {
+  const Region* region = std::get_if<Region>(&plan.steps[life.made]);
+  if (!region) return false;
+  return std::ranges::any_of(read_by(plan.steps[life.made]), [&](ArrayRef operand) {
+    return in_arena(plan, operand) && plan.places.at(operand).offset == plan.places.at(life.array).offset &&
+           may_overwrite(*region, life.array, operand);
+  });
+}
+
+}  // namespace
+
+std::vector<std::int64_t> live_bytes(const Plan& plan) {
   std::vector<std::int64_t> live(plan.steps.size() + 1);
   for (const Lifetime& life : lifetimes(plan)) {
     if (!in_arena(plan, life.array)) continue;
-    std::int64_t bytes = aligned(bytes_of(life.array));
-    figures.stored_bytes += bytes_of(life.array);
-    figures.largest = std::max(figures.largest, bytes_of(life.array));
-    bool over_operand = false;  // Written over what is counted in the same step.
-    if (const Region* region = std::get_if<Region>(&plan.steps[life.made]))
-      for (ArrayRef operand : read_by(plan.steps[life.made]))
-        over_operand |= in_arena(plan, operand) && plan.places.at(operand).offset == plan.places.at(life.array).offset &&
-                        may_overwrite(*region, life.array, operand);
-    for (int step = life.made + over_operand; step <= life.last_read; ++step) live[step] += bytes;
+    for (int step = life.made + is_over_operand(plan, life); step <= life.last_read; ++step) live[step] += aligned(bytes_of(life.array));
   }
   for (std::size_t step = 0; step < plan.steps.size(); ++step)
     if (const auto* scan = std::get_if<std::shared_ptr<PlannedScan>>(&plan.steps[step])) live[step] += work_bytes(**scan);
-  figures.lower_bound = *std::ranges::max_element(live);
+  return live;
+}
+
+std::vector<Holder> holders(const Plan& plan, int step) {
+  std::vector<Holder> found;
+  for (const Lifetime& life : lifetimes(plan))
+    if (in_arena(plan, life.array) && life.made + is_over_operand(plan, life) <= step && step <= life.last_read)
+      found.push_back({life, aligned(bytes_of(life.array))});
+  if (step < static_cast<int>(plan.steps.size()))
+    if (const auto* scan = std::get_if<std::shared_ptr<PlannedScan>>(&plan.steps[step]))
+      found.push_back({{nullptr, step, step}, work_bytes(**scan)});
+  std::ranges::sort(found, {}, [](const Holder& holder) { return std::tuple(-holder.bytes, holder.life.made, holder.life.last_read); });
+  return found;
+}
+
+MemoryFigures memory_figures(const Plan& plan) {
+  MemoryFigures figures{.arena_bytes = plan.arena_bytes};
+  for (const Lifetime& life : lifetimes(plan)) {
+    if (!in_arena(plan, life.array)) continue;
+    figures.stored_bytes += bytes_of(life.array);
+    figures.largest = std::max(figures.largest, bytes_of(life.array));
+  }
+  figures.lower_bound = std::ranges::max(live_bytes(plan));
   return figures;
 }
 

@@ -1,6 +1,9 @@
 // Gives every stored value a place.
 #pragma once
+#include <vector>
+
 #include "ir/plan.h"
+#include "passes/lifetimes.h"
 
 namespace heed {
 
@@ -17,6 +20,15 @@ struct MemoryFigures {
   std::int64_t largest = 0;       // the largest of them
 };
 MemoryFigures memory_figures(const Plan& plan);
+
+// Bytes of the arena that are live in each step. What is written over an operand counts once.
+std::vector<std::int64_t> live_bytes(const Plan& plan);
+// What holds the arena in a step, the largest first. Memory that a scan works in has no array.
+struct Holder {
+  Lifetime life;
+  std::int64_t bytes;
+};
+std::vector<Holder> holders(const Plan& plan, int step);
 
 // Throws std::logic_error naming both values if two that are live at once share memory. For tests and reports of faults.
 void check_memory(const Plan& plan);

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstring>
 #include <stdexcept>
+#include <utility>
 
 #include "runtime/memory.h"
 #include "runtime/tensor.h"
@@ -110,16 +111,39 @@ void Executor::bind(std::span<void* const> inputs, std::span<void* const> output
   }
 }
 
+// All tasks, by all threads.
+template <typename Task>
+void Executor::run_tasks(std::int64_t tasks, const Task& task) {
+  if (worked_.empty()) return pool_.run(tasks, task);
+  pool_.run(tasks, [&](std::int64_t number, int thread) {
+    Worked& worked = worked_[static_cast<std::size_t>(thread)];
+    if (!worked.any) worked = {Clock::now(), {}, true};
+    task(number, thread);
+    worked.end = Clock::now();
+  });
+}
+
+void Executor::keep_spans(std::int32_t region, Profile& profile) {
+  const auto since = [&](Clock::time_point time) { return std::chrono::duration<double>(time - profile.start).count(); };
+  for (std::size_t thread = 0; thread < worked_.size(); ++thread) {
+    const Worked worked = std::exchange(worked_[thread], {});
+    if (worked.any && profile.spans.size() < profile.most_spans)
+      profile.spans.push_back({region, static_cast<std::int32_t>(thread), since(worked.begin), since(worked.end)});
+  }
+}
+
 void Executor::launch(const Launch& launch, std::int64_t index, Fault& fault) {
   std::vector<void*>& list = arguments_[0];
   list.clear();
   for (const BufferUse& use : launch.buffers) list.push_back(bases_[static_cast<std::size_t>(use.buffer)] + index * use.stride);
   void* const* arguments = list.data();
   if (is_small(*program_, launch)) {
+    const auto begin = worked_.empty() ? Clock::time_point() : Clock::now();
     for (std::int64_t task = 0; task < launch.tasks; ++task) launch.function(arguments, scratch_.data(), task, &fault);
+    if (!worked_.empty()) worked_[0] = {begin, Clock::now(), true};
     return;
   }
-  pool_.run(launch.tasks, [&, arguments](std::int64_t task, int thread) {
+  run_tasks(launch.tasks, [&, arguments](std::int64_t task, int thread) {
     launch.function(arguments, scratch_.data() + thread * scratch_stride_, task, &fault);
   });
 }
@@ -161,7 +185,7 @@ void Executor::run_blocks(const BlockedWork& work, std::int64_t index, Fault& fa
   for (std::size_t unit = parallel; unit < units; ++unit) turns *= work.units[unit];
   std::vector<std::vector<double>> inside;  // seconds, by thread and region
   if (profile) inside.assign(static_cast<std::size_t>(pool_.size()), std::vector<double>(profile->seconds.size()));
-  pool_.run(work.tasks(), [&](std::int64_t task, int thread) {
+  run_tasks(work.tasks(), [&](std::int64_t task, int thread) {
     std::byte* local = scratch_.data() + thread * scratch_stride_;
     auto* offsets = reinterpret_cast<std::int64_t*>(local);
     std::vector<void*>& arguments = arguments_[static_cast<std::size_t>(thread)];
@@ -200,18 +224,21 @@ void Executor::run_blocks(const BlockedWork& work, std::int64_t index, Fault& fa
 
 bool Executor::run_steps(const std::vector<ProgramStep>& steps, std::int64_t index, Fault& fault, const AfterLaunch* after,
                          Profile* profile) {
+  const auto add_time = [&](std::int32_t region, Clock::time_point start) {
+    if (!profile || region < 0) return;
+    profile->seconds.at(static_cast<std::size_t>(region)) += seconds_since(start);
+    keep_spans(region, *profile);
+  };
   const auto run_launch = [&](const Launch& next) {
     const auto start = profile ? Clock::now() : Clock::time_point();
     launch(next, index, fault);
-    if (profile && next.region >= 0) {
-      profile->seconds.at(static_cast<std::size_t>(next.region)) += seconds_since(start);
-    }
+    add_time(next.region, start);
     return !after || (*after)(next.region, next.buffers);
   };
   const auto run_blocked = [&](const std::shared_ptr<BlockedWork>& work) {
     const auto start = profile ? Clock::now() : Clock::time_point();
     run_blocks(*work, index, fault, profile);
-    if (profile) profile->seconds.at(static_cast<std::size_t>(work->region)) += seconds_since(start);
+    add_time(work->region, start);
     return !after || (*after)(work->region, work->results);
   };
   const auto run_copy = [&](const Copy& copy) {
@@ -232,9 +259,12 @@ bool Executor::run_steps(const std::vector<ProgramStep>& steps, std::int64_t ind
 void Executor::run(std::span<void* const> inputs, std::span<void* const> outputs, Profile* profile) {
   const FlushDenormals flush;
   bind(inputs, outputs);
-  if (profile) profile->seconds.resize(program_->regions.size());
+  if (profile) profile->seconds.resize(program_->regions.size()), ++profile->runs;
+  const bool keeps = profile && profile->spans.size() < profile->most_spans;
+  worked_.assign(keeps ? static_cast<std::size_t>(pool_.size()) : 0, {});
   Fault fault;
   run_steps(program_->steps, 0, fault, nullptr, profile);
+  worked_.clear();
   if (const auto place = fault.place.load(); place != 0) {
     const auto& where = program_->fault_places.at(static_cast<std::size_t>(place - 1));
     throw IndexFault(fault.limit > 0 ? fmt::format("index {} is out of range 0 … {}: {}", fault.value, fault.limit - 1, where)

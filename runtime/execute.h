@@ -1,5 +1,6 @@
 // Runs compiled programs: binds memory to their buffers and calls their kernels in order.
 #pragma once
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -45,9 +46,13 @@ class Executor {
   std::int64_t memory_bytes() const { return arena_.bytes() + scratch_.bytes(); }
 
  private:
+  using Clock = std::chrono::steady_clock;
   // Called with the region and the buffers of each kernel that has run; false ends the run.
   using AfterLaunch = std::function<bool(std::int32_t region, const std::vector<BufferUse>& buffers)>;
   void bind(std::span<void* const> inputs, std::span<void* const> outputs);
+  template <typename Task>
+  void run_tasks(std::int64_t tasks, const Task& task);
+  void keep_spans(std::int32_t region, Profile& profile);
   bool run_steps(const std::vector<ProgramStep>& steps, std::int64_t index, Fault& fault, const AfterLaunch* after, Profile* profile);
   void launch(const Launch& launch, std::int64_t index, Fault& fault);
   // The block with the columns that are needed at these positions of the units.
@@ -61,6 +66,12 @@ class Executor {
   std::int64_t scratch_stride_ = 0;
   std::vector<std::byte*> bases_;              // of Program::buffers, but local ones
   std::vector<std::vector<void*>> arguments_;  // of the launch under way, by thread
+  // While spans are kept: of the launch under way, when each thread began its first task and ended its last.
+  struct Worked {
+    Clock::time_point begin, end;
+    bool any = false;
+  };
+  std::vector<Worked> worked_;
 };
 
 // Bytes of memory that running a program takes besides its inputs and outputs.

@@ -112,6 +112,7 @@ struct RegionInfo {
   std::string label, source;                   // "softmax over keys", "h.3.attn (gpt.heed:14)"
   double flop = 0, bytes = 0;                  // of all that one run does
   std::int32_t whole = -1;                     // of a step inside a region in blocks: that region
+  std::string layer, line;                     // "h.3.attn", "gpt.heed:14"; "" where there is none
   std::vector<std::string> not_always_finite;  // what it computes that may be infinite or NaN of finite arguments: "log", "a quotient"
 };
 

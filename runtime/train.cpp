@@ -19,6 +19,7 @@
 #include "runtime/files.h"
 #include "runtime/memory.h"
 #include "runtime/nan_search.h"
+#include "runtime/profile.h"
 #include "runtime/train_log.h"
 
 namespace heed {
@@ -105,8 +106,10 @@ class Training {
   void save_weights();
   void draw() const;
   bool is_lost(const Metrics& metrics) const;
+  bool is_profiled() const { return settings_.profile || !settings_.trace.empty(); }
   [[noreturn]] void fail_on_nan();
   [[noreturn]] void fail_on_index(const IndexFault& fault, const std::vector<HostTensor>& batch);
+  void tell_profile(const Program& program);
 
   const TrainPrograms& programs_;
   const DataSet& data_;
@@ -224,7 +227,13 @@ void Training::fail_on_index(const IndexFault& fault, const std::vector<HostTens
   throw InputError(fmt::format("{}{}, at step {}", find_value(data_, inputs_, rows, batch, fault.index), fault.what(), state_.step));
 }
 
+void Training::tell_profile(const Program& program) {
+  if (settings_.profile) progress_->say(profile_text(program, profile_));
+  if (!settings_.trace.empty()) replace_file(settings_.trace, trace_json(program, profile_));
+}
+
 TrainResult Training::run(const std::atomic<bool>& stop) {
+  if (!settings_.trace.empty()) profile_.most_spans = most_spans;
   log_.emplace(path("log.jsonl"), state_.step, state_.tested, settings_.json);
   progress_.emplace(state_.step, end_, steps_of_epoch_);
   BoundProgram step(programs_.step, pool_);
@@ -242,7 +251,7 @@ TrainResult Training::run(const std::atomic<bool>& stop) {
       if (!batch) break;
       state_.tested = false;
       try {
-        step.run(state_.values, *batch, settings_.seed, ++state_.step, settings_.profile ? &profile_ : nullptr);
+        step.run(state_.values, *batch, settings_.seed, ++state_.step, is_profiled() ? &profile_ : nullptr);
       } catch (const IndexFault& fault) {
         fail_on_index(fault, *batch);
       }
@@ -271,9 +280,7 @@ TrainResult Training::run(const std::atomic<bool>& stop) {
   save();
   draw();
   if (!interrupted) save_weights();
-  if (settings_.profile)
-    for (const std::string& line : profile_lines(*programs_.step, profile_, std::max<std::int64_t>(state_.step - first, 1)))
-      progress_->say(line);
+  if (is_profiled() && state_.step > first) tell_profile(*programs_.step);
   return {interrupted, state_.step, tested_};
 }
 

@@ -37,6 +37,7 @@ struct TrainSettings {
   bool resume = false;   // go on from the folder's checkpoint
   bool json = false;     // the lines of the log go to standard output as well
   bool profile = false;  // print where the time went
+  std::string trace;     // a file for the trace of the first steps; empty: none
 };
 
 using Metrics = std::vector<std::pair<std::string, double>>;  // in the order of the program's outputs

@@ -101,7 +101,7 @@ int bench(const Options& options) {
 
   nlohmann::ordered_json sizes = nlohmann::ordered_json::object();
   for (const auto& [name, size] : graph.sizes) sizes[name] = size;
-  const char* what = purpose == Purpose::training ? "train" : purpose == Purpose::gradients ? "grad" : "run";
+  const char* what = purpose == Purpose::training ? "train" : purpose == Purpose::forward ? "run" : "grad";
   nlohmann::ordered_json json = {{"what", what},
                                  {"name", graph.name},
                                  {"sizes", sizes},
@@ -128,7 +128,7 @@ int bench(const Options& options) {
                100 * flop / middle / peaks.flop_per_second, peaks.flop_per_second / 1e9);
     fmt::print("memory         {} besides inputs and outputs, {} at most in the process\n",
                readable_bytes(static_cast<double>(execution.memory_bytes())), readable_bytes(static_cast<double>(peak_memory())));
-    for (const std::string& line : profile_lines(*compiled.program, profile, profiled)) fmt::print("{}\n", line);
+    if (options.profile) fmt::print("\n{}", profile_text(*compiled.program, profile));
   }
   return options.compare.empty() ? success : compared(json, options.compare);
 }

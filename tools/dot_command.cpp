@@ -65,7 +65,7 @@ int draw_model(const Options& options) {
   } else {
     PipelineOptions pipeline = options.plan;
     pipeline.to = options.to;
-    text = draw(options.to.empty() ? graph : run_passes(graph, pipeline));
+    text = draw(options.to.empty() || options.to == "elaborate" ? graph : run_passes(graph, pipeline));
   }
   if (options.output.empty()) {
     fmt::print("{}", text);

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <numbers>
@@ -12,6 +13,8 @@
 #include "ir/evaluate.h"
 #include "passes/differentiate.h"
 #include "passes/index_limits.h"
+#include "runtime/files.h"
+#include "runtime/profile.h"
 
 namespace heed {
 
@@ -109,7 +112,23 @@ HostTensor as_host_tensor(const Tensor& tensor) {
   return result;
 }
 
-NamedTensors run_compiled(const Graph& graph, const NamedTensors& inputs, const RunOptions& options, bool verbose) {
+namespace {
+
+void run_profiled(Execution& execution, const ProfileOptions& options) {
+  constexpr int most_runs = 20;
+  constexpr double enough_seconds = 2;
+  Profile profile;
+  if (!options.trace.empty()) profile.most_spans = most_spans;
+  const auto seconds = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - profile.start).count(); };
+  for (int run = 0; run < most_runs && (run == 0 || seconds() < enough_seconds); ++run) execution.run(&profile);
+  if (options.print) fmt::print("{}", profile_text(execution.program(), profile));
+  if (!options.trace.empty()) replace_file(options.trace, trace_json(execution.program(), profile));
+}
+
+}  // namespace
+
+NamedTensors run_compiled(const Graph& graph, const NamedTensors& inputs, const RunOptions& options, bool verbose,
+                          const ProfileOptions& profile) {
   CompiledProgram compiled = compile_graph(graph, options, verbose);
   ThreadPool pool(options.threads > 0 ? options.threads : usable_threads());
   Execution execution(compiled.program, pool);
@@ -118,6 +137,7 @@ NamedTensors run_compiled(const Graph& graph, const NamedTensors& inputs, const 
   execution.run();
   NamedTensors results;
   for (const ProgramValue& output : compiled.program->outputs) results[output.name] = execution.output(output.name).copy();
+  if (profile.print || !profile.trace.empty()) run_profiled(execution, profile);
   return results;
 }
 

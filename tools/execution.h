@@ -32,8 +32,15 @@ class Execution {
   std::vector<void*> input_memory_, output_memory_;
 };
 
-// The same two ways, for one run: results and updates by name.
-NamedTensors run_compiled(const Graph& graph, const NamedTensors& inputs, const RunOptions& options, bool verbose);
+// What to tell of the time of a run.
+struct ProfileOptions {
+  bool print = false;
+  std::string trace;  // a file; empty: none
+};
+
+// The same two ways, for one run: results and updates by name. A profile is of some more runs after that one.
+NamedTensors run_compiled(const Graph& graph, const NamedTensors& inputs, const RunOptions& options, bool verbose,
+                          const ProfileOptions& profile = {});
 NamedTensors run_evaluated(const Graph& graph, const NamedTensors& inputs);
 
 Tensor as_tensor(const HostTensor& tensor);

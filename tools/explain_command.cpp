@@ -7,6 +7,7 @@
 #include "passes/explain.h"
 #include "passes/pipeline.h"
 #include "tools/command.h"
+#include "tools/explain_memory.h"
 #include "tools/programs.h"
 
 namespace heed {
@@ -17,7 +18,8 @@ struct Options {
   ModelOptions model;
   PurposeOptions purpose;
   PipelineOptions plan;
-  bool json = false;
+  bool json = false, memory = false;
+  int threads = 0;
 };
 
 nlohmann::ordered_json as_json(const RegionRow& row) {
@@ -38,7 +40,9 @@ nlohmann::ordered_json as_json(const RegionRow& row) {
 
 int explain_model(const Options& options) {
   Model model(options.model);
-  Explanation explanation = explain(make_plan(elaborate_for(model, purpose_of(model, options.purpose, false)).graph, options.plan));
+  Plan plan = make_plan(elaborate_for(model, purpose_of(model, options.purpose, false)).graph, options.plan);
+  if (options.memory) return explain_memory(plan, options.threads, options.json);
+  Explanation explanation = explain(plan);
   if (!options.json) {
     fmt::print("{}", text_of(explanation));
     return success;
@@ -64,7 +68,10 @@ Command explain_command() {
             add_plan_options(app, options->plan);
             app.add_flag("--grad", options->purpose.grad, "with gradients");
             app.add_flag("--train", options->purpose.train, "of a training step");
-            app.add_flag("--json", options->json, "one JSON object a region, then a summary");
+            app.add_flag("--memory", options->memory, "instead the memory of a run at its peak, and who holds it");
+            app.add_option("--threads", options->threads, "whose scratch --memory counts (default: all that the machine has)")
+                ->check(CLI::Range(1, 4096));
+            app.add_flag("--json", options->json, "one JSON object a region, then a summary; one object with --memory");
             return [options] { return explain_model(*options); };
           }};
 }

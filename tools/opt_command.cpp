@@ -40,6 +40,10 @@ int run_opt(const Options& options) {
       replace_file((std::filesystem::path(options.dump) / fmt::format("{:02}-{}.heed", number, name)).string(), print(graph));
     };
   }
+  if (options.to == "elaborate") {
+    fmt::print("{}", print(elaborated.graph));
+    return success;
+  }
   bool planned = options.passes.empty() && (options.to == "fuse" || options.to == "plan_memory");
   if (!planned) {
     fmt::print("{}", print(run_passes(elaborated.graph, pipeline)));
@@ -64,7 +68,7 @@ Command opt_command() {
             app.add_flag("--grad", options->purpose.grad, "the whole training step, or the gradient of the sum of the outputs");
             app.add_flag("--train", options->purpose.train, "the whole training step");
             app.add_option("--passes", options->passes, "runs these alone: a,b,c")->delimiter(',')->allow_extra_args(false);
-            app.add_option("--to", options->to, "the last pass to run");
+            app.add_option("--to", options->to, "the last pass to run; `elaborate`: none");
             app.add_option("--dump", options->dump, "folder for the graph after each pass");
             app.footer(pass_list() + "\nExample:\n  heed opt examples/gpt.heed --grad --dump passes");
             return [options] { return run_opt(*options); };

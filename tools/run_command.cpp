@@ -26,8 +26,8 @@ struct Options {
   ModelOptions model;
   RunOptions run;
   std::vector<std::string> inputs, cotangents;
-  std::string output, weights;
-  bool grad = false, evaluator = false, json = false;
+  std::string output, weights, trace;
+  bool grad = false, evaluator = false, profile = false;
 };
 
 // Shape, mean, deviation, least, largest and the first values.
@@ -77,7 +77,11 @@ int run(const Options& options) {
   give_cotangents(graph, options.cotangents, options.run.seed, given);
   if (!options.weights.empty()) give_weights(graph, options.weights, given);
   NamedTensors inputs = complete_inputs(graph, std::move(given), options.run.seed, options.evaluator, options.run);
-  NamedTensors values = options.evaluator ? run_evaluated(graph, inputs) : run_compiled(graph, inputs, options.run, options.model.verbose);
+  if (options.evaluator && (options.profile || !options.trace.empty()))
+    throw UserError("--profile and --trace measure compiled code, --evaluator runs none: leave one of them out");
+  NamedTensors values = options.evaluator
+                            ? run_evaluated(graph, inputs)
+                            : run_compiled(graph, inputs, options.run, options.model.verbose, {options.profile, options.trace});
   std::vector<std::string> order;
   for (const GraphOutput& output : graph.outputs)
     if (!output.updates) order.push_back(output.name);
@@ -104,6 +108,8 @@ Command run_command() {
         app.add_option("--cotangent", options->cotangents, "y=FILE.npy: what the gradients are taken of instead of the sum of the outputs")
             ->allow_extra_args(false);
         app.add_option("--weights", options->weights, "parameters from a safetensors file");
+        app.add_flag("--profile", options->profile, "prints where the time of some runs went: by region, line and layer");
+        app.add_option("--trace", options->trace, "F.json: those runs on a time line, for ui.perfetto.dev");
         app.add_flag("--evaluator", options->evaluator, "the reference evaluator instead of compiled code");
         return [options] { return run(*options); };
       }};

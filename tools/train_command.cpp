@@ -15,7 +15,7 @@ struct Options {
   ModelOptions model;
   RunOptions run;
   std::optional<std::int64_t> steps;
-  std::string folder = "run";
+  std::string folder = "run", trace;
   bool resume = false, json = false, profile = false;
 };
 
@@ -67,6 +67,7 @@ int train_model(const Options& options) {
   settings.resume = options.resume;
   settings.json = options.json;
   settings.profile = options.profile;
+  settings.trace = options.trace;
   ThreadPool pool(options.run.threads > 0 ? options.run.threads : usable_threads());
   InterruptFlag stop;
   TrainResult result = train(programs, data, test ? &*test : nullptr, settings, pool, stop.raised());
@@ -87,7 +88,8 @@ Command train_command() {
             app.add_option("--out", options->folder, "folder for checkpoint, weights, log and curve (default run)");
             app.add_flag("--resume", options->resume, "goes on from the folder's checkpoint");
             app.add_flag("--json", options->json, "the log's lines to standard output as well");
-            app.add_flag("--profile", options->profile, "prints where the time went");
+            app.add_flag("--profile", options->profile, "prints where the time went: by region, line and layer");
+            app.add_option("--trace", options->trace, "F.json: the first steps on a time line, for ui.perfetto.dev");
             return [options] { return train_model(*options); };
           }};
 }

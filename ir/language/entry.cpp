@@ -118,11 +118,15 @@ std::optional<Elaborator::Results> Elaborator::run_entry(const syntax::Function&
       if (parameter.type) {
         std::vector<Dimension> shape = shape_of(*parameter.type, scope, true);
         std::vector<std::int64_t> sizes;
-        for (const Dimension& dimension : shape) sizes.push_back(dimension.value);
+        std::vector<std::string> axes;
+        for (const Dimension& dimension : shape) {
+          sizes.push_back(dimension.value);
+          axes.push_back(dimension.size.constant() ? "" : dimension.size.text());
+        }
         builder.arena().set_origin({module.source.name, "", "input", parameter.name.span.line});
         count_of(shape);
         ArrayRef array = input(builder.arena(), parameter.name.text, sizes, parameter.type->dtype);
-        builder.graph.inputs.push_back({GraphInput::Role::data, array});
+        builder.graph.inputs.push_back({.role = GraphInput::Role::data, .array = array, .axes = std::move(axes)});
         value = ShapedArray{array, shape};
       } else if (parameter.fallback) {
         value = evaluate(*parameter.fallback, scope);

@@ -127,7 +127,7 @@ double share_of_columns(const Plan& plan, const std::string& name, const Tensor&
   double columns = 0;
   for (std::int64_t k = 0; k < found[0].count(); ++k)
     columns += static_cast<double>(std::max<std::int64_t>(found[1].integer(k) - found[0].integer(k), 0));
-  return columns / static_cast<double>(found[0].count() * blocks.widths.back());
+  return columns / static_cast<double>(found[0].count() * blocks.sizes.back().columns);
 }
 
 const std::string of_documents =

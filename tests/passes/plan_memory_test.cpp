@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <limits>
 #include <random>
 
 #include "networks.h"
@@ -25,6 +27,24 @@ TEST(PlanMemory, NetworksFitTheirLowerBound) {
     EXPECT_GE(figures.arena_bytes, figures.lower_bound);
     EXPECT_LE(static_cast<double>(figures.arena_bytes), 1.05 * static_cast<double>(figures.lower_bound));
     EXPECT_LT(figures.arena_bytes, figures.stored_bytes);
+  }
+}
+
+TEST(PlanMemory, HoldersAreWhatIsLive) {
+  for (const Graph& graph : {gpt_training({}), attention_cnn_training({})}) {
+    Plan plan = make_plan(graph);
+    std::vector<std::int64_t> live = live_bytes(plan);
+    EXPECT_EQ(std::ranges::max(live), memory_figures(plan).lower_bound);
+    for (int step = 0; step < static_cast<int>(plan.steps.size()); ++step) {
+      std::int64_t held = 0, last = std::numeric_limits<std::int64_t>::max();
+      for (const Holder& holder : holders(plan, step)) {
+        EXPECT_LE(holder.bytes, last);
+        EXPECT_LE(holder.life.made, step);
+        EXPECT_GE(holder.life.last_read, step);
+        held += last = holder.bytes;
+      }
+      EXPECT_EQ(held, live[static_cast<std::size_t>(step)]) << step;
+    }
   }
 }
 

@@ -1,6 +1,7 @@
 // Every command in the documents runs: fenced `sh` blocks, in a folder with the files that `heed NAME` blocks before them hold.
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <sstream>
 
 #include "tests/tools/run_heed.h"
@@ -47,6 +48,11 @@ TEST(Documents, Readme) {
   for (int line = 0; line < 400; ++line) text += "To be, or not to be, that is the question: " + std::to_string(line * line) + "\n";
   folder.write("input.txt", text);
   run_document("README.md", folder);
+}
+
+TEST(Documents, Attention) {
+  if (std::system("dot -V >/dev/null 2>&1") != 0) GTEST_SKIP() << "SKIPPED: Graphviz is not installed";
+  run_document("attention.md");
 }
 
 }  // namespace
