@@ -102,6 +102,11 @@ std::string words_of(ArrayRef array) {
   return "";
 }
 
+// "weight" of `h.3.fc.weight`; what made it where it has no name.
+static std::string short_name(ArrayRef array) {
+  return array->name.empty() ? call_words(array) : array->name.substr(array->name.rfind('.') + 1);
+}
+
 std::string inside_words(ArrayRef array, const AxisNames& names) {
   if (array->kind != Array::Kind::definition) return words_of(array);
   auto axes = [&](const std::vector<AxisRef>& bound) {
@@ -119,7 +124,7 @@ std::string inside_words(ArrayRef array, const AxisNames& names) {
     case Kind::product: {
       std::vector<std::string> operands;
       for (Expr node : nodes_of(array->body))
-        if (node->op == Op::read) add_once(operands, node->array->name.empty() ? call_words(node->array) : node->array->name);
+        if (node->op == Op::read) add_once(operands, short_name(node->array));
       std::string of = operands.size() == 2 ? fmt::format(" of {} and {}", operands[0], operands[1]) : "";
       return fmt::format("{}product{} over {}", what.starts_with("gradient") ? "gradient: " : "", of, axes(reduction->axes));
     }

@@ -125,7 +125,8 @@ class Writer {
   std::vector<std::string> kept_by(int box) const {
     std::vector<std::string> titles;
     for (const Link& link : picture_.links) {
-      if (link.to != box || !is_kept(link)) continue;
+      bool is_number = link.shape.find('[') == std::string::npos;  // a rate, a count: of no interest
+      if (link.to != box || !is_kept(link) || is_number) continue;
       std::string title;
       for (const std::string& part : picture_.boxes[link.from].path) title += part + ".";
       if (!title.empty()) title.back() = ':';
