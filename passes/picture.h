@@ -9,13 +9,13 @@ namespace heed {
 
 struct Box {
   enum class Kind { operation, region, input, result } kind = Kind::operation;
-  std::vector<std::string> path;        // clusters around it, outermost first: {"h.3", "attn"}
-  std::string title;                    // in words: "softmax", "product 2048x1536x384, gelu"
-  std::string subtitle = "";            // of a region in blocks: how many there are
-  std::vector<std::string> lines;       // what is inside of a region; shape of an input or result
+  std::vector<std::string> path;             // clusters around it, outermost first: {"h.3", "attn"}
+  std::string title;                         // in words: "softmax", "product 2048x1536x384, gelu"
+  std::string subtitle = "";                 // of a region in blocks: how many there are
+  std::vector<std::string> lines;            // what is inside of a region; shape of an input or result
   std::vector<std::string> parameters = {};  // "weight [384, 1152]"
   std::vector<std::string> updates = {};     // parameters and states it gives a new value
-  int count = 1;                        // boxes that this one stands for
+  int count = 1;                             // boxes that this one stands for
 };
 
 struct Link {

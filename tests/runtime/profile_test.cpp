@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "runtime/execute.h"
 #include "runtime/tensor.h"
 
 namespace heed {
