@@ -75,7 +75,7 @@ struct Blocks {
     std::vector<int> units;  // which, as numbers in `units`
   };
   std::optional<ByData> by_data;
-  std::vector<Block> blocks;         // of one unit, in order
+  std::vector<Block> blocks;  // of one unit, in order
   // Outputs that blocks add to (or take the maximum with), and what they hold before the first.
   std::vector<std::pair<ArrayRef, double>> initial;
   double visited = 1;  // share of the rows' columns that some block has
