@@ -12,6 +12,9 @@
 #include <set>
 #include <stdexcept>
 
+#include "codegen/cuda/block_kernel.h"
+#include "codegen/cuda/nest_piece.h"
+#include "codegen/cuda/product_piece.h"
 #include "codegen/tile/lower.h"
 #include "codegen/tile/product.h"
 #include "ir/function.h"
@@ -73,11 +76,13 @@ void note_not_always_finite(ArrayRef array, std::vector<std::string>& noted) {
 
 class Compiler {
  public:
-  explicit Compiler(const Target& target) : target_(target), shape_{target.lanes(4), target.has_fma} {}
+  explicit Compiler(const CompileOptions& options)
+      : target_(options.target), cuda_(options.cuda), shape_{options.target.lanes(4), options.target.has_fma} {}
 
   Program program;
   std::vector<KernelSource> sources;
-  std::vector<Launch*> launches() {  // in the order of sources
+  std::vector<std::int64_t> shared_bytes;  // of each, on a GPU
+  std::vector<Launch*> launches() {        // in the order of sources
     std::vector<Launch*> all;
     collect(program.steps, all);
     return all;
@@ -280,7 +285,64 @@ class Compiler {
     RegionInfo& whole = program.regions[static_cast<std::size_t>(work->region)];
     whole.flop = 0;  // what blocks leave out is not done
     for (std::int32_t part : parts) whole.flop += program.regions[static_cast<std::size_t>(part)].flop;
-    out.push_back(std::move(work));
+    if (cuda_)
+      add_block_kernel(*work, out);
+    else
+      out.push_back(std::move(work));
+  }
+
+  // On a GPU the pieces of all bodies are one kernel.
+  void add_block_kernel(const BlockedWork& work, std::vector<ProgramStep>& out) {
+    std::vector<std::vector<Piece>> bodies;
+    std::size_t next = 0;
+    for (const auto& body : work.bodies) {
+      auto& pieces = bodies.emplace_back();
+      for (std::size_t k = 0; k < body.size(); ++k) pieces.push_back(std::move(body_pieces_[next++]));
+    }
+    body_pieces_.clear();
+    if (work.tasks() == 0) {
+      for (const auto& initial : work.initial) add_fill(initial, initial.buffer, 1, work.region, out);
+      return;
+    }
+    const std::int64_t parts = block_parts(work);
+    std::int64_t used = 0;
+    std::vector<BufferUse> sums;  // where the parts of each accumulated buffer lie
+    for (const auto& initial : work.initial) {
+      sums.push_back(parts > 1 ? BufferUse{add_extra(used, initial.bytes * parts)} : initial.buffer);
+      add_fill(initial, sums.back(), parts, work.region, out);
+    }
+    BlockKernel kernel = block_kernel(work, parts, bodies, program.buffers, *cuda_);
+    if (parts > 1) kernel.buffers.insert(kernel.buffers.end(), sums.begin(), sums.end());
+    if (kernel.scratch_bytes > 0) kernel.buffers.push_back({add_extra(used, kernel.scratch_bytes)});
+    extra_.shared = std::max(extra_.shared, used);
+    add_device_launch(std::move(kernel.source), kernel.shared_bytes, kernel.tasks, kernel.buffers, work.region, out);
+    if (parts > 1)
+      for (std::size_t k = 0; k < sums.size(); ++k) {
+        const auto& initial = work.initial[k];
+        if (initial.bytes == 0) continue;
+        add_device_launch(combine_kernel(initial, parts), 0, combine_tasks(initial), {sums[k], initial.buffer}, work.region, out);
+      }
+  }
+
+  // Memory that is in use during one region alone.
+  std::int32_t add_extra(std::int64_t& used, std::int64_t bytes) {
+    program.buffers.push_back({Buffer::Kind::arena, used, bytes, ""});
+    extra_.shared_buffers.push_back(static_cast<std::int32_t>(program.buffers.size() - 1));
+    used += aligned(bytes);
+    return extra_.shared_buffers.back();
+  }
+
+  void add_fill(const BlockedWork::Initial& initial, BufferUse buffer, std::int64_t parts, std::int32_t region,
+                std::vector<ProgramStep>& out) {
+    auto elements = parts * initial.bytes / static_cast<std::int64_t>(initial.element.size());
+    if (elements > 0) add_device_launch(fill_kernel(initial.element, elements), 0, fill_tasks(elements), {buffer}, region, out);
+  }
+
+  void add_device_launch(KernelSource source, std::int64_t shared, std::int64_t tasks, std::vector<BufferUse> buffers, std::int32_t region,
+                         std::vector<ProgramStep>& out) {
+    sources.push_back(std::move(source));
+    shared_bytes.push_back(shared);
+    out.push_back(Launch{.tasks = tasks, .buffers = std::move(buffers), .region = region});
   }
 
   // The bytes of one element.
@@ -311,27 +373,46 @@ class Compiler {
         scope.blocked->local_bytes = std::max(scope.blocked->local_bytes, scope.base + used);
       }
     };
-    auto add_launch = [&](KernelSource source, std::int64_t tasks, std::int64_t scratch_bytes, const std::vector<ArrayRef>& buffers) {
-      Launch launch{.tasks = tasks, .scratch_bytes = scratch_bytes, .region = info};
+    auto uses_of = [&](const std::vector<ArrayRef>& buffers) {
+      std::vector<BufferUse> uses;
       for (ArrayRef array : buffers) {
         ArrayRef original = stand_ins_.original(array);
         auto own = workspace.find(original);
-        launch.buffers.push_back(own != workspace.end() ? own->second : use(original, scope));
+        uses.push_back(own != workspace.end() ? own->second : use(original, scope));
       }
+      return uses;
+    };
+    auto add_launch = [&](KernelSource source, std::int64_t tasks, std::int64_t scratch_bytes, const std::vector<ArrayRef>& buffers) {
       sources.push_back(std::move(source));
-      out.push_back(std::move(launch));
+      out.push_back(Launch{.tasks = tasks, .buffers = uses_of(buffers), .scratch_bytes = scratch_bytes, .region = info});
+    };
+    auto add_piece = [&](Piece piece) {
+      std::vector<BufferUse> uses = uses_of(piece.buffers);
+      if (is_shared) return add_device_launch(kernel_of(piece), piece.shared_bytes, piece.tasks, std::move(uses), info, out);
+      out.push_back(Launch{.tasks = piece.tasks, .buffers = std::move(uses), .region = info});
+      body_pieces_.push_back(std::move(piece));
     };
     bool empty = std::ranges::any_of(region.outputs, [](ArrayRef array) { return element_count(array) == 0; });
-    if (auto product = empty ? std::nullopt : product_kernels(region, target_, {slices ? *slices : no_slices, is_shared}, faults_)) {
+    const Slices& own_slices = slices ? *slices : no_slices;
+    auto pieces = empty || !cuda_ ? std::nullopt : product_pieces(region, own_slices, is_shared, faults_);
+    auto product = empty || cuda_ ? std::nullopt : product_kernels(region, target_, {own_slices, is_shared}, faults_);
+    if (pieces) {
+      if (pieces->workspace) add_workspace(pieces->workspace);
+      for (Piece& piece : pieces->pieces) add_piece(std::move(piece));
+    } else if (product) {
       if (product->workspace) add_workspace(product->workspace);
       for (ProductLaunch& launch : product->launches)
         add_launch(std::move(launch.source), launch.tasks, launch.scratch_bytes, launch.buffers);
     } else {
-      VectorShape shape = shape_;
+      VectorShape shape = cuda_ ? gpu_shape(is_shared) : shape_;
       shape.is_shared = is_shared;
       Lowered lowered = lower_region(region, stand_ins_, shape);
       for (ArrayRef array : lowered.workspace) add_workspace(array);
       for (Nest& nest : lowered.nests) {
+        if (cuda_) {
+          add_piece(nest_piece(std::move(nest), faults_, is_shared));
+          continue;
+        }
         auto kept = std::make_shared<Nest>(std::move(nest));
         auto accesses = std::make_shared<Accesses>(faults_);
         prepare_nest(*kept, *accesses);
@@ -417,7 +498,9 @@ class Compiler {
   }
 
   const Target& target_;
+  const std::optional<CudaTarget>& cuda_;
   VectorShape shape_;
+  std::vector<Piece> body_pieces_;  // of the region in blocks that is being made
   StandIns stand_ins_;
   FaultPlaces faults_;
   Extra extra_;
@@ -432,13 +515,24 @@ double seconds_since(std::chrono::steady_clock::time_point begin) {
 
 Compilation compile(const Plan& plan, const CompileOptions& options) {
   auto begin = std::chrono::steady_clock::now();
-  Compiler compiler(options.target);
+  Compiler compiler(options);
   compiler.compile(plan);
   Compilation result;
   result.lower_seconds = seconds_since(begin);
-  CompiledKernels kernels = compile_kernels(compiler.sources, options.target, options.settings);
   std::vector<Launch*> launches = compiler.launches();
-  if (launches.size() != kernels.functions.size()) throw std::logic_error("compile: kernels and launches differ in number");
+  if (launches.size() != compiler.sources.size()) throw std::logic_error("compile: kernels and launches differ in number");
+  if (options.cuda) {
+    DeviceCode code = options.simulator ? simulated_code(compiler.sources, compiler.shared_bytes, *options.simulator, options.settings)
+                                        : device_code(compiler.sources, compiler.shared_bytes, *options.cuda, options.settings);
+    for (std::size_t k = 0; k < launches.size(); ++k) launches[k]->kernel = code.index[k];
+    result.program = std::move(compiler.program);
+    result.program.kernels = std::move(code.kernels);
+    result.program.code = code.owner;
+    result.compiled = code.compiled, result.from_cache = code.from_cache;
+    result.compile_seconds = code.seconds;
+    return result;
+  }
+  CompiledKernels kernels = compile_kernels(compiler.sources, options.target, options.settings);
   for (std::size_t k = 0; k < launches.size(); ++k) launches[k]->function = kernels.functions[k];
   result.program = std::move(compiler.program);
   result.program.code = kernels.owner;
@@ -447,19 +541,23 @@ Compilation compile(const Plan& plan, const CompileOptions& options) {
   return result;
 }
 
-Program program_without_code(const Plan& plan, const Target& target) {
-  Compiler compiler(target);
+Program program_without_code(const Plan& plan, const CompileOptions& options) {
+  Compiler compiler(options);
   compiler.compile(plan);
   return std::move(compiler.program);
 }
 
-std::vector<KernelSource> kernel_sources(const Plan& plan, const Target& target) {
-  Compiler compiler(target);
+std::vector<ListedKernel> kernel_sources(const Plan& plan, const CompileOptions& options) {
+  Compiler compiler(options);
   compiler.compile(plan);
-  std::vector<KernelSource> distinct;
+  std::vector<Launch*> launches = compiler.launches();
+  std::vector<ListedKernel> distinct;
   std::set<std::string> keys;
-  for (KernelSource& source : compiler.sources)
-    if (keys.insert(source.key).second) distinct.push_back(std::move(source));
+  for (std::size_t k = 0; k < compiler.sources.size(); ++k) {
+    if (!keys.insert(compiler.sources[k].key).second) continue;
+    auto region = launches[k]->region < 0 ? RegionInfo{} : compiler.program.regions[static_cast<std::size_t>(launches[k]->region)];
+    distinct.push_back({std::move(compiler.sources[k]), options.cuda ? compiler.shared_bytes[k] : 0, region});
+  }
   return distinct;
 }
 

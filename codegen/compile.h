@@ -1,6 +1,9 @@
 // From a plan to a program that the runtime can run: each region becomes kernels, equal kernels are one.
 #pragma once
+#include <optional>
+
 #include "codegen/cpu/jit.h"
+#include "codegen/cuda/device_code.h"
 #include "ir/plan.h"
 #include "runtime/program.h"
 
@@ -8,6 +11,8 @@ namespace heed {
 
 struct CompileOptions {
   Target target = host_target();
+  std::optional<CudaTarget> cuda;                // for a GPU instead
+  const SimulatorBuiltins* simulator = nullptr;  // and that one simulated on this processor
   CompileSettings settings;
 };
 
@@ -20,9 +25,14 @@ struct Compilation {
 Compilation compile(const Plan& plan, const CompileOptions& options = {});
 
 // The same without machine code: for figures.
-Program program_without_code(const Plan& plan, const Target& target);
+Program program_without_code(const Plan& plan, const CompileOptions& options = {});
 
 // The distinct kernels of a plan, in the order of their first use: for listings.
-std::vector<KernelSource> kernel_sources(const Plan& plan, const Target& target);
+struct ListedKernel {
+  KernelSource source;
+  std::int64_t shared_bytes = 0;  // of a GPU's
+  RegionInfo region;              // the first that uses it
+};
+std::vector<ListedKernel> kernel_sources(const Plan& plan, const CompileOptions& options);
 
 }  // namespace heed

@@ -11,6 +11,8 @@ using Role = ProgramValue::Role;
 
 BoundProgram::BoundProgram(std::shared_ptr<const Program> program, ThreadPool& pool) : executor_(std::move(program), pool) {
   for (const auto& output : this->program().outputs) outputs_.push_back(output.in_place < 0 ? HostTensor(output.type) : HostTensor());
+  if (this->program().device) device_.emplace(this->program());
+  there_.resize(this->program().inputs.size());
 }
 
 void BoundProgram::bind(NamedTensors& values, const std::vector<HostTensor>& batch, std::int64_t seed, std::int64_t step) {
@@ -56,13 +58,50 @@ void BoundProgram::keep_updates(NamedTensors& values) {
 
 void BoundProgram::run(NamedTensors& values, const std::vector<HostTensor>& batch, std::int64_t seed, std::int64_t step, Profile* profile) {
   bind(values, batch, seed, step);
+  if (device_) {
+    put_inputs();
+    executor_.run(device_->inputs(), device_->outputs(), profile);
+    return take_updates();
+  }
   executor_.run(input_pointers_, output_pointers_, profile);
   keep_updates(values);
+}
+
+void BoundProgram::put_inputs() {
+  for (std::size_t k = 0; k < there_.size(); ++k) {
+    const Role role = program().inputs[k].role;
+    if (!there_[k]) device_->put(k, input_pointers_[k]);
+    there_[k] = role == Role::parameter || role == Role::state;
+  }
+}
+
+void BoundProgram::take_updates() {
+  device_->take_updates();
+  is_newer_ = true;
+}
+
+void BoundProgram::fetch(NamedTensors& values) {
+  if (!device_ || !is_newer_) return;
+  for (std::size_t k = 0; k < there_.size(); ++k)
+    if (there_[k]) device_->get_input(k, values.at(program().inputs[k].name).data());
+  is_newer_ = false;
+}
+
+void BoundProgram::forget() { there_.assign(there_.size(), false); }
+void BoundProgram::forget(const std::string& name) {
+  for (std::size_t k = 0; k < there_.size(); ++k)
+    if (program().inputs[k].name == name) there_[k] = false;
 }
 
 std::optional<NanOrigin> BoundProgram::run_and_find_nan(NamedTensors& values, const std::vector<HostTensor>& batch, std::int64_t seed,
                                                         std::int64_t step) {
   bind(values, batch, seed, step);
+  if (device_) {
+    put_inputs();
+    const auto found = executor_.run_and_find_nan(device_->inputs(), device_->outputs());
+    if (!found) take_updates();
+    return found;
+  }
   const auto found = executor_.run_and_find_nan(input_pointers_, output_pointers_);
   if (!found) keep_updates(values);
   return found;
@@ -72,8 +111,10 @@ Metrics BoundProgram::scalars() const {
   Metrics metrics;
   for (std::size_t k = 0; k < outputs_.size(); ++k) {
     const auto& output = program().outputs[k];
-    if (output.role == Role::result && output.type.shape.empty())
+    if (output.role == Role::result && output.type.shape.empty()) {
+      if (device_) device_->get_output(k, outputs_[k].data());
       metrics.emplace_back(output.name, floating_at(output.type.dtype, outputs_[k].data()));
+    }
   }
   return metrics;
 }
@@ -81,6 +122,7 @@ Metrics BoundProgram::scalars() const {
 NamedTensors BoundProgram::take_outputs() {
   NamedTensors result;
   for (std::size_t k = 0; k < outputs_.size(); ++k) {
+    if (device_ && program().outputs[k].in_place < 0) device_->get_output(k, outputs_[k].data());
     result.insert_or_assign(program().outputs[k].name, std::move(outputs_[k]));
     outputs_[k] = HostTensor(program().outputs[k].type);
   }

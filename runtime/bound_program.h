@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "runtime/device_execute.h"
 #include "runtime/execute.h"
 #include "runtime/tensor.h"
 #include "runtime/train.h"
@@ -21,6 +22,12 @@ class BoundProgram {
   std::optional<NanOrigin> run_and_find_nan(NamedTensors& values, const std::vector<HostTensor>& batch, std::int64_t seed,
                                             std::int64_t step);
 
+  // Of a program for a device: parameters and states stay there from run to run, and the caller's values are old until they are fetched.
+  // What the caller has changed since must be forgotten.
+  void fetch(NamedTensors& values);
+  void forget();
+  void forget(const std::string& name);
+
   Metrics scalars() const;  // of the last run
   // What the outputs of the last run hold, by name.
   NamedTensors take_outputs();
@@ -30,7 +37,13 @@ class BoundProgram {
   void bind(NamedTensors& values, const std::vector<HostTensor>& batch, std::int64_t seed, std::int64_t step);
   void keep_updates(NamedTensors& values);
 
+  void put_inputs();
+  void take_updates();
+
   Executor executor_;
+  std::optional<DeviceValues> device_;
+  std::vector<bool> there_;          // of each input: the device has its newest value
+  bool is_newer_ = false;            // than the caller's
   std::vector<HostTensor> outputs_;  // none for updates in place
   std::int64_t seed_ = 0, step_ = 0;
   std::vector<void*> input_pointers_, output_pointers_;

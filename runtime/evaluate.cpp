@@ -28,6 +28,7 @@ std::optional<Metrics> Evaluator::run(const NamedTensors& values, std::int64_t s
   const auto test = [&](std::int64_t begin, std::int64_t end, std::int64_t batch) {  // false: stopped
     if (begin == end) return true;
     BoundProgram& program = program_for(batch);
+    program.forget();
     const auto inputs = bind_columns(data_, program.program(), batch);
     std::int64_t next = begin, done = 0;
     Prefetcher batches(inputs, [&](std::vector<HostTensor>& filled) {
@@ -47,6 +48,7 @@ std::optional<Metrics> Evaluator::run(const NamedTensors& values, std::int64_t s
       for (const auto& output : program.program().outputs) {
         if (output.role != ProgramValue::Role::update) continue;
         kept.insert_or_assign(output.name, values.at(output.name).copy());
+        program.forget(output.name);
       }
       const Metrics metrics = program.scalars();
       if (sums.empty()) {

@@ -5,11 +5,12 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <cstring>
 #include <stdexcept>
 #include <utility>
 
+#include "runtime/device_execute.h"
+#include "runtime/faults.h"
 #include "runtime/memory.h"
 #include "runtime/tensor.h"
 
@@ -49,15 +50,6 @@ bool is_small(const Program& program, const Launch& launch) {
   return region.flop + region.bytes > 0 && region.flop < 50e3 && region.bytes < 50e3;
 }
 
-bool holds_nan(const std::string& dtype, const std::byte* from, std::int64_t bytes) {
-  const auto* type = find_element_type(dtype);
-  if (!type || !type->floating) return false;
-  for (std::int64_t at = 0; at + type->bytes <= bytes; at += type->bytes) {
-    if (std::isnan(floating_at(dtype, from + at))) return true;
-  }
-  return false;
-}
-
 void check_count(const char* what, std::size_t given, std::size_t wanted) {
   if (given != wanted) throw std::logic_error(fmt::format("execute: {} {} were given to a program that has {}", given, what, wanted));
 }
@@ -73,6 +65,7 @@ std::int64_t BlockedWork::tasks() const {
 std::int64_t working_memory(const Program& program, int threads) { return program.arena_bytes + scratch_stride(program) * threads; }
 
 void check_memory(const Program& program, int threads) {
+  if (program.device) return;  // says what it lacks when it is asked for memory
   double bytes = static_cast<double>(working_memory(program, threads));
   for (const ProgramValue& input : program.inputs) bytes += static_cast<double>(input.type.bytes());
   for (const ProgramValue& output : program.outputs)
@@ -83,11 +76,14 @@ void check_memory(const Program& program, int threads) {
 Executor::Executor(std::shared_ptr<const Program> program, ThreadPool& pool)
     : program_(std::move(program)),
       pool_(pool),
-      arena_(program_->arena_bytes),
+      device_(program_->device ? std::make_unique<DeviceExecutor>(program_) : nullptr),
+      arena_(device_ ? 0 : program_->arena_bytes),
       scratch_(scratch_stride(*program_) * pool.size()),
       scratch_stride_(scratch_stride(*program_)),
       bases_(program_->buffers.size()),
       arguments_(static_cast<std::size_t>(pool.size())) {}
+
+Executor::~Executor() = default;
 
 void Executor::bind(std::span<void* const> inputs, std::span<void* const> outputs) {
   check_count("inputs", inputs.size(), program_->inputs.size());
@@ -256,7 +252,10 @@ bool Executor::run_steps(const std::vector<ProgramStep>& steps, std::int64_t ind
                      [&](const ProgramStep& step) { return std::visit(Overloaded{run_launch, run_copy, run_blocked, run_loop}, step); });
 }
 
+std::int64_t Executor::memory_bytes() const { return device_ ? device_->memory_bytes() : arena_.bytes() + scratch_.bytes(); }
+
 void Executor::run(std::span<void* const> inputs, std::span<void* const> outputs, Profile* profile) {
+  if (device_) return device_->run(inputs, outputs, profile);
   const FlushDenormals flush;
   bind(inputs, outputs);
   if (profile) profile->seconds.resize(program_->regions.size()), ++profile->runs;
@@ -265,15 +264,11 @@ void Executor::run(std::span<void* const> inputs, std::span<void* const> outputs
   Fault fault;
   run_steps(program_->steps, 0, fault, nullptr, profile);
   worked_.clear();
-  if (const auto place = fault.place.load(); place != 0) {
-    const auto& where = program_->fault_places.at(static_cast<std::size_t>(place - 1));
-    throw IndexFault(fault.limit > 0 ? fmt::format("index {} is out of range 0 … {}: {}", fault.value, fault.limit - 1, where)
-                                     : fmt::format("index {} into an axis of size 0: {}", fault.value, where),
-                     fault.value);
-  }
+  throw_fault(fault, *program_);
 }
 
 std::optional<NanOrigin> Executor::run_and_find_nan(std::span<void* const> inputs, std::span<void* const> outputs) {
+  if (device_) return device_->run_and_find_nan(inputs, outputs);
   const FlushDenormals flush;
   bind(inputs, outputs);
   for (std::size_t k = 0; k < inputs.size(); ++k) {

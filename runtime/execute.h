@@ -28,13 +28,17 @@ struct NanOrigin {
   std::int32_t input = -1;   // of Program::inputs then
 };
 
+class DeviceExecutor;
+
 // One program made ready to run: it owns the arena and a scratch for each thread. For one run at a time.
 class Executor {
  public:
   // Throws InputError when there is no memory for the arena.
   Executor(std::shared_ptr<const Program> program, ThreadPool& pool);
+  ~Executor();
 
-  // One pointer an input and an output of the program, in its order, each to memory of its type's bytes, aligned to 64. An update
+  // One pointer an input and an output of the program, in its order, each to memory of its type's bytes, aligned to 64; of a program
+  // for a device, to memory of the device. An update
   // in place is given the memory of its input. Throws IndexFault when a data-dependent index leaves its range; what was written
   // is then of no use.
   void run(std::span<void* const> inputs, std::span<void* const> outputs, Profile* profile = nullptr);
@@ -43,7 +47,7 @@ class Executor {
   std::optional<NanOrigin> run_and_find_nan(std::span<void* const> inputs, std::span<void* const> outputs);
 
   const Program& program() const { return *program_; }
-  std::int64_t memory_bytes() const { return arena_.bytes() + scratch_.bytes(); }
+  std::int64_t memory_bytes() const;
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -62,6 +66,7 @@ class Executor {
 
   std::shared_ptr<const Program> program_;
   ThreadPool& pool_;
+  std::unique_ptr<DeviceExecutor> device_;  // of a program for a device: it does everything
   Memory arena_, scratch_;
   std::int64_t scratch_stride_ = 0;
   std::vector<std::byte*> bases_;              // of Program::buffers, but local ones

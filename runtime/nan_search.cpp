@@ -30,8 +30,9 @@ NanSearch::NanSearch(BoundProgram& program, const std::vector<BoundInput>& input
   for (const auto& [name, tensor] : values) kept_.emplace(name, tensor.copy());
 }
 
-void NanSearch::keep(const NamedTensors& values, std::int64_t step) {
+void NanSearch::keep(NamedTensors& values, std::int64_t step) {
   if (step - kept_step_ < steps_between) return;
+  program_.fetch(values);
   for (const auto& [name, tensor] : values) {
     if (has_nan(tensor)) return;  // The loss will show it; what is kept is from before.
   }
@@ -42,6 +43,7 @@ void NanSearch::keep(const NamedTensors& values, std::int64_t step) {
 
 std::string NanSearch::find(std::int64_t step, const std::function<void(std::int64_t step, std::vector<HostTensor>& batch)>& fill) {
   auto batch = make_batch(inputs_);
+  program_.forget();
   for (std::int64_t at = kept_step_ + 1; at <= step; ++at) {
     fill(at, batch);
     const auto found = program_.run_and_find_nan(kept_, batch, seed_, at);

@@ -15,7 +15,7 @@ class NanSearch {
   NanSearch(BoundProgram& program, const std::vector<BoundInput>& inputs, const NamedTensors& values, std::int64_t step, std::int64_t seed);
 
   // After each step: copies the values from time to time, so that a search has few steps to repeat.
-  void keep(const NamedTensors& values, std::int64_t step);
+  void keep(NamedTensors& values, std::int64_t step);
 
   // Runs the steps after the kept values again, up to `step`, and says in words where the first NaN came from.
   std::string find(std::int64_t step, const std::function<void(std::int64_t step, std::vector<HostTensor>& batch)>& fill);

@@ -39,6 +39,7 @@ struct Launch {
   std::vector<BufferUse> buffers;
   std::int64_t scratch_bytes = 0;  // for each thread, 64-byte aligned
   std::int32_t region = -1;        // of Program::regions, for profiles and messages
+  std::int32_t kernel = -1;        // of Program::kernels, where the program is a device's: `tasks` are its blocks of threads
 };
 
 struct Copy {  // carried values of a loop
@@ -116,7 +117,23 @@ struct RegionInfo {
   std::vector<std::string> not_always_finite;  // what it computes that may be infinite or NaN of finite arguments: "log", "a quotient"
 };
 
+// A kernel that a block of threads runs together, on a GPU or a simulated one. Its parameters are pointers: the launch's buffers in
+// order, then the Fault.
+struct DeviceKernel {
+  // On a simulated GPU: one thread's run; `arguments` are pointers to the parameters.
+  using Entry = void (*)(void* const* arguments);
+  std::string name;  // in `code`
+  std::string code;  // PTX
+  Entry entry = nullptr;
+  std::int32_t threads = 0;       // of a block
+  std::int64_t shared_bytes = 0;  // of a block
+};
+
+class Device;
+
 struct Program {
+  std::shared_ptr<Device> device;     // that it runs on; null: the processor
+  std::vector<DeviceKernel> kernels;  // of a program for a device
   std::vector<ProgramValue> inputs, outputs;
   std::vector<Buffer> buffers;
   std::vector<ProgramStep> steps;

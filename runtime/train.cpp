@@ -54,6 +54,7 @@ double bytes_beside_values(const Program& program, int threads) {
 // Before anything is allocated: what training and testing need together, and what there is. Values are held once to be trained, once
 // as they were some steps ago, and once more by a test.
 void check_memory(const TrainPrograms& programs, const DataSet* test, std::int64_t batch, int threads) {
+  if (programs.step->device) return;  // says what it lacks when it is asked for memory
   const auto& step = *programs.step;
   double values = 0;
   for (const auto& input : step.inputs) values += is_value(input) ? static_cast<double>(input.type.bytes()) : 0;
@@ -123,6 +124,7 @@ class Training {
   Checkpoint state_;
   std::optional<TrainLog> log_;
   std::optional<Progress> progress_;
+  std::optional<BoundProgram> step_;
   std::optional<NanSearch> nan_search_;
   Metrics tested_;
   Profile profile_;
@@ -171,6 +173,7 @@ bool Training::fill(std::int64_t step, std::vector<HostTensor>& batch) {
 
 void Training::test(const std::atomic<bool>& stop) {
   if (evaluator_) {
+    step_->fetch(state_.values);
     const auto metrics = evaluator_->run(state_.values, settings_.seed, [&](std::int64_t rows, std::int64_t of) {
       progress_->test(rows, of);
       return !stop;
@@ -186,6 +189,7 @@ void Training::test(const std::atomic<bool>& stop) {
 
 void Training::save() {
   const auto start = Clock::now();
+  step_->fetch(state_.values);
   std::vector<std::string> parameters;
   for (const auto& input : programs_.step->inputs) {
     if (input.role == Role::parameter) parameters.push_back(input.name);
@@ -236,7 +240,8 @@ TrainResult Training::run(const std::atomic<bool>& stop) {
   if (!settings_.trace.empty()) profile_.most_spans = most_spans;
   log_.emplace(path("log.jsonl"), state_.step, state_.tested, settings_.json);
   progress_.emplace(state_.step, end_, steps_of_epoch_);
-  BoundProgram step(programs_.step, pool_);
+  step_.emplace(programs_.step, pool_);
+  BoundProgram& step = *step_;
   nan_search_.emplace(step, inputs_, state_.values, state_.step, settings_.seed);
   const auto ends_epoch = [&] { return state_.step > 0 && state_.step % steps_of_epoch_ == 0; };
   if ((ends_epoch() || state_.step >= total_) && state_.step > 0 && !state_.tested) test(stop);

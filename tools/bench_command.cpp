@@ -50,7 +50,8 @@ int compared(const nlohmann::ordered_json& now, const std::string& path) {
   } catch (const nlohmann::json::exception&) {
     throw UserError(fmt::format("{}: not the JSON of `heed bench --json`", path));
   }
-  for (const char* key : {"what", "name", "sizes", "threads"})
+  before.emplace("device", "cpu");  // of measurements from before there were others
+  for (const char* key : {"what", "name", "sizes", "threads", "device"})
     if (before.value(key, nlohmann::ordered_json()) != now[key])
       throw UserError(fmt::format("{} measured {} {}, this run {}: nothing to compare", path, key,
                                   before.value(key, nlohmann::ordered_json()).dump(), now[key].dump()));
@@ -97,7 +98,8 @@ int bench(const Options& options) {
   double flop = 0;
   for (const RegionInfo& region : compiled.program->regions)
     if (region.whole < 0) flop += region.flop;
-  MachinePeaks peaks = measure_peaks(host_target(), threads);
+  bool on_processor = options.run.device == "cpu";
+  MachinePeaks peaks = on_processor ? measure_peaks(host_target(), threads) : MachinePeaks{};
 
   nlohmann::ordered_json sizes = nlohmann::ordered_json::object();
   for (const auto& [name, size] : graph.sizes) sizes[name] = size;
@@ -111,11 +113,12 @@ int bench(const Options& options) {
                                  {"mad_s", median(deviations)},
                                  {"runs", seconds.size()},
                                  {"gflop", flop / 1e9},
-                                 {"peak_share", flop / middle / peaks.flop_per_second},
+                                 {"peak_share", on_processor ? nlohmann::ordered_json(flop / middle / peaks.flop_per_second) : nullptr},
                                  {"scratch_bytes", execution.memory_bytes()},
                                  {"peak_rss_bytes", peak_memory()},
                                  {"threads", threads},
-                                 {"cpu", host_target().cpu}};
+                                 {"cpu", host_target().cpu},
+                                 {"device", options.run.device}};
   if (options.json) {
     fmt::print("{}\n", json.dump());
   } else {
@@ -124,8 +127,10 @@ int bench(const Options& options) {
                compiled.from_cache);
     fmt::print("median         {:.6g} s of {} runs, least {:.6g} s, spread {:.2g} s\n", middle, seconds.size(), std::ranges::min(seconds),
                median(deviations));
-    fmt::print("arithmetic     {:.4g} GFLOP, {:.4g} GFLOP/s, {:.0f} % of the measured peak {:.4g}\n", flop / 1e9, flop / middle / 1e9,
-               100 * flop / middle / peaks.flop_per_second, peaks.flop_per_second / 1e9);
+    std::string share = on_processor ? fmt::format(", {:.0f} % of the measured peak {:.4g}", 100 * flop / middle / peaks.flop_per_second,
+                                                   peaks.flop_per_second / 1e9)
+                                     : "";
+    fmt::print("arithmetic     {:.4g} GFLOP, {:.4g} GFLOP/s{}\n", flop / 1e9, flop / middle / 1e9, share);
     fmt::print("memory         {} besides inputs and outputs, {} at most in the process\n",
                readable_bytes(static_cast<double>(execution.memory_bytes())), readable_bytes(static_cast<double>(peak_memory())));
     if (options.profile) fmt::print("\n{}", profile_text(*compiled.program, profile));

@@ -6,9 +6,69 @@
 #include <thread>
 
 #include "codegen/cpu/target.h"
+#include "codegen/cuda/target.h"
+#include "input_error.h"
+#include "runtime/cuda/driver.h"
+#include "runtime/memory.h"
 #include "tools/command.h"
+#include "tools/ptxas.h"
 
 namespace heed {
+namespace {
+
+std::string target_of(const cuda::DeviceFigures& gpu) {
+  try {
+    return cuda_target_of(gpu.major, gpu.minor).name;
+  } catch (const std::runtime_error&) {
+    return "";
+  }
+}
+
+// What there is, or what is missing.
+void list_gpus() {
+  try {
+    auto gpus = cuda::device_figures();
+    int version = cuda::driver_version();
+    if (gpus.empty()) fmt::print("cuda  none: the driver (CUDA {}.{}) sees no GPU\n", version / 1000, version % 1000 / 10);
+    for (std::size_t k = 0; k < gpus.size(); ++k) {
+      const auto& gpu = gpus[k];
+      std::string target = target_of(gpu);
+      fmt::print(
+          "cuda:{}  {}, compute capability {}.{} ({}), {} multiprocessors at {} MHz, {}, {} KiB of shared memory a block, driver CUDA "
+          "{}.{}\n",
+          k, gpu.name, gpu.major, gpu.minor, target.empty() ? "too old: heed needs 7.5 or later" : "kernels for " + target,
+          gpu.multiprocessors, gpu.clock_khz / 1000, readable_bytes(static_cast<double>(gpu.memory_bytes)), gpu.shared_bytes >> 10,
+          version / 1000, version % 1000 / 10);
+    }
+  } catch (const InputError& error) {
+    fmt::print("cuda  none: {}\n", error.what());
+  }
+  std::string assembler = find_ptxas();
+  fmt::print("ptxas {}\n", assembler.empty()
+                               ? "none: `heed build --target sm_…` writes no report (CUDA toolkit, or the Python package nvidia-cuda-nvcc)"
+                               : assembler);
+}
+
+void list_gpus_as_json() {
+  try {
+    auto gpus = cuda::device_figures();
+    for (std::size_t k = 0; k < gpus.size(); ++k) {
+      const auto& gpu = gpus[k];
+      nlohmann::ordered_json json = {{"device", fmt::format("cuda:{}", k)},
+                                     {"gpu", gpu.name},
+                                     {"capability", fmt::format("{}.{}", gpu.major, gpu.minor)},
+                                     {"target", target_of(gpu)},
+                                     {"multiprocessors", gpu.multiprocessors},
+                                     {"memory_bytes", gpu.memory_bytes},
+                                     {"shared_bytes", gpu.shared_bytes},
+                                     {"driver", cuda::driver_version()}};
+      fmt::print("{}\n", json.dump());
+    }
+  } catch (const InputError&) {  // no driver: no line
+  }
+}
+
+}  // namespace
 
 Command devices_command() {
   return {"devices", "shows what heed sees and will use", "heed devices --json", [](CLI::App& app) -> std::function<int()> {
@@ -26,10 +86,13 @@ Command devices_command() {
                                               {"level2_bytes", target.level2_bytes},
                                               {"level3_bytes", target.level3_bytes}};
                 fmt::print("{}\n", cpu.dump());
+                list_gpus_as_json();
                 return success;
               }
               fmt::print("cpu   {}, {} threads, vectors of {} bits, caches {} KiB / {} KiB / {} KiB\n", target.cpu, threads,
                          target.vector_bytes * 8, target.level1_bytes >> 10, target.level2_bytes >> 10, target.level3_bytes >> 10);
+              list_gpus();
+              fmt::print("cuda-sim  a GPU simulated on the processor, to check kernels\n");
               return success;
             };
           }};

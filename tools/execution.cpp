@@ -73,29 +73,29 @@ Execution::Execution(std::shared_ptr<const Program> program, ThreadPool& pool)
     std::int32_t in_place = program_->outputs[k].in_place;
     output_memory_.push_back(in_place >= 0 ? input_memory_[static_cast<std::size_t>(in_place)] : outputs_[k].data());
   }
+  if (program_->device) device_.emplace(*program_);
 }
 
 void Execution::set(const std::string& name, const HostTensor& value) {
-  const HostTensor& input = inputs_[index_of(program_->inputs, name)];
+  std::size_t k = index_of(program_->inputs, name);
+  const HostTensor& input = inputs_[k];
   if (input.type != value.type) throw InputError(fmt::format("input `{}` is {}, got {}", name, text_of(input.type), text_of(value.type)));
   std::memcpy(input.data(), value.data(), static_cast<std::size_t>(value.type.bytes()));
+  if (device_) device_->put(k, value.data());
 }
 
-void Execution::run(Profile* profile) { executor_.run(input_memory_, output_memory_, profile); }
+void Execution::run(Profile* profile) {
+  if (device_)
+    executor_.run(device_->inputs(), device_->outputs(), profile);
+  else
+    executor_.run(input_memory_, output_memory_, profile);
+}
 
 const HostTensor& Execution::output(const std::string& name) const {
   std::size_t k = index_of(program_->outputs, name);
   std::int32_t in_place = program_->outputs[k].in_place;
+  if (device_) device_->get_output(k, output_memory_[k]);
   return in_place >= 0 ? inputs_[static_cast<std::size_t>(in_place)] : outputs_[k];
-}
-
-void Execution::take_updates() {
-  for (std::size_t k = 0; k < outputs_.size(); ++k) {
-    const ProgramValue& output = program_->outputs[k];
-    if (output.role != ProgramValue::Role::update || output.in_place >= 0) continue;
-    std::size_t input = index_of(program_->inputs, output.name);
-    std::memcpy(inputs_[input].data(), outputs_[k].data(), static_cast<std::size_t>(output.type.bytes()));
-  }
 }
 
 TensorType type_of(ArrayRef array) { return {std::string(name_of(array->dtype)), array->shape}; }

@@ -6,6 +6,7 @@
 
 #include "ir/graph.h"
 #include "ir/tensor.h"
+#include "runtime/device_execute.h"
 #include "runtime/execute.h"
 #include "runtime/tensor.h"
 #include "tools/programs.h"
@@ -20,14 +21,13 @@ class Execution {
   void set(const std::string& name, const HostTensor& value);
   void run(Profile* profile = nullptr);
   const HostTensor& output(const std::string& name) const;
-  // Updates become what the next run takes.
-  void take_updates();
   const Program& program() const { return *program_; }
   std::int64_t memory_bytes() const { return executor_.memory_bytes(); }
 
  private:
   std::shared_ptr<const Program> program_;
   Executor executor_;
+  std::optional<DeviceValues> device_;        // of a program for a device; the tensors here are copies of what lies there
   std::vector<HostTensor> inputs_, outputs_;  // an output in place has no memory of its own
   std::vector<void*> input_memory_, output_memory_;
 };

@@ -28,7 +28,7 @@ struct MemoryUse {
 };
 
 MemoryUse memory_use(const Plan& plan, int threads) {
-  const Program program = program_without_code(plan, host_target());
+  const Program program = program_without_code(plan);
   MemoryUse use{.arena = plan.arena_bytes, .lower_bound = memory_figures(plan).lower_bound};
   use.threads = threads > 0 ? threads : usable_threads();
   use.workspace = program.arena_bytes - plan.arena_bytes;

@@ -23,6 +23,7 @@ struct Options {
 };
 
 using Values = std::map<std::string, Tensor>;
+constexpr double device_tolerance = 1e-4;  // of f32, relative to the largest gradient
 constexpr EvaluateOptions exact{EvaluateOptions::Precision::f64};
 
 Tensor as_f64(const Tensor& tensor) {
@@ -56,6 +57,35 @@ double difference_at(const Graph& graph, Values& inputs, const std::string& name
   return result;
 }
 
+// The same gradients as a device computes them, in the model's own types.
+bool check_on_device(const Graph& with, const Values& inputs, const std::vector<Tensor>& gradients, const Options& options) {
+  NamedTensors given;
+  for (const GraphInput& input : with.inputs) {
+    const Tensor& exact_value = inputs.at(input.array->name);
+    HostTensor value(type_of(input.array));
+    convert_elements(name_of(exact_value.dtype), exact_value.bytes.data(), value.type.dtype, value.data(), exact_value.count());
+    given[input.array->name] = std::move(value);
+  }
+  NamedTensors made = run_compiled(with, given, options.run, options.model.verbose);
+  bool all_right = true;
+  for (std::size_t k = 0; k < with.outputs.size(); ++k) {
+    const std::string& output = with.outputs[k].name;
+    if (!output.starts_with("grad.")) continue;
+    Tensor value = as_tensor(made.at(output));
+    double worst = 0, largest = 0;
+    for (std::int64_t i = 0; i < value.count(); ++i) {
+      largest = std::max(largest, std::abs(gradients[k].real(i)));
+      double error = std::abs(value.real(i) - gradients[k].real(i));
+      if (error > worst || std::isnan(error)) worst = error;
+    }
+    bool right = worst <= device_tolerance * std::max(1.0, largest);
+    all_right &= right;
+    fmt::print("{:<28} on {}, largest error {:.1e} of values up to {:.3g}{}\n", output.substr(5), options.run.device, worst, largest,
+               right ? "" : "  WRONG");
+  }
+  return all_right;
+}
+
 int check_gradients(const Options& options) {
   Model model(options.model);
   Graph graph = differentiate(model.elaborate().graph);
@@ -85,9 +115,10 @@ int check_gradients(const Options& options) {
     fmt::print("{:<28} {:>6} of {:<8} elements, largest error {:.1e}{}\n", name, checked, count, worst,
                right ? "" : fmt::format("  WRONG: gradient {:.9g}, difference {:.9g}", gradient_there, difference_there));
   }
+  if (options.run.device != "cpu") all_right &= check_on_device(with, inputs, gradients, options);
   if (!all_right)
     throw UserError(
-        "gradients and finite differences differ; values that jump (round, argmax, straight_through, stop_gradient) have no difference to "
+        "gradients differ; values that jump (round, argmax, straight_through, stop_gradient) have no difference to "
         "compare with");
   return success;
 }
@@ -95,7 +126,7 @@ int check_gradients(const Options& options) {
 }  // namespace
 
 Command gradcheck_command() {
-  return {"gradcheck", "gradients against finite differences in f64",
+  return {"gradcheck", "gradients against finite differences in f64; with --device also as it computes them",
           "heed gradcheck examples/attention_variants.heed:sink --size B=1,H=2,T=9,E=4,D=5", [](CLI::App& app) -> std::function<int()> {
             auto options = std::make_shared<Options>();
             add_model_options(app, options->model);

@@ -24,6 +24,7 @@ void add_plan_options(CLI::App& app, PipelineOptions& options);  // of every com
 
 struct RunOptions {
   PipelineOptions plan;
+  std::string device = "cpu", precision = "f32";
   std::string cache;  // folder of compiled kernels, or "off"
   int threads = 0;    // 0: as many as the machine has
   std::int64_t seed = 0;

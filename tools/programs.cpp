@@ -11,6 +11,7 @@
 #include "passes/pipeline.h"
 #include "passes/with_gradients.h"
 #include "tools/command.h"
+#include "tools/devices.h"
 
 namespace heed {
 
@@ -52,6 +53,7 @@ Elaborated elaborate_for(const Model& model, Purpose purpose, bool cotangents) {
 CompiledProgram compile_graph(const Graph& graph, const RunOptions& options, bool verbose) {
   auto begin = std::chrono::steady_clock::now();
   auto seconds = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(); };
+  std::shared_ptr<Device> device = open_device(options.device);
   Plan plan = make_plan(graph, options.plan);
   double planned = seconds();
   CompileOptions compile_options;
@@ -60,12 +62,14 @@ CompiledProgram compile_graph(const Graph& graph, const RunOptions& options, boo
   else if (!options.cache.empty())
     compile_options.settings.cache.folder = options.cache;
   compile_options.settings.threads = options.threads;
+  set_target(compile_options, options.device);
   Compilation compilation = compile(plan, compile_options);
   if (verbose)
     fmt::print(stderr,
                "{}: {} regions, {} kernels compiled and {} from the cache; passes {:.3f} s, lowering {:.3f} s, machine code {:.3f} s\n",
                graph.name, plan.steps.size(), compilation.compiled, compilation.from_cache, planned, compilation.lower_seconds,
                compilation.compile_seconds);
+  compilation.program.device = std::move(device);
   return {std::make_shared<const Program>(std::move(compilation.program)), seconds(), compilation.compiled, compilation.from_cache};
 }
 

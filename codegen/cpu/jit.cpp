@@ -21,13 +21,13 @@
 #include <llvm/Transforms/Scalar/SimplifyCFG.h>
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
-#include <exception>
 #include <map>
 #include <mutex>
 #include <stdexcept>
 #include <thread>
+
+#include "codegen/parallel.h"
 
 namespace heed {
 namespace {
@@ -107,26 +107,6 @@ std::string emit(llvm::Module& module, llvm::TargetMachine& machine, llvm::CodeG
     throw std::logic_error("jit: the target cannot write this kind of file");
   passes.run(module);
   return std::string(bytes.begin(), bytes.end());
-}
-
-// Runs body(0) … body(count - 1) on `threads` threads; the first exception, by index, is thrown again.
-template <class Body>
-void in_parallel(std::size_t count, int threads, Body body) {
-  std::atomic<std::size_t> next{0};
-  std::vector<std::exception_ptr> errors(count);
-  auto work = [&] {
-    for (std::size_t i; (i = next++) < count;) try {
-        body(i);
-      } catch (...) {
-        errors[i] = std::current_exception();
-      }
-  };
-  std::vector<std::thread> others;
-  for (std::size_t i = 1; i < std::min<std::size_t>(static_cast<std::size_t>(threads), count); ++i) others.emplace_back(work);
-  work();
-  for (std::thread& other : others) other.join();
-  for (const std::exception_ptr& error : errors)
-    if (error) std::rethrow_exception(error);
 }
 
 std::string symbol_of(const KernelSource& source, const std::string& salt) { return "heed_" + content_name(salt + source.key); }

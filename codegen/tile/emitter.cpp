@@ -13,14 +13,26 @@ namespace heed {
 
 Emitter::Emitter(llvm::Module& module, const std::string& symbol, const Accesses& accesses, VectorShape shape)
     : state_(std::make_unique<State>(module, accesses, shape)) {
-  State& s = *state_;
-  s.owner = this;
   llvm::LLVMContext& context = module.getContext();
   auto* pointer = llvm::PointerType::getUnqual(context);
   auto* type = llvm::FunctionType::get(llvm::Type::getVoidTy(context), {pointer, pointer, llvm::Type::getInt64Ty(context), pointer}, false);
-  s.function = llvm::Function::Create(type, llvm::Function::ExternalLinkage, symbol, module);
+  auto* function = llvm::Function::Create(type, llvm::Function::ExternalLinkage, symbol, module);
+  begin({function, {}, function->getArg(1), function->getArg(2), function->getArg(3)});
+}
+
+Emitter::Emitter(llvm::Module& module, const KernelFrame& frame, const Accesses& accesses, VectorShape shape)
+    : state_(std::make_unique<State>(module, accesses, shape)) {
+  begin(frame);
+}
+
+void Emitter::begin(const KernelFrame& frame) {
+  State& s = *state_;
+  s.owner = this;
+  s.function = frame.function;
+  s.scratch = frame.scratch, s.task = frame.task, s.fault = frame.fault;
+  for (std::size_t k = 0; k < frame.buffers.size(); ++k) s.buffers[static_cast<int>(k)] = frame.buffers[k];
   State::Scope whole;
-  whole.block = whole.head = llvm::BasicBlock::Create(context, "", s.function);
+  whole.block = whole.head = llvm::BasicBlock::Create(s.module.getContext(), "", s.function);
   s.scopes.push_back(std::move(whole));
 }
 
@@ -39,8 +51,8 @@ llvm::IRBuilderBase& Emitter::builder() {
   state_->at_top();
   return state_->b;
 }
-llvm::Value* Emitter::task() { return state_->function->getArg(2); }
-llvm::Value* Emitter::scratch() { return state_->function->getArg(1); }
+llvm::Value* Emitter::task() { return state_->task; }
+llvm::Value* Emitter::scratch() { return state_->scratch; }
 llvm::Value* Emitter::buffers() { return state_->function->getArg(0); }
 llvm::Value* Emitter::fault() { return state_->function->getArg(3); }
 llvm::Value* Emitter::buffer(ArrayRef array) { return state_->pointer_to(state_->accesses.buffer(array)); }

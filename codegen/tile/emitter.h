@@ -17,6 +17,7 @@
 
 namespace llvm {
 class AllocaInst;
+class Function;
 class IRBuilderBase;
 class Module;
 class Type;
@@ -29,12 +30,21 @@ struct VectorShape {
   int lanes = 16;         // values in a vector, of any type; those of f32 in a register
   bool has_fma = true;    // else a product and a sum
   bool is_shared = true;  // among all threads; else one does all of a kernel's tasks
+  int block_threads = 0;  // of a GPU: a task is done by so many threads together, each in scalar code; 0: by one in vectors
+};
+
+// The function that code goes into, and where it finds what a task needs.
+struct KernelFrame {
+  llvm::Function* function;  // without a body
+  std::vector<llvm::Value*> buffers;
+  llvm::Value *scratch, *task, *fault;
 };
 
 class Emitter {
  public:
   // Adds a function of the type KernelFunction. `accesses` must have prepared everything that will be emitted and outlive the emitter.
   Emitter(llvm::Module& module, const std::string& symbol, const Accesses& accesses, VectorShape shape);
+  Emitter(llvm::Module& module, const KernelFrame& frame, const Accesses& accesses, VectorShape shape);
   ~Emitter();
   void finish();  // after the last loop is closed
 
@@ -102,6 +112,7 @@ class Emitter {
   State& state() { return *state_; }
 
  private:
+  void begin(const KernelFrame& frame);
   std::unique_ptr<State> state_;
 };
 

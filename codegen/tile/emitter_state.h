@@ -53,6 +53,7 @@ struct Emitter::State {
   const Accesses& accesses;
   VectorShape shape;
   llvm::Function* function = nullptr;
+  llvm::Value *task = nullptr, *scratch = nullptr, *fault = nullptr;
   std::vector<Scope> scopes;
   std::map<AxisRef, AxisBinding> axes;  // these three are only looked up
   std::map<ArrayRef, ArrayBinding> arrays;

@@ -38,6 +38,10 @@ double cycles_of(const Lowered& lowered, VectorShape shape) {
   constexpr double near_bytes = 1 << 20, near_speed = 16, far_speed = 4, launch = 4000, long_task = 200000;
   double total = 0;
   for (const Nest& nest : lowered.nests) {
+    if (shape.block_threads > 0) {  // traffic and launch are in it
+      total += nest.cycles;
+      continue;
+    }
     double bytes = traffic_of(nest);
     double memory = bytes / (bytes > near_bytes ? far_speed : near_speed);
     total += launch + std::max(nest.cycles, memory) + std::min(nest.cycles, memory) / 2;

@@ -301,7 +301,7 @@ void Emitter::State::check(Expr owner, std::size_t k, int copy) {
     llvm::Value* first = b.CreateIntrinsic(llvm::Intrinsic::cttz, {bits->getType()}, {bits, b.getTrue()});
     value = b.CreateExtractElement(index, b.CreateZExt(first, b.getInt64Ty()));
   }
-  llvm::Value* record = this->function->getArg(3);
+  llvm::Value* record = this->fault;
   llvm::Value* swapped = b.CreateAtomicCmpXchg(record, b.getInt32(0), b.getInt32(static_cast<std::uint32_t>(c.place)), llvm::Align(4),
                                                llvm::AtomicOrdering::AcquireRelease, llvm::AtomicOrdering::Acquire);
   b.CreateCondBr(b.CreateExtractValue(swapped, 1), won, after);

@@ -39,6 +39,12 @@ struct Strip {
   std::int64_t offset = 0;  // bytes in scratch
 };
 
+// How the threads of a block share a nest on a GPU: so many rows at a time, so many threads along the sweeps of each. Powers of two.
+struct Spread {
+  int rows = 1, along = 1;
+  bool rows_adjacent = true;  // threads next to each other have rows next to each other; else neighbours along the sweeps
+};
+
 struct Nest {
   std::vector<AxisRef> rows;   // outermost first, without lane_row
   AxisRef lane_row = nullptr;  // an outer axis along the lanes
@@ -48,6 +54,7 @@ struct Nest {
   std::vector<Strip> strips;
   std::int64_t scratch_bytes = 0;
   std::int64_t rows_per_task = 1, lanes_per_task = 1, tasks = 1;
+  Spread spread;      // of a GPU
   double cycles = 0;  // an estimate
 
   std::int64_t row_count() const;
@@ -63,6 +70,8 @@ void merge_axes(Nest& nest);
 
 // --- schedule.cpp: which axis lies along the lanes, what is kept in strips, how the work is cut into tasks.
 void schedule(Nest& nest, VectorShape shape);
+// --- spread.cpp: the same for a GPU: sets `spread`, the sweeps' lane_axis (what varies fastest along their threads), and tasks.
+void spread(Nest& nest, VectorShape shape);
 // --- emit_nest.cpp
 // Notes every expression; afterwards the buffers are known.
 void prepare_nest(const Nest& nest, Accesses& accesses);

@@ -91,6 +91,9 @@ std::string text_of(const Nest& nest, const Accesses& accesses, VectorShape shap
   std::string rows = w.axes(nest.rows);
   w.text += fmt::format("nest lanes {} fma {} rows{} lane {} unroll {} tasks {} {} {}\n", shape.lanes, shape.has_fma, rows,
                         nest.lane_row ? w.axis(nest.lane_row) : -1, nest.unroll, nest.rows_per_task, nest.lanes_per_task, nest.tasks);
+  if (shape.block_threads > 0)
+    w.text += fmt::format("threads {}: {} rows {} along {}\n", shape.block_threads, nest.spread.rows, nest.spread.along,
+                          nest.spread.rows_adjacent);
   for (const Strip& strip : nest.strips) w.text += fmt::format("strip {} at {}\n", w.array(strip.array), strip.offset);
   for (const Sweep& sweep : nest.sweeps) {
     std::string axes = w.axes(sweep.axes);

@@ -115,6 +115,17 @@ void Accumulator::merge(llvm::Value* value, llvm::Value* index) {
   emitter_.set(index_, b.CreateSelect(take, index, old_index));
 }
 
+std::vector<llvm::Value*> Accumulator::parts() {
+  std::vector<llvm::Value*> all{emitter_.get(value_)};
+  if (index_) all.push_back(emitter_.get(index_));
+  return all;
+}
+void Accumulator::set_parts(const std::vector<llvm::Value*>& parts) {
+  emitter_.set(value_, parts[0]);
+  if (index_) emitter_.set(index_, parts[1]);
+}
+void Accumulator::merge_parts(const std::vector<llvm::Value*>& parts) { merge(parts[0], index_ ? parts[1] : nullptr); }
+
 void Accumulator::merge(Accumulator& other) { merge(emitter_.get(other.value_), other.index_ ? emitter_.get(other.index_) : nullptr); }
 
 // Halves the lanes until one is left: the order of the additions depends on the number of lanes alone.

@@ -11,6 +11,10 @@ class Accumulator {
   // Adds the value of an expression at the open loops' positions. `axis` is what argmax counts. Where the mask is false nothing changes.
   void add(Expr body, AxisRef axis, int copy, llvm::Value* mask);
   void merge(Accumulator& other);
+  // The value and, of argmax, the index: to be exchanged with other threads, and what came from one.
+  std::vector<llvm::Value*> parts();
+  void set_parts(const std::vector<llvm::Value*>& parts);
+  void merge_parts(const std::vector<llvm::Value*>& parts);
   llvm::Value* result();        // of each lane
   llvm::Value* across_lanes();  // one value, by halves
 

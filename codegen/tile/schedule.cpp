@@ -122,6 +122,7 @@ void cut_tasks(Nest& nest, VectorShape shape) {
 
 void schedule(Nest& nest, VectorShape shape) {
   merge_axes(nest);
+  if (shape.block_threads > 0) return spread(nest, shape);
   choose_lanes(nest, shape);
   choose_unroll(nest, shape);
   keep_strips(nest, shape);

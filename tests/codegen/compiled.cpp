@@ -15,6 +15,7 @@
 #include "ir/evaluate.h"
 #include "ir/function.h"
 #include "runtime/execute.h"
+#include "tests/device.h"
 
 namespace heed {
 
@@ -97,6 +98,7 @@ CompileOptions test_options() {
   CompileOptions options;
   options.target = test_target;
   options.settings.cache.enabled = false;
+  set_test_target(options);
   return options;
 }
 
@@ -124,6 +126,7 @@ class Guarded {
 }  // namespace
 
 std::vector<Tensor> run_compiled(const Program& program, const std::map<std::string, Tensor>& inputs, int threads) {
+  if (!program.kernels.empty()) return run_on_device(program, inputs);
   ThreadPool pool(threads);
   Executor executor(std::make_shared<const Program>(program), pool);
   std::deque<Guarded> memory;

@@ -13,12 +13,14 @@
 #include "passes/with_gradients.h"
 #include "runtime/execute.h"
 #include "runtime/tensor.h"
+#include "tests/device.h"
 #include "tests/random/check.h"
 
 namespace heed {
 namespace {
 
 std::vector<Tensor> run(const Program& program, const std::map<std::string, Tensor>& inputs, int threads) {
+  if (!program.kernels.empty()) return run_on_device(program, inputs);
   ThreadPool pool(threads);
   Executor executor(std::make_shared<const Program>(program), pool);
   std::vector<HostTensor> given, made;
@@ -69,6 +71,7 @@ Finding compiled_fault(const Plan& plan) {
   std::vector<Tensor> native = evaluate(plan.graph, inputs), exact = evaluate(plan.graph, inputs, {EvaluateOptions::Precision::f64});
   CompileOptions options;
   options.settings.cache.enabled = false;
+  set_test_target(options);
   Program program = compile(plan, options).program;
   std::vector<Tensor> results = run(program, inputs, 1), again = run(program, inputs, 3);
   for (std::size_t k = 0; k < results.size(); ++k)

@@ -79,6 +79,14 @@ TEST_F(WrongInput, Inputs) {
   expect_mistake({"run", "line.heed", "--input", "x=not.npy"}, {"not.npy"});
 }
 
+TEST_F(WrongInput, Devices) {
+  expect_mistake({"run", "line.heed", "--device", "cuda:x"}, {"--device cuda:x", "number"});
+  expect_mistake({"run", "line.heed", "--device", "tpu"}, {"--device tpu", "cuda-sim"});
+  expect_mistake({"run", "line.heed", "--precision", "bf61"}, {"--precision bf61", "bf16"});
+  expect_mistake({"run", "line.heed", "--device", "cuda:999999"}, {"--device cuda:999999"});  // no driver, or not so many
+  expect_mistake({"build", "line.heed", "--target", "sm_70", "-o", "out"}, {"sm_70", "sm_75", "cpu"});
+}
+
 TEST_F(WrongInput, IndicesOutOfRange) {
   Outcome outcome = heed({"run", "line.heed", "--size", "B=2", "--input", "label=7"});
   EXPECT_EQ(outcome.status, 1);

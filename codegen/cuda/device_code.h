@@ -1,0 +1,35 @@
+// From descriptions of GPU kernels to PTX, or to code for the simulated GPU on this processor.
+#pragma once
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "codegen/cpu/jit.h"
+#include "codegen/cuda/target.h"
+#include "runtime/program.h"
+
+namespace heed {
+
+// What the simulated GPU offers to kernels, by name.
+using SimulatorBuiltins = std::vector<std::pair<std::string, void*>>;
+
+struct DeviceCode {
+  std::vector<DeviceKernel> kernels;  // distinct ones
+  std::vector<std::int32_t> index;    // of each source, into `kernels`
+  std::shared_ptr<void> owner;        // of simulated kernels
+  int compiled = 0, from_cache = 0;   // distinct kernels
+  double seconds = 0;
+};
+
+// Kernels of declare_kernel's form; PTX, looked up in the cache first.
+DeviceCode device_code(const std::vector<KernelSource>& sources, const std::vector<std::int64_t>& shared_bytes, const CudaTarget& target,
+                       const CompileSettings& settings);
+// For this processor, with every access to memory reported to the builtins.
+DeviceCode simulated_code(const std::vector<KernelSource>& sources, const std::vector<std::int64_t>& shared_bytes,
+                          const SimulatorBuiltins& builtins, const CompileSettings& settings);
+
+// The text of one kernel, for people; `assembly` is PTX.
+KernelText device_text(const KernelSource& source, const std::string& symbol, const CudaTarget& target);
+
+}  // namespace heed

@@ -1,0 +1,213 @@
+// Memory, kernels and launches through the driver, on one stream.
+#include "runtime/cuda/cuda_device.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <map>
+#include <mutex>
+#include <stdexcept>
+#include <thread>
+#include <vector>
+
+#include "input_error.h"
+#include "runtime/cuda/driver.h"
+#include "runtime/memory.h"
+
+namespace heed {
+namespace {
+
+using cuda::Address;
+using cuda::driver;
+
+constexpr int out_of_memory = 2;
+constexpr int most_dynamic_shared = 8;  // an attribute of a function
+
+Address address_of(const void* memory) { return reinterpret_cast<Address>(memory); }
+
+// Modules and functions of a program.
+struct LoadedCode {
+  std::vector<cuda::ModuleHandle> modules;
+  std::vector<cuda::Function> functions;
+  ~LoadedCode() {
+    for (cuda::ModuleHandle module : modules)
+      if (module) driver().ModuleUnload(module);
+  }
+};
+
+class CudaDevice : public Device {
+ public:
+  explicit CudaDevice(int ordinal) : ordinal_(ordinal) {
+    auto all = cuda::device_figures();
+    if (ordinal < 0 || ordinal >= static_cast<int>(all.size()))
+      throw InputError(all.empty() ? std::string("the NVIDIA driver sees no GPU")
+                                   : fmt::format("there is no GPU {}: the driver sees {}, numbered from 0", ordinal, all.size()));
+    figures_ = all[static_cast<std::size_t>(ordinal)];
+    check(driver().DeviceGet(&index_, ordinal), "opening the device");
+    check(driver().DevicePrimaryCtxRetain(&context_, index_), "making a context");
+    check(driver().CtxSetCurrent(context_), "making a context current");
+    constexpr unsigned without_legacy_order = 1;
+    check(driver().StreamCreate(&stream_, without_legacy_order), "making a stream");
+    check(driver().MemHostAlloc(&staging_, staging_bytes, 0), "allocating pinned memory");
+  }
+  ~CudaDevice() override {
+    driver().CtxSetCurrent(context_);
+    driver().StreamSynchronize(stream_);
+    driver().MemFreeHost(staging_);
+    driver().StreamDestroy(stream_);
+    driver().DevicePrimaryCtxRelease(index_);
+  }
+
+  std::string name() const override { return fmt::format("cuda:{} ({})", ordinal_, figures_.name); }
+
+  void* allocate(std::int64_t bytes, std::string_view purpose) override {
+    enter();
+    Address address = 0;
+    auto result = driver().MemAlloc(&address, static_cast<std::size_t>(std::max<std::int64_t>(bytes, 256)));
+    if (result == out_of_memory) fail_without_memory(bytes, purpose);
+    check(result, "allocating memory");
+    std::lock_guard lock(mutex_);
+    held_[address] = {bytes, std::string(purpose)};
+    return reinterpret_cast<void*>(address);
+  }
+  void release(void* memory) noexcept override {
+    driver().CtxSetCurrent(context_);
+    driver().MemFree(address_of(memory));
+    std::lock_guard lock(mutex_);
+    held_.erase(address_of(memory));
+  }
+
+  // Through pinned memory, a piece at a time: the caller's memory is free again at once.
+  void copy_in(void* to, const void* from, std::int64_t bytes) override {
+    enter();
+    for (std::int64_t at = 0; at < bytes; at += staging_bytes) {
+      std::int64_t piece = std::min(staging_bytes, bytes - at);
+      check(driver().StreamSynchronize(stream_), "waiting");
+      std::memcpy(staging_, static_cast<const std::byte*>(from) + at, static_cast<std::size_t>(piece));
+      check(driver().MemcpyHtoDAsync(address_of(to) + static_cast<Address>(at), staging_, static_cast<std::size_t>(piece), stream_),
+            "copying to the device");
+    }
+  }
+  void copy_out(void* to, const void* from, std::int64_t bytes) override {
+    enter();
+    for (std::int64_t at = 0; at < bytes; at += staging_bytes) {
+      std::int64_t piece = std::min(staging_bytes, bytes - at);
+      check(driver().MemcpyDtoHAsync(staging_, address_of(from) + static_cast<Address>(at), static_cast<std::size_t>(piece), stream_),
+            "copying from the device");
+      check(driver().StreamSynchronize(stream_), last_launch_.empty() ? "waiting" : last_launch_);
+      std::memcpy(static_cast<std::byte*>(to) + at, staging_, static_cast<std::size_t>(piece));
+    }
+  }
+  void copy(void* to, const void* from, std::int64_t bytes) override {
+    enter();
+    check(driver().MemcpyDtoDAsync(address_of(to), address_of(from), static_cast<std::size_t>(bytes), stream_), "copying on the device");
+  }
+  void clear(void* memory, std::int64_t bytes) override {
+    enter();
+    check(driver().MemsetD8Async(address_of(memory), 0, static_cast<std::size_t>(bytes), stream_), "clearing memory");
+  }
+
+  std::shared_ptr<void> load(const Program& program) override {
+    auto code = std::make_shared<LoadedCode>();
+    code->modules.resize(program.kernels.size());
+    code->functions.resize(program.kernels.size());
+    std::atomic<std::size_t> next{0};
+    std::vector<std::string> errors(program.kernels.size());
+    auto work = [&] {
+      driver().CtxSetCurrent(context_);
+      for (std::size_t k; (k = next++) < program.kernels.size();)
+        errors[k] = load(program.kernels[k], code->modules[k], code->functions[k]);
+    };
+    std::vector<std::thread> others;
+    for (unsigned k = 1; k < std::min<unsigned>(16, std::thread::hardware_concurrency()); ++k) others.emplace_back(work);
+    work();
+    for (std::thread& other : others) other.join();
+    for (const std::string& error : errors)
+      if (!error.empty()) throw std::runtime_error(error);
+    return code;
+  }
+
+  void launch(void* code, const Program& program, const Launch& launch, std::span<void* const> parameters,
+              const std::string& where) override {
+    enter();
+    const auto kernel = static_cast<std::size_t>(launch.kernel);
+    const DeviceKernel& known = program.kernels[kernel];
+    parameters_.clear();
+    for (void* const& each : parameters) parameters_.push_back(const_cast<void**>(&each));
+    auto result = driver().LaunchKernel(static_cast<LoadedCode*>(code)->functions[kernel], static_cast<unsigned>(launch.tasks), 1, 1,
+                                        static_cast<unsigned>(known.threads), 1, 1, static_cast<unsigned>(known.shared_bytes), stream_,
+                                        parameters_.data(), nullptr);
+    last_launch_ = where;
+    check(result, where);
+  }
+
+  void wait() override {
+    enter();
+    check(driver().StreamSynchronize(stream_), last_launch_.empty() ? "waiting" : last_launch_);
+  }
+
+ private:
+  static constexpr std::int64_t staging_bytes = std::int64_t{4} << 20;
+
+  void enter() { check(driver().CtxSetCurrent(context_), "making a context current"); }
+
+  void check(cuda::Result result, std::string_view doing) const {
+    if (result != 0) throw std::runtime_error(fmt::format("{}: {}: {}", name(), doing, driver().text_of(result)));
+  }
+
+  // What went wrong, in words; empty if nothing did.
+  std::string load(const DeviceKernel& kernel, cuda::ModuleHandle& module, cuda::Function& function) {
+    enum Option { info_log = 3, info_bytes = 4, error_log = 5, error_bytes = 6, verbose = 12 };
+    std::vector<char> info(8192), error(8192);
+    int keys[] = {info_log, info_bytes, error_log, error_bytes, verbose};
+    void* values[] = {info.data(), reinterpret_cast<void*>(info.size()), error.data(), reinterpret_cast<void*>(error.size()),
+                      reinterpret_cast<void*>(std::uintptr_t{1})};
+    if (auto result = driver().ModuleLoadDataEx(&module, kernel.code.c_str(), 5, keys, values))
+      return fmt::format("{}: the driver refuses the kernel {}: {}\n{}", name(), kernel.name, driver().text_of(result), error.data());
+    if (auto result = driver().ModuleGetFunction(&function, module, kernel.name.c_str()))
+      return fmt::format("{}: no kernel {} in its module: {}", name(), kernel.name, driver().text_of(result));
+    if (kernel.shared_bytes > 48 << 10)
+      if (auto result = driver().FuncSetAttribute(function, most_dynamic_shared, static_cast<int>(kernel.shared_bytes)))
+        return fmt::format("{}: the kernel {} needs {} of shared memory: {}", name(), kernel.name,
+                           readable_bytes(static_cast<double>(kernel.shared_bytes)), driver().text_of(result));
+    return {};
+  }
+
+  [[noreturn]] void fail_without_memory(std::int64_t bytes, std::string_view purpose) {
+    std::size_t free = 0, total = 0;
+    driver().MemGetInfo(&free, &total);
+    std::map<std::string, std::int64_t> by_purpose;
+    std::int64_t ours = 0;
+    for (const auto& [address, held] : held_) by_purpose[held.purpose] += held.bytes, ours += held.bytes;
+    std::string list;
+    for (const auto& [each, size] : by_purpose)
+      list += fmt::format("{}{} of {}", list.empty() ? "" : ", ", readable_bytes(static_cast<double>(size)), each);
+    throw InputError(fmt::format("{}: no memory for {} of {}: {} of {} are free, this program holds {}{}; a smaller batch or model fits",
+                                 name(), readable_bytes(static_cast<double>(bytes)), purpose, readable_bytes(static_cast<double>(free)),
+                                 readable_bytes(static_cast<double>(total)), readable_bytes(static_cast<double>(ours)),
+                                 list.empty() ? "" : " (" + list + ")"));
+  }
+
+  struct Held {
+    std::int64_t bytes;
+    std::string purpose;
+  };
+  int ordinal_;
+  cuda::DeviceFigures figures_;
+  cuda::DeviceIndex index_ = 0;
+  cuda::Context context_ = nullptr;
+  cuda::Stream stream_ = nullptr;
+  void* staging_ = nullptr;
+  std::mutex mutex_;
+  std::map<Address, Held> held_;
+  std::vector<void*> parameters_;
+  std::string last_launch_;
+};
+
+}  // namespace
+
+std::shared_ptr<Device> open_cuda_device(int ordinal) { return std::make_shared<CudaDevice>(ordinal); }
+
+}  // namespace heed

@@ -1,0 +1,84 @@
+// A record of the last reader and writer of each word.
+#include "runtime/cuda/memory_watch.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace heed {
+
+void MemoryWatch::add(const void* begin, std::int64_t bytes, std::string name) {
+  auto at = reinterpret_cast<std::uintptr_t>(begin);
+  // Where pieces overlap they share their record: a wider one takes the others in.
+  for (Piece& piece : pieces_)
+    if (at < piece.end && at + static_cast<std::uintptr_t>(bytes) > piece.begin) {
+      piece.end = std::max(piece.end, at + static_cast<std::uintptr_t>(bytes));
+      piece.begin = std::min(piece.begin, at);
+      return;
+    }
+  pieces_.push_back({at, at + static_cast<std::uintptr_t>(bytes), std::move(name), {}});
+}
+
+void MemoryWatch::forget_all() {
+  pieces_.clear();
+  last_ = 0;
+}
+
+void MemoryWatch::new_touches() {
+  if (!pieces_.empty()) ++pieces_[0].age;
+}
+
+bool MemoryWatch::ordered(const Toucher& first, const Toucher& second) {
+  if (first.block != second.block) return false;
+  if (first.thread == second.thread || first.block_time != second.block_time) return true;
+  return first.thread / 32 == second.thread / 32 && first.warp_time != second.warp_time;
+}
+
+std::string MemoryWatch::access(const void* pointer, std::int32_t bytes, AccessKind kind, const Toucher& by) {
+  auto at = reinterpret_cast<std::uintptr_t>(pointer);
+  const char* doing = kind == AccessKind::read ? "reads" : "writes";
+  auto inside = [&](const Piece& piece) { return at >= piece.begin && at + static_cast<std::uintptr_t>(bytes) <= piece.end; };
+  if (last_ >= pieces_.size() || !inside(pieces_[last_])) {
+    auto found = std::ranges::find_if(pieces_, inside);
+    if (found == pieces_.end()) {
+      std::string nearest = "any buffer";
+      std::uintptr_t least = ~std::uintptr_t{0};
+      for (const Piece& piece : pieces_) {
+        std::uintptr_t distance = at < piece.begin ? piece.begin - at : at - std::min(at, piece.end);
+        if (distance < least) {
+          least = distance;
+          nearest = at < piece.begin ? fmt::format("{}, {} bytes before it", piece.name, piece.begin - at)
+                                     : fmt::format("{}, at byte {} of {}", piece.name, at - piece.begin, piece.end - piece.begin);
+        }
+      }
+      return fmt::format("{} {} bytes outside of {}", doing, bytes, nearest);
+    }
+    last_ = static_cast<std::size_t>(found - pieces_.begin());
+  }
+  Piece& piece = pieces_[last_];
+  if (at % static_cast<std::uintptr_t>(bytes) != 0) return fmt::format("{} {} bytes unaligned in {}", doing, bytes, piece.name);
+  if (kind == AccessKind::atomic) return {};
+  if (piece.touches.empty()) piece.touches.resize((piece.end - piece.begin + word - 1) / word);
+  // Elements narrower than a word share its record: two threads may write side by side.
+  bool exact = bytes >= word;
+  for (std::uintptr_t k = (at - piece.begin) / word; k * word < at - piece.begin + static_cast<std::uintptr_t>(bytes); ++k) {
+    Touch& touch = piece.touches[k];
+    if (touch.age != piece.age) touch = {piece.age, {}, {}, false, false, false};
+    auto place = [&] { return fmt::format("{}, byte {}", piece.name, k * word); };
+    auto who = [&](const Toucher& other) { return fmt::format("thread {} of block {}", other.thread, other.block); };
+    if (exact && touch.written && !ordered(touch.writer, by))
+      return fmt::format("{} what {} writes, with no barrier between: {}", doing, who(touch.writer), place());
+    if (kind == AccessKind::write) {
+      if (exact && touch.read && (!ordered(touch.reader, by) || (touch.many && touch.reader.block_time == by.block_time)))
+        return fmt::format("writes what {} reads, with no barrier between: {}", who(touch.reader), place());
+      touch.writer = by, touch.written = true, touch.read = touch.many = false;
+    } else {
+      touch.many = touch.read && (touch.many || touch.reader.thread / 32 != by.thread / 32 || touch.reader.block != by.block) &&
+                   touch.reader.block_time == by.block_time;
+      touch.reader = by, touch.read = true;
+    }
+  }
+  return {};
+}
+
+}  // namespace heed

@@ -1,0 +1,47 @@
+// Who touched which word of memory since when: finds accesses out of bounds and races.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace heed {
+
+enum class AccessKind : std::int32_t { read, write, atomic };
+
+// Of the thread that accesses: accesses of one thread are in order, those before and after a barrier of the block are, and those of one
+// warp before and after it came together.
+struct Toucher {
+  std::int32_t block, thread;
+  std::uint32_t block_time, warp_time;
+};
+
+class MemoryWatch {
+ public:
+  // A piece of memory that a launch may use. Pieces may overlap.
+  void add(const void* begin, std::int64_t bytes, std::string name);
+  void forget_all();   // pieces and touches
+  void new_touches();  // of the first piece alone: shared memory belongs to another block from now on
+
+  // What is wrong with an access; empty if nothing is.
+  std::string access(const void* at, std::int32_t bytes, AccessKind kind, const Toucher& by);
+
+ private:
+  static constexpr std::int64_t word = 4;
+  struct Touch {
+    std::uint32_t age = 0;  // of no meaning unless it is the piece's
+    Toucher reader, writer;
+    bool read = false, written = false, many = false;  // many: readers of several warps
+  };
+  struct Piece {
+    std::uintptr_t begin, end;
+    std::string name;
+    std::vector<Touch> touches;
+    std::uint32_t age = 1;
+  };
+  static bool ordered(const Toucher& first, const Toucher& second);
+
+  std::vector<Piece> pieces_;
+  std::size_t last_ = 0;
+};
+
+}  // namespace heed

@@ -1,0 +1,229 @@
+// The builtins of kernels as C++, and a scheduler of the fibers of one block.
+#include "runtime/cuda/simulated_device.h"
+
+#include <fmt/format.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstring>
+#include <random>
+#include <stdexcept>
+
+#include "runtime/cuda/fiber.h"
+#include "runtime/cuda/memory_watch.h"
+#include "runtime/memory.h"
+
+namespace heed {
+namespace {
+
+constexpr int warp_size = 32;
+constexpr std::int64_t most_shared = 227 << 10;
+
+// Threads that come together: the last to arrive lets all go on.
+struct Meeting {
+  std::uint64_t held = 0;  // meetings so far
+  int arrived = 0;
+  const char* kind = nullptr;
+  std::int32_t values[warp_size] = {};
+};
+
+struct Thread {
+  Fiber fiber;
+  int index = 0;
+  const std::uint64_t* awaited = nullptr;  // waits while this is `seen`
+  std::uint64_t seen = 0;
+  std::uint32_t warp_time = 0;
+};
+
+struct Block {
+  int index = 0;
+  std::vector<Thread> threads;
+  std::vector<Meeting> warps;
+  Meeting barrier;
+  std::byte* shared = nullptr;
+};
+
+// The launch that runs; kernels reach it through the builtins.
+struct Simulation {
+  Block block;
+  MemoryWatch watch;
+  Thread* running = nullptr;
+  void* const* arguments = nullptr;
+  DeviceKernel::Entry entry = nullptr;
+  std::string fault;
+};
+thread_local Simulation* simulation = nullptr;
+
+[[noreturn]] void give_up(const std::string& what) {
+  if (simulation->fault.empty())
+    simulation->fault = fmt::format("thread {} of block {} {}", simulation->running->index, simulation->block.index, what);
+  while (true) Fiber::pause();  // never resumed: the launch ends
+}
+
+void await(const std::uint64_t& held) {
+  Thread& self = *simulation->running;
+  self.awaited = &held, self.seen = held;
+  while (held == self.seen) Fiber::pause();
+  self.awaited = nullptr;
+}
+
+void meet(Meeting& meeting, int count, const char* kind) {
+  if (meeting.arrived > 0 && meeting.kind != kind)
+    give_up(fmt::format("comes to a {} where others of its group are at a {}", kind, meeting.kind));
+  meeting.kind = kind;
+  if (++meeting.arrived == count) {
+    meeting.arrived = 0;
+    ++meeting.held;
+  } else {
+    await(meeting.held);
+  }
+}
+
+Meeting& own_warp() { return simulation->block.warps[static_cast<std::size_t>(simulation->running->index / warp_size)]; }
+
+std::int32_t thread_index() { return simulation->running->index; }
+std::int32_t block_index() { return simulation->block.index; }
+void* shared_memory() { return simulation->block.shared; }
+
+void block_barrier() { meet(simulation->block.barrier, static_cast<int>(simulation->block.threads.size()), "barrier"); }
+
+void warp_barrier() {
+  meet(own_warp(), warp_size, "barrier of the warp");
+  ++simulation->running->warp_time;
+}
+
+std::int32_t shuffle_xor(std::int32_t value, std::int32_t mask) {
+  Meeting& warp = own_warp();
+  const int lane = simulation->running->index % warp_size;
+  warp.values[lane] = value;
+  meet(warp, warp_size, "shuffle");
+  std::int32_t result = warp.values[lane ^ mask];
+  meet(warp, warp_size, "shuffle");  // nobody's next value before all have read
+  ++simulation->running->warp_time;
+  return result;
+}
+
+void access_memory(const void* at, std::int32_t bytes, std::int32_t kind) {
+  Simulation& s = *simulation;
+  Toucher by{s.block.index, s.running->index, static_cast<std::uint32_t>(s.block.barrier.held), s.running->warp_time};
+  std::string wrong = s.watch.access(at, bytes, static_cast<AccessKind>(kind), by);
+  if (!wrong.empty()) give_up(wrong);
+}
+
+void run_thread(void*) { simulation->entry(simulation->arguments); }
+
+class SimulatedDevice : public Device {
+ public:
+  explicit SimulatedDevice(std::uint64_t seed) : random_(seed) {}
+  ~SimulatedDevice() override {
+    if (stacks_) munmap(stacks_, stack_count_ * Fiber::stack_bytes);
+  }
+  std::string name() const override { return "cuda-sim"; }
+
+  void* allocate(std::int64_t bytes, std::string_view) override {
+    auto* memory = static_cast<std::byte*>(::operator new(static_cast<std::size_t>(bytes) + 256, std::align_val_t(256)));
+    std::memset(memory, 0xFF, static_cast<std::size_t>(bytes));  // NaN, and -1: what was never written shows
+    return memory;
+  }
+  void release(void* memory) noexcept override { ::operator delete(memory, std::align_val_t(256)); }
+  void copy_in(void* to, const void* from, std::int64_t bytes) override { std::memcpy(to, from, static_cast<std::size_t>(bytes)); }
+  void copy_out(void* to, const void* from, std::int64_t bytes) override { std::memcpy(to, from, static_cast<std::size_t>(bytes)); }
+  void copy(void* to, const void* from, std::int64_t bytes) override { std::memmove(to, from, static_cast<std::size_t>(bytes)); }
+  void clear(void* memory, std::int64_t bytes) override { std::memset(memory, 0, static_cast<std::size_t>(bytes)); }
+  std::shared_ptr<void> load(const Program&) override { return {}; }
+  void wait() override {}
+
+  void launch(void*, const Program& program, const Launch& launch, std::span<void* const> parameters, const std::string& where) override {
+    const DeviceKernel& kernel = program.kernels[static_cast<std::size_t>(launch.kernel)];
+    if (kernel.shared_bytes > most_shared)
+      throw std::runtime_error(
+          fmt::format("cuda-sim: {}: {} bytes of shared memory, no GPU has more than {}", where, kernel.shared_bytes, most_shared));
+    make_stacks(static_cast<std::size_t>(kernel.threads));
+    std::vector<std::byte> shared_memory(static_cast<std::size_t>(kernel.shared_bytes) + 1024);
+    std::vector<void*> arguments;
+    for (void* const& each : parameters) arguments.push_back(const_cast<void**>(&each));
+    Simulation run;
+    run.entry = kernel.entry, run.arguments = arguments.data();
+    run.block.shared = reinterpret_cast<std::byte*>((reinterpret_cast<std::uintptr_t>(shared_memory.data()) + 1023) / 1024 * 1024);
+    run.watch.add(run.block.shared, kernel.shared_bytes, "shared memory");
+    run.watch.add(parameters.back(), sizeof(Fault), "the record of faults");
+    for (std::size_t k = 0; k < launch.buffers.size(); ++k) {
+      const BufferUse& use = launch.buffers[k];
+      const Buffer& buffer = program.buffers[static_cast<std::size_t>(use.buffer)];
+      run.watch.add(parameters[k], use.stride != 0 ? use.stride : buffer.bytes, fmt::format("buffer {}", k));
+    }
+    run.block.threads.resize(static_cast<std::size_t>(kernel.threads));
+    simulation = &run;
+    for (std::int64_t block = 0; block < launch.tasks && run.fault.empty(); ++block) {
+      std::memset(run.block.shared, 0xFF, static_cast<std::size_t>(kernel.shared_bytes));
+      run_block(run, static_cast<int>(block));
+    }
+    simulation = nullptr;
+    if (!run.fault.empty()) throw std::runtime_error(fmt::format("cuda-sim: {}: {}", where, run.fault));
+  }
+
+ private:
+  void make_stacks(std::size_t count) {
+    if (count <= stack_count_) return;
+    if (stacks_) munmap(stacks_, stack_count_ * Fiber::stack_bytes);
+    stack_count_ = count;
+    stacks_ = static_cast<std::byte*>(
+        mmap(nullptr, count * Fiber::stack_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+    if (stacks_ == MAP_FAILED) throw std::bad_alloc();
+  }
+
+  void run_block(Simulation& run, int index) {
+    Block& block = run.block;
+    block.index = index;
+    block.barrier = {};
+    block.warps.assign((block.threads.size() + warp_size - 1) / warp_size, {});
+    run.watch.new_touches();
+    order_.clear();
+    for (std::size_t k = 0; k < block.threads.size(); ++k) {
+      Thread& thread = block.threads[k];
+      thread.index = static_cast<int>(k), thread.awaited = nullptr, thread.warp_time = 0;
+      thread.fiber.start(stacks_ + k * Fiber::stack_bytes, run_thread, nullptr);
+      order_.push_back(&thread);
+    }
+    while (!order_.empty() && run.fault.empty()) {
+      std::shuffle(order_.begin(), order_.end(), random_);
+      bool moved = false;
+      for (Thread* thread : order_) {
+        if (thread->awaited && *thread->awaited == thread->seen) continue;
+        moved = true;
+        run.running = thread;
+        thread->fiber.resume();
+        if (!run.fault.empty()) return;
+      }
+      std::erase_if(order_, [](const Thread* thread) { return thread->fiber.ended(); });
+      if (!moved && !order_.empty()) {
+        auto first = std::ranges::min_element(order_, {}, [](const Thread* thread) { return thread->index; });
+        run.fault =
+            fmt::format("thread {} of block {} and {} more wait for threads that never come", (*first)->index, index, order_.size() - 1);
+      }
+    }
+  }
+
+  std::mt19937_64 random_;
+  std::byte* stacks_ = nullptr;
+  std::size_t stack_count_ = 0;
+  std::vector<Thread*> order_;
+};
+
+template <class F>
+void* pointer_to(F* function) {
+  return reinterpret_cast<void*>(function);
+}
+
+}  // namespace
+
+std::shared_ptr<Device> simulated_device(std::uint64_t seed) { return std::make_shared<SimulatedDevice>(seed); }
+
+std::vector<std::pair<std::string, void*>> simulated_builtins() {
+  return {{"heed.thread", pointer_to(thread_index)},       {"heed.block", pointer_to(block_index)},
+          {"heed.shared", pointer_to(shared_memory)},      {"heed.barrier", pointer_to(block_barrier)},
+          {"heed.warp_barrier", pointer_to(warp_barrier)}, {"heed.shuffle_xor", pointer_to(shuffle_xor)},
+          {"heed.access", pointer_to(access_memory)}};
+}
+
+}  // namespace heed

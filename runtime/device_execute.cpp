@@ -1,0 +1,171 @@
+// Launches in order on the program's device.
+#include "runtime/device_execute.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <stdexcept>
+
+#include "runtime/faults.h"
+#include "runtime/tensor.h"
+
+namespace heed {
+
+DeviceExecutor::DeviceExecutor(std::shared_ptr<const Program> program)
+    : program_(std::move(program)),
+      device_(*program_->device),
+      code_(device_.load(*program_)),
+      arena_(device_, program_->arena_bytes, "values between kernels"),
+      fault_(device_, sizeof(Fault), "the record of faults"),
+      bases_(program_->buffers.size()) {}
+
+void DeviceExecutor::bind(std::span<void* const> inputs, std::span<void* const> outputs) {
+  for (std::size_t b = 0; b < bases_.size(); ++b) {
+    const Buffer& buffer = program_->buffers[b];
+    const auto place = static_cast<std::size_t>(buffer.offset);
+    if (buffer.kind == Buffer::Kind::arena) bases_[b] = arena_.data() + buffer.offset;
+    if (buffer.kind == Buffer::Kind::input) bases_[b] = static_cast<std::byte*>(inputs[place]);
+    if (buffer.kind == Buffer::Kind::output) bases_[b] = static_cast<std::byte*>(outputs[place]);
+  }
+}
+
+void DeviceExecutor::launch(const Launch& launch, std::int64_t index) {
+  parameters_.clear();
+  for (const BufferUse& use : launch.buffers) parameters_.push_back(bases_[static_cast<std::size_t>(use.buffer)] + index * use.stride);
+  parameters_.push_back(fault_.data());
+  std::string where = program_->kernels[static_cast<std::size_t>(launch.kernel)].name;
+  if (launch.region >= 0) {
+    const RegionInfo& region = program_->regions[static_cast<std::size_t>(launch.region)];
+    where += fmt::format(", {}{}{}", region.label, region.source.empty() ? "" : ", ", region.source);
+  }
+  device_.launch(code_.get(), *program_, launch, parameters_, where);
+}
+
+bool DeviceExecutor::run_steps(const std::vector<ProgramStep>& steps, std::int64_t index, const AfterLaunch* after) {
+  for (const ProgramStep& step : steps) {
+    if (const auto* next = std::get_if<Launch>(&step)) {
+      launch(*next, index);
+      if (after && !(*after)(*next)) return false;
+    } else if (const auto* copy = std::get_if<Copy>(&step)) {
+      device_.copy(bases_[static_cast<std::size_t>(copy->to.buffer)] + index * copy->to.stride,
+                   bases_[static_cast<std::size_t>(copy->from.buffer)] + index * copy->from.stride, copy->bytes);
+    } else if (const auto* loop = std::get_if<std::shared_ptr<Loop>>(&step)) {
+      for (std::int64_t trip = 0; trip < (*loop)->trips; ++trip)
+        if (!run_steps((*loop)->steps, (*loop)->reverse ? (*loop)->trips - 1 - trip : trip, after)) return false;
+    } else {
+      throw std::logic_error("execute: work in blocks is one kernel on a device");
+    }
+  }
+  return true;
+}
+
+void DeviceExecutor::run(std::span<void* const> inputs, std::span<void* const> outputs, Profile* profile) {
+  using Clock = std::chrono::steady_clock;
+  bind(inputs, outputs);
+  device_.clear(fault_.data(), sizeof(Fault));
+  if (profile) {
+    profile->seconds.resize(program_->regions.size());
+    device_.wait();
+    auto start = Clock::now();
+    const AfterLaunch measure = [&](const Launch& launch) {
+      device_.wait();
+      auto now = Clock::now();
+      if (launch.region >= 0)
+        profile->seconds.at(static_cast<std::size_t>(launch.region)) += std::chrono::duration<double>(now - start).count();
+      start = now;
+      return true;
+    };
+    run_steps(program_->steps, 0, &measure);
+  } else {
+    run_steps(program_->steps, 0, nullptr);
+  }
+  Fault fault;
+  device_.copy_out(&fault, fault_.data(), sizeof fault);
+  throw_fault(fault, *program_);
+}
+
+bool DeviceExecutor::holds_nan(const BufferUse& use, std::vector<std::byte>& copy) {
+  const Buffer& buffer = program_->buffers[static_cast<std::size_t>(use.buffer)];
+  const auto* type = find_element_type(buffer.dtype);
+  if (!type || !type->floating) return false;
+  copy.resize(static_cast<std::size_t>(buffer.bytes));
+  device_.copy_out(copy.data(), bases_[static_cast<std::size_t>(use.buffer)], buffer.bytes);
+  return heed::holds_nan(buffer.dtype, copy.data(), buffer.bytes);
+}
+
+std::optional<NanOrigin> DeviceExecutor::run_and_find_nan(std::span<void* const> inputs, std::span<void* const> outputs) {
+  bind(inputs, outputs);
+  std::vector<std::byte> copy;
+  for (std::size_t k = 0; k < inputs.size(); ++k) {
+    const auto& type = program_->inputs[k].type;
+    copy.resize(static_cast<std::size_t>(type.bytes()));
+    device_.copy_out(copy.data(), inputs[k], type.bytes());
+    if (heed::holds_nan(type.dtype, copy.data(), type.bytes())) return NanOrigin{-1, static_cast<std::int32_t>(k)};
+  }
+  // What an earlier run left must not be taken for a value of this one.
+  device_.clear(arena_.data(), program_->arena_bytes);
+  for (std::size_t k = 0; k < outputs.size(); ++k)
+    if (program_->outputs[k].in_place < 0) device_.clear(outputs[k], program_->outputs[k].type.bytes());
+  device_.clear(fault_.data(), sizeof(Fault));
+  std::optional<NanOrigin> found;
+  const AfterLaunch look = [&](const Launch& launch) {
+    for (const BufferUse& use : launch.buffers)
+      if (holds_nan(use, copy)) {
+        found = NanOrigin{launch.region, -1};
+        return false;
+      }
+    return true;
+  };
+  run_steps(program_->steps, 0, &look);
+  device_.wait();
+  return found;
+}
+
+DeviceValues::DeviceValues(const Program& program) : program_(program), device_(*program.device) {
+  for (const ProgramValue& input : program.inputs) {
+    const char* purpose = input.role == ProgramValue::Role::parameter ? "parameters"
+                          : input.role == ProgramValue::Role::state   ? "states"
+                                                                      : "data";
+    inputs_.emplace_back(device_, input.type.bytes(), purpose);
+    device_.clear(inputs_.back().data(), input.type.bytes());
+  }
+  for (const ProgramValue& output : program.outputs) {
+    if (output.in_place >= 0)
+      outputs_.emplace_back();
+    else
+      outputs_.emplace_back(device_, output.type.bytes(), "results");
+  }
+  point();
+}
+
+void DeviceValues::point() {
+  input_pointers_.clear(), output_pointers_.clear();
+  for (const DeviceMemory& input : inputs_) input_pointers_.push_back(input.data());
+  for (std::size_t k = 0; k < outputs_.size(); ++k) {
+    const std::int32_t in_place = program_.outputs[k].in_place;
+    output_pointers_.push_back(in_place >= 0 ? input_pointers_[static_cast<std::size_t>(in_place)] : outputs_[k].data());
+  }
+}
+
+void DeviceValues::put(std::size_t input, const void* from) {
+  device_.copy_in(inputs_[input].data(), from, program_.inputs[input].type.bytes());
+}
+void DeviceValues::get_input(std::size_t input, void* to) const {
+  device_.copy_out(to, inputs_[input].data(), program_.inputs[input].type.bytes());
+}
+void DeviceValues::get_output(std::size_t output, void* to) const {
+  device_.copy_out(to, output_pointers_[output], program_.outputs[output].type.bytes());
+}
+
+void DeviceValues::take_updates() {
+  for (std::size_t k = 0; k < outputs_.size(); ++k) {
+    const ProgramValue& output = program_.outputs[k];
+    if (output.role != ProgramValue::Role::update || output.in_place >= 0) continue;
+    for (std::size_t j = 0; j < inputs_.size(); ++j)
+      if (program_.inputs[j].name == output.name) inputs_[j].swap(outputs_[k]);
+  }
+  point();
+}
+
+}  // namespace heed

@@ -1,0 +1,60 @@
+// Runs programs that were compiled for a device: binds its memory to their buffers and launches their kernels in order.
+#pragma once
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "runtime/device.h"
+#include "runtime/execute.h"
+
+namespace heed {
+
+class DeviceExecutor {
+ public:
+  // Throws InputError when there is no memory for the arena.
+  explicit DeviceExecutor(std::shared_ptr<const Program> program);
+
+  // As Executor's, with memory of the device.
+  void run(std::span<void* const> inputs, std::span<void* const> outputs, Profile* profile);
+  std::optional<NanOrigin> run_and_find_nan(std::span<void* const> inputs, std::span<void* const> outputs);
+  std::int64_t memory_bytes() const { return arena_.bytes(); }
+
+ private:
+  // Called with the region and the buffers of each kernel that has run; false ends the run.
+  using AfterLaunch = std::function<bool(const Launch& launch)>;
+  void bind(std::span<void* const> inputs, std::span<void* const> outputs);
+  bool run_steps(const std::vector<ProgramStep>& steps, std::int64_t index, const AfterLaunch* after);
+  void launch(const Launch& launch, std::int64_t index);
+  bool holds_nan(const BufferUse& use, std::vector<std::byte>& copy);
+
+  std::shared_ptr<const Program> program_;
+  Device& device_;
+  std::shared_ptr<void> code_;
+  DeviceMemory arena_, fault_;
+  std::vector<std::byte*> bases_;  // of Program::buffers
+  std::vector<void*> parameters_;
+};
+
+// Inputs and outputs of a program in the memory of its device.
+class DeviceValues {
+ public:
+  explicit DeviceValues(const Program& program);
+  void put(std::size_t input, const void* from);
+  void get_input(std::size_t input, void* to) const;
+  void get_output(std::size_t output, void* to) const;
+  // Updates that are not in place become the inputs of the next run.
+  void take_updates();
+  std::span<void* const> inputs() const { return input_pointers_; }
+  std::span<void* const> outputs() const { return output_pointers_; }
+
+ private:
+  void point();
+  const Program& program_;
+  Device& device_;
+  std::vector<DeviceMemory> inputs_, outputs_;  // none for updates in place
+  std::vector<void*> input_pointers_, output_pointers_;
+};
+
+}  // namespace heed

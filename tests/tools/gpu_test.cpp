@@ -1,0 +1,99 @@
+// Kernels for GPUs through the binary: written for every chip, assembled where there is an assembler, run on the simulated one.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <sstream>
+
+#include "tests/tools/run_heed.h"
+
+namespace heed {
+namespace {
+
+bool has_assembler() { return run_heed({"devices"}).output.find("ptxas none") == std::string::npos; }
+
+struct Case {
+  const char* name;
+  std::vector<std::string> arguments;
+};
+std::ostream& operator<<(std::ostream& out, const Case& each) { return out << each.name; }
+
+class Assembled : public testing::TestWithParam<Case> {};
+
+// No kernel spills registers, and ptxas has nothing to say about it.
+TEST_P(Assembled, ForEveryChip) {
+  bool assembles = has_assembler();
+  for (std::string target : {"sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_90a", "sm_100", "sm_120"}) {
+    Folder folder;
+    std::vector<std::string> arguments{"build"};
+    arguments.insert(arguments.end(), GetParam().arguments.begin(), GetParam().arguments.end());
+    for (const std::string& each : {std::string("--target"), target, std::string("-o"), (folder / "out").string()})
+      arguments.push_back(each);
+    Outcome outcome = run_heed(arguments, source_folder());
+    ASSERT_EQ(outcome.status, 0) << target << ": " << outcome.errors;
+    std::string ptx = read_text(folder / "out" / "kernel_000.ptx");
+    EXPECT_NE(ptx.find(".target " + target), std::string::npos) << ptx.substr(0, 300);
+    if (!assembles) continue;
+    std::istringstream report(read_text(folder / "out" / "report.txt"));
+    std::string line;
+    std::getline(report, line);
+    std::getline(report, line);
+    while (std::getline(report, line)) {
+      EXPECT_EQ(line.find("C75"), std::string::npos) << target << ": " << line;
+      std::istringstream words(line);
+      std::string kernel;
+      int registers = 0, shared = 0, stored = -1, loaded = -1;
+      words >> kernel >> registers >> shared >> stored >> loaded;
+      EXPECT_EQ(stored + loaded, 0) << target << ": " << line;
+      EXPECT_GT(registers, 0) << line;
+    }
+  }
+  if (!assembles) GTEST_SKIP() << "there is no ptxas here: PTX was written and not assembled";
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Samples, Assembled,
+    testing::Values(Case{"Gpt", {"examples/gpt.heed", "--train", "--set", "width=64,heads=2,depth=1,context=64", "--size", "B=4,T=64"}},
+                    Case{"AttentionCnn", {"examples/attention_cnn.heed", "--train", "--size", "B=8"}},
+                    Case{"Attention", {"examples/attention_variants.heed:causal", "--grad", "--size", "B=2,H=8,Q=1024,K=1024,E=64,D=64"}}),
+    [](const auto& each) { return std::string(each.param.name); });
+
+// The first numbers of every line of values, as printed.
+std::vector<double> numbers_of(const std::string& text) {
+  std::vector<double> all;
+  std::istringstream words(text);
+  for (std::string word; words >> word;) {
+    char* end = nullptr;
+    double number = std::strtod(word.c_str(), &end);
+    if (end != word.c_str() && *end == 0) all.push_back(number);
+  }
+  return all;
+}
+
+void expect_same_numbers(std::vector<std::string> arguments) {
+  Outcome cpu = run_heed(arguments, source_folder());
+  arguments.insert(arguments.end(), {"--device", "cuda-sim"});
+  Outcome gpu = run_heed(arguments, source_folder());
+  ASSERT_EQ(gpu.status, 0) << gpu.errors;
+  std::vector<double> expected = numbers_of(cpu.output), got = numbers_of(gpu.output);
+  ASSERT_FALSE(expected.empty());
+  ASSERT_EQ(got.size(), expected.size());
+  for (std::size_t k = 0; k < got.size(); ++k) EXPECT_NEAR(got[k], expected[k], 2e-5 * (1 + std::abs(expected[k])));
+}
+
+TEST(SimulatedGpu, AttentionWithGradients) {
+  expect_same_numbers({"run", "examples/attention_variants.heed:causal", "--grad", "--size", "B=1,H=2,Q=150,K=150,E=64,D=64"});
+}
+
+TEST(SimulatedGpu, AttentionInBlocks) {
+  expect_same_numbers({"run", "examples/attention_variants.heed:causal", "--grad", "--size", "B=1,H=1,Q=512,K=512,E=16,D=16"});
+}
+
+TEST(SimulatedGpu, GradientsAreChecked) {
+  Outcome outcome = run_heed(
+      {"gradcheck", "examples/attention_variants.heed:sink", "--size", "B=1,H=2,T=9,E=4,D=5", "--device", "cuda-sim"}, source_folder());
+  EXPECT_EQ(outcome.status, 0) << outcome.errors;
+  EXPECT_NE(outcome.output.find("on cuda-sim"), std::string::npos) << outcome.output;
+}
+
+}  // namespace
+}  // namespace heed

@@ -1,0 +1,77 @@
+// From names of devices to devices.
+#include "tools/devices.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <map>
+
+#include "input_error.h"
+#include "runtime/cuda/cuda_device.h"
+#include "runtime/cuda/driver.h"
+#include "runtime/cuda/simulated_device.h"
+#include "tools/command.h"
+
+namespace heed {
+namespace {
+
+struct DeviceName {
+  enum class Kind { cpu, cuda, simulated } kind = Kind::cpu;
+  std::uint64_t number = 0;  // of a GPU; the seed of a simulated one
+};
+
+DeviceName parse(const std::string& name) {
+  std::string_view rest = name;
+  DeviceName out;
+  if (name == "cpu") return out;
+  if (rest.starts_with("cuda-sim")) {
+    out.kind = DeviceName::Kind::simulated, out.number = 1;
+    rest.remove_prefix(8);
+  } else if (rest.starts_with("cuda")) {
+    out.kind = DeviceName::Kind::cuda;
+    rest.remove_prefix(4);
+  } else {
+    throw UserError(fmt::format("--device {}: known are cpu, cuda, cuda:N, cuda-sim", name));
+  }
+  if (rest.empty()) return out;
+  auto [end, error] = std::from_chars(rest.data() + 1, rest.data() + rest.size(), out.number);
+  if (rest[0] != ':' || error != std::errc() || end != rest.data() + rest.size() || out.number > 1000000)
+    throw UserError(fmt::format("--device {}: after the name comes `:` and a number", name));
+  return out;
+}
+
+}  // namespace
+
+std::shared_ptr<Device> open_device(const std::string& name) {
+  DeviceName parsed = parse(name);
+  if (parsed.kind == DeviceName::Kind::cpu) return nullptr;
+  static std::map<std::string, std::shared_ptr<Device>> opened;
+  std::shared_ptr<Device>& device = opened[name];
+  try {
+    if (!device)
+      device = parsed.kind == DeviceName::Kind::cuda ? open_cuda_device(static_cast<int>(parsed.number)) : simulated_device(parsed.number);
+  } catch (const InputError& error) {
+    throw UserError(fmt::format("--device {}: {}", name, error.what()));
+  }
+  return device;
+}
+
+void set_target(CompileOptions& options, const std::string& name) {
+  DeviceName parsed = parse(name);
+  if (parsed.kind == DeviceName::Kind::cpu) return;
+  if (parsed.kind == DeviceName::Kind::simulated) {
+    static const SimulatorBuiltins builtins = simulated_builtins();
+    options.cuda = cuda_target_named("sm_80");
+    options.simulator = &builtins;
+    return;
+  }
+  auto figures = cuda::device_figures();
+  const auto& device = figures.at(static_cast<std::size_t>(parsed.number));
+  try {
+    options.cuda = cuda_target_of(device.major, device.minor);
+  } catch (const std::runtime_error& error) {
+    throw UserError(fmt::format("--device {}: {}: {}", name, device.name, error.what()));
+  }
+}
+
+}  // namespace heed

@@ -1,0 +1,19 @@
+// The devices that --device names.
+#pragma once
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "codegen/compile.h"
+#include "runtime/device.h"
+
+namespace heed {
+
+// "cpu": null. Opened once; throws UserError for other names than cpu, cuda, cuda:N, cuda-sim, cuda-sim:SEED, and where there is no such
+// GPU.
+std::shared_ptr<Device> open_device(const std::string& name);
+
+// What kernels for it are compiled for.
+void set_target(CompileOptions& options, const std::string& device_name);
+
+}  // namespace heed
