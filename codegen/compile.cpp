@@ -77,7 +77,10 @@ void note_not_always_finite(ArrayRef array, std::vector<std::string>& noted) {
 class Compiler {
  public:
   explicit Compiler(const CompileOptions& options)
-      : target_(options.target), cuda_(options.cuda), shape_{options.target.lanes(4), options.target.has_fma} {}
+      : target_(options.target),
+        cuda_(options.cuda),
+        precision_(options.precision),
+        shape_{options.target.lanes(4), options.target.has_fma} {}
 
   Program program;
   std::vector<KernelSource> sources;
@@ -394,7 +397,7 @@ class Compiler {
     };
     bool empty = std::ranges::any_of(region.outputs, [](ArrayRef array) { return element_count(array) == 0; });
     const Slices& own_slices = slices ? *slices : no_slices;
-    auto pieces = empty || !cuda_ ? std::nullopt : product_pieces(region, own_slices, is_shared, faults_);
+    auto pieces = empty || !cuda_ ? std::nullopt : product_pieces(region, own_slices, precision_, is_shared, faults_);
     auto product = empty || cuda_ ? std::nullopt : product_kernels(region, target_, {own_slices, is_shared}, faults_);
     if (pieces) {
       if (pieces->workspace) add_workspace(pieces->workspace);
@@ -499,6 +502,7 @@ class Compiler {
 
   const Target& target_;
   const std::optional<CudaTarget>& cuda_;
+  Precision precision_;
   VectorShape shape_;
   std::vector<Piece> body_pieces_;  // of the region in blocks that is being made
   StandIns stand_ins_;

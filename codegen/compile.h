@@ -4,6 +4,7 @@
 
 #include "codegen/cpu/jit.h"
 #include "codegen/cuda/device_code.h"
+#include "codegen/cuda/product_schedule.h"
 #include "ir/plan.h"
 #include "runtime/program.h"
 
@@ -13,6 +14,7 @@ struct CompileOptions {
   Target target = host_target();
   std::optional<CudaTarget> cuda;                // for a GPU instead
   const SimulatorBuiltins* simulator = nullptr;  // and that one simulated on this processor
+  Precision precision = Precision::f32;          // of the products of a GPU
   CompileSettings settings;
 };
 

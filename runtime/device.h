@@ -1,6 +1,7 @@
 // A machine that runs kernels in memory of its own: a GPU behind its driver, or a simulated one.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -30,6 +31,12 @@ class Device {
   // `code`: what load gave. `where` names the kernel in messages: its region and the model's line.
   virtual void launch(void* code, const Program& program, const Launch& launch, std::span<void* const> parameters,
                       const std::string& where) = 0;
+  // What `work` asks of the device, kept to be done again with one call; null where the device has no such thing.
+  virtual std::shared_ptr<void> record(const std::function<void()>& work) {
+    (void)work;
+    return {};
+  }
+  virtual void replay(void* recording) { (void)recording; }
   // Until everything asked for is done; faults of kernels end here at the latest, as std::runtime_error.
   virtual void wait() = 0;
 };

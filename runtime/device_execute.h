@@ -1,6 +1,7 @@
 // Runs programs that were compiled for a device: binds its memory to their buffers and launches their kernels in order.
 #pragma once
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -27,12 +28,15 @@ class DeviceExecutor {
   void bind(std::span<void* const> inputs, std::span<void* const> outputs);
   bool run_steps(const std::vector<ProgramStep>& steps, std::int64_t index, const AfterLaunch* after);
   void launch(const Launch& launch, std::int64_t index);
+  void run_recorded(std::span<void* const> inputs, std::span<void* const> outputs);
   bool holds_nan(const BufferUse& use, std::vector<std::byte>& copy);
 
   std::shared_ptr<const Program> program_;
   Device& device_;
   std::shared_ptr<void> code_;
   DeviceMemory arena_, fault_;
+  // Runs that were recorded, by the memory they were given; null for one that was seen once.
+  std::map<std::vector<void*>, std::shared_ptr<void>> recordings_;
   std::vector<std::byte*> bases_;  // of Program::buffers
   std::vector<void*> parameters_;
 };

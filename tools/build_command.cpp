@@ -13,6 +13,7 @@
 #include "passes/pipeline.h"
 #include "runtime/files.h"
 #include "tools/command.h"
+#include "tools/devices.h"
 #include "tools/programs.h"
 #include "tools/ptxas.h"
 
@@ -24,7 +25,7 @@ struct Options {
   ModelOptions model;
   PurposeOptions purpose;
   PipelineOptions plan;
-  std::string target = "cpu", folder;
+  std::string target = "cpu", precision = "f32", folder;
 };
 
 // Kernels for the processor: LLVM IR and assembly.
@@ -50,9 +51,10 @@ std::int64_t blocks_at_once(const CudaTarget& target, const AssemblyReport& repo
 }
 
 // Kernels for a GPU: LLVM IR and PTX, and a report where there is an assembler.
-int build_for_gpu(const Plan& plan, const CudaTarget& target, const std::filesystem::path& folder) {
+int build_for_gpu(const Plan& plan, const CudaTarget& target, const std::string& precision, const std::filesystem::path& folder) {
   CompileOptions options;
   options.cuda = target;
+  set_precision(options, precision);
   std::vector<ListedKernel> kernels = kernel_sources(plan, options);
   std::string ptxas = find_ptxas();
   std::vector<std::string> lines(kernels.size());
@@ -86,6 +88,9 @@ int build_for_gpu(const Plan& plan, const CudaTarget& target, const std::filesys
 
 int build_model(const Options& options) {
   std::optional<CudaTarget> gpu;
+  if (options.target == "cpu" && options.precision != "f32")
+    throw UserError(
+        fmt::format("--precision {}: the processor computes products in f32; GPUs from sm_80 on have tensor cores", options.precision));
   if (options.target != "cpu") try {
       gpu = cuda_target_named(options.target);
     } catch (const std::runtime_error& error) {
@@ -96,7 +101,7 @@ int build_model(const Options& options) {
   make_folder(options.folder);
   std::filesystem::path folder(options.folder);
   replace_file((folder / "plan.heed").string(), print(plan));
-  return gpu ? build_for_gpu(plan, *gpu, folder) : build_for_processor(plan, folder);
+  return gpu ? build_for_gpu(plan, *gpu, options.precision, folder) : build_for_processor(plan, folder);
 }
 
 }  // namespace
@@ -111,6 +116,7 @@ Command build_command() {
             app.add_flag("--train", options->purpose.train, "the whole training step");
             app.add_option("--target", options->target,
                            "cpu (default), or a GPU: sm_75, sm_80, sm_86, sm_89, sm_90, sm_90a, sm_100, sm_120");
+            add_precision_option(app, options->precision);
             app.add_option("-o,--output", options->folder, "folder for the files")->required();
             return [options] { return build_model(*options); };
           }};

@@ -56,6 +56,18 @@ std::shared_ptr<Device> open_device(const std::string& name) {
   return device;
 }
 
+void set_precision(CompileOptions& options, const std::string& precision) {
+  options.precision = precision == "tf32"   ? Precision::tf32
+                      : precision == "bf16" ? Precision::bf16
+                      : precision == "f16"  ? Precision::f16
+                                            : Precision::f32;
+  if (options.precision == Precision::f32) return;
+  if (!options.cuda)
+    throw UserError(fmt::format("--precision {}: the processor computes products in f32; --device cuda has tensor cores", precision));
+  if (options.cuda->chip < 80)
+    throw UserError(fmt::format("--precision {}: {} has no such tensor cores; sm_80 and later have", precision, options.cuda->name));
+}
+
 void set_target(CompileOptions& options, const std::string& name) {
   DeviceName parsed = parse(name);
   if (parsed.kind == DeviceName::Kind::cpu) return;

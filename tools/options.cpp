@@ -93,22 +93,25 @@ void add_plan_options(CLI::App& app, PipelineOptions& options) {
   };
 }
 
-void add_run_options(CLI::App& app, RunOptions& options) {
-  add_plan_options(app, options.plan);
-  app.add_option("--device", options.device, "cpu (default), cuda, cuda:N, or cuda-sim: a GPU simulated on the processor");
+void add_precision_option(CLI::App& app, std::string& precision) {
   app.add_option_function<std::string>(
       "--precision",
-      [&options](const std::string& given) {
+      [&precision](const std::string& given) {
         static const std::vector<std::string> known{"f32", "tf32", "bf16", "f16"};
         if (std::ranges::find(known, given) == known.end()) {
           std::string near = nearest_name(given, known);
           throw UserError(
               fmt::format("--precision {}: known are f32, tf32, bf16, f16{}", given, near.empty() ? "" : "; did you mean " + near + "?"));
         }
-        if (given != "f32") throw UserError(fmt::format("--precision {}: products are computed in f32 only so far", given));
-        options.precision = given;
+        precision = given;
       },
-      "f32: of products and stored values");
+      "of the factors of products on a GPU: f32 (default), tf32, bf16, f16; sums are f32");
+}
+
+void add_run_options(CLI::App& app, RunOptions& options) {
+  add_plan_options(app, options.plan);
+  app.add_option("--device", options.device, "cpu (default), cuda, cuda:N, or cuda-sim: a GPU simulated on the processor");
+  add_precision_option(app, options.precision);
   app.add_option("--threads", options.threads, "how many (default: as many as the machine has)")->check(CLI::Range(1, 1024));
   app.add_option("--seed", options.seed, "of random inputs, parameters and dropout (default 0)");
   app.add_option("--cache", options.cache, "folder of compiled kernels, or `off`");

@@ -30,6 +30,7 @@ struct RunOptions {
   std::int64_t seed = 0;
 };
 void add_run_options(CLI::App& app, RunOptions& options);
+void add_precision_option(CLI::App& app, std::string& precision);
 
 // A parsed file and which of its programs is meant. Diagnostics go to standard error; mistakes end the command.
 class Model {

@@ -63,6 +63,7 @@ CompiledProgram compile_graph(const Graph& graph, const RunOptions& options, boo
     compile_options.settings.cache.folder = options.cache;
   compile_options.settings.threads = options.threads;
   set_target(compile_options, options.device);
+  set_precision(compile_options, options.precision);
   Compilation compilation = compile(plan, compile_options);
   if (verbose)
     fmt::print(stderr,

@@ -39,7 +39,32 @@ Value* intrinsic(llvm::IRBuilderBase& b, llvm::Intrinsic::ID id, llvm::ArrayRef<
   return b.CreateCall(llvm::Intrinsic::getDeclaration(b.GetInsertBlock()->getModule(), id), arguments);
 }
 
+// A builtin with several results writes them to memory of the thread's own, which later passes turn into registers.
+std::vector<Value*> with_results(llvm::IRBuilderBase& b, llvm::StringRef name, llvm::Type* type, std::vector<Value*> arguments) {
+  constexpr unsigned count = 4;
+  llvm::Function* function = b.GetInsertBlock()->getParent();
+  llvm::IRBuilder<> entry(&function->getEntryBlock(), function->getEntryBlock().begin());
+  Value* results = entry.CreateAlloca(llvm::ArrayType::get(type, count));
+  arguments.insert(arguments.begin(), results);
+  std::vector<llvm::Type*> types;
+  for (Value* argument : arguments) types.push_back(argument->getType());
+  b.CreateCall(declared(b, name, b.getVoidTy(), types, true), arguments);
+  std::vector<Value*> values;
+  for (unsigned k = 0; k < count; ++k) values.push_back(b.CreateLoad(type, b.CreateConstGEP1_32(type, results, k)));
+  return values;
+}
+
 using Arguments = llvm::ArrayRef<Value*>;
+
+// Stores the parts of an intrinsic's result where the builtin was to write them.
+Value* store_results(llvm::IRBuilderBase& b, Value* results, Value* all) {
+  for (unsigned k = 0; k < 4; ++k) {
+    Value* part = b.CreateExtractValue(all, k);
+    b.CreateStore(part, b.CreateConstGEP1_32(part->getType(), results, k));
+  }
+  return nullptr;
+}
+
 struct Lowering {
   llvm::StringRef name;
   Value* (*make)(llvm::IRBuilderBase& b, Arguments arguments);
@@ -56,6 +81,31 @@ const Lowering lowerings[] = {
     {"heed.shuffle_xor",
      [](llvm::IRBuilderBase& b, Arguments a) {
        return intrinsic(b, llvm::Intrinsic::nvvm_shfl_sync_bfly_i32, {b.getInt32(whole_warp), a[0], a[1], b.getInt32(31)});
+     }},
+    {"heed.load_matrices",
+     [](llvm::IRBuilderBase& b, Arguments a) {
+       llvm::Type* pointer = llvm::PointerType::get(b.getContext(), 3);
+       auto* load = llvm::Intrinsic::getDeclaration(b.GetInsertBlock()->getModule(),
+                                                    llvm::Intrinsic::nvvm_ldmatrix_sync_aligned_m8n8_x4_b16, {pointer});
+       return store_results(b, a[0], b.CreateCall(load, {b.CreateAddrSpaceCast(a[1], pointer)}));
+     }},
+    {"heed.multiply_bf16",
+     [](llvm::IRBuilderBase& b, Arguments a) {
+       return store_results(b, a[0], intrinsic(b, llvm::Intrinsic::nvvm_mma_m16n8k16_row_col_bf16, a.drop_front()));
+     }},
+    {"heed.multiply_tf32",
+     [](llvm::IRBuilderBase& b, Arguments a) {
+       return store_results(b, a[0], intrinsic(b, llvm::Intrinsic::nvvm_mma_m16n8k8_row_col_tf32, a.drop_front()));
+     }},
+    {"heed.multiply_f16",
+     [](llvm::IRBuilderBase& b, Arguments a) {
+       std::vector<Value*> typed(a.begin() + 1, a.end());
+       for (std::size_t k = 0; k < 6; ++k) typed[k] = b.CreateBitCast(typed[k], llvm::FixedVectorType::get(b.getHalfTy(), 2));
+       return store_results(b, a[0], intrinsic(b, llvm::Intrinsic::nvvm_mma_m16n8k16_row_col_f32_f32, typed));
+     }},
+    {"heed.pack_bf16",
+     [](llvm::IRBuilderBase& b, Arguments a) {
+       return b.CreateBitCast(intrinsic(b, llvm::Intrinsic::nvvm_ff2bf16x2_rn, {a[1], a[0]}), b.getInt32Ty());
      }},
     {"heed.shared",
      [](llvm::IRBuilderBase& b, Arguments) -> Value* {
@@ -89,6 +139,28 @@ Value* shuffle_xor(llvm::IRBuilderBase& b, Value* value, int mask) {
   Value* high = shuffled_word(b, b.CreateTrunc(b.CreateLShr(word, 32), b.getInt32Ty()), mask);
   Value* whole = b.CreateOr(b.CreateZExt(low, b.getInt64Ty()), b.CreateShl(b.CreateZExt(high, b.getInt64Ty()), 32));
   return b.CreateBitCast(whole, type);
+}
+
+std::vector<Value*> load_matrices(llvm::IRBuilderBase& b, Value* address) {
+  return with_results(b, "heed.load_matrices", b.getInt32Ty(), {address});
+}
+
+std::vector<Value*> multiply_matrices(llvm::IRBuilderBase& b, MatrixKind kind, const std::vector<Value*>& left,
+                                      const std::vector<Value*>& right, const std::vector<Value*>& sums) {
+  std::vector<Value*> arguments = left;
+  arguments.insert(arguments.end(), right.begin(), right.end());
+  arguments.insert(arguments.end(), sums.begin(), sums.end());
+  llvm::StringRef name = kind == MatrixKind::tf32   ? "heed.multiply_tf32"
+                         : kind == MatrixKind::bf16 ? "heed.multiply_bf16"
+                                                    : "heed.multiply_f16";
+  return with_results(b, name, b.getFloatTy(), arguments);
+}
+
+Value* pack_halves(llvm::IRBuilderBase& b, MatrixKind kind, Value* low, Value* high) {
+  if (kind == MatrixKind::bf16)
+    return b.CreateCall(declared(b, "heed.pack_bf16", b.getInt32Ty(), {b.getFloatTy(), b.getFloatTy()}, false), {low, high});
+  auto half = [&](Value* x) { return b.CreateZExt(b.CreateBitCast(b.CreateFPTrunc(x, b.getHalfTy()), b.getInt16Ty()), b.getInt32Ty()); };
+  return b.CreateOr(half(low), b.CreateShl(half(high), 16));
 }
 
 void lower_builtins(llvm::Module& module) {

@@ -2,6 +2,8 @@
 // They are lowered late: to intrinsics and inline assembly of NVPTX, or to C++ (runtime/cuda/simulated_device.cpp).
 #pragma once
 
+#include <vector>
+
 namespace llvm {
 class IRBuilderBase;
 class Module;
@@ -17,6 +19,16 @@ void block_barrier(llvm::IRBuilderBase& b);          // all threads of the block
 void warp_barrier(llvm::IRBuilderBase& b);
 // The value that the thread `mask` lanes away, by exclusive or, has given; all threads of the warp come. Any scalar type up to 64 bits.
 llvm::Value* shuffle_xor(llvm::IRBuilderBase& b, llvm::Value* value, int mask);
+
+// --- tensor cores; all threads of the warp come. Fragments are those of PTX's mma.sync.
+enum class MatrixKind { tf32, bf16, f16 };
+// Four matrices of 8 lines of 16 bytes in shared memory (ldmatrix.x4): lane l gives the address of line l % 8 of matrix l / 8. Four i32.
+std::vector<llvm::Value*> load_matrices(llvm::IRBuilderBase& b, llvm::Value* address);
+// 16 x 8 sums and the product of a 16 x 16 and a 16 x 8 fragment (of tf32: 16 x 8 and 8 x 8). Four f32.
+std::vector<llvm::Value*> multiply_matrices(llvm::IRBuilderBase& b, MatrixKind kind, const std::vector<llvm::Value*>& left,
+                                            const std::vector<llvm::Value*>& right, const std::vector<llvm::Value*>& sums);
+// Two f32 rounded to 16 bits each, as an i32; the first one low.
+llvm::Value* pack_halves(llvm::IRBuilderBase& b, MatrixKind kind, llvm::Value* low, llvm::Value* high);
 
 // Replaces the builtins by what NVPTX has.
 void lower_builtins(llvm::Module& module);

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "codegen/cuda/piece.h"
+#include "codegen/cuda/product_schedule.h"
 #include "codegen/tile/slices.h"
 
 namespace heed {
@@ -14,6 +15,7 @@ struct ProductPieces {
 };
 
 // Nothing if the region is no product followed by maps at its positions, or one with so few rows or columns that a sweep serves it better.
-std::optional<ProductPieces> product_pieces(const Region& region, const Slices& slices, bool is_shared, FaultPlaces& places);
+std::optional<ProductPieces> product_pieces(const Region& region, const Slices& slices, Precision precision, bool is_shared,
+                                            FaultPlaces& places);
 
 }  // namespace heed

@@ -273,8 +273,10 @@ class RegionLowering {
   // A long reduction for few rows is cut into parts, one row each in a kernel before; what is left reduces the parts.
   Expr in_parts(Expr sum, std::int64_t trips) {
     std::int64_t rows = product_of(nest_.rows);
-    if (is_part_ || !shape_.is_shared || rows >= (runs_along(sum) ? 32 : 1024) || trips < 1024 || rows * trips < (1 << 19) ||
-        sum->reduction == Reduction::argmax)
+    // From so many rows on every thread, or every multiprocessor of a GPU, has one.
+    const bool on_gpu = shape_.block_threads > 0;
+    const std::int64_t enough = runs_along(sum) ? (on_gpu ? 256 : 32) : (on_gpu ? 32768 : 1024);
+    if (is_part_ || !shape_.is_shared || rows >= enough || trips < 1024 || rows * trips < (1 << 19) || sum->reduction == Reduction::argmax)
       return nullptr;
     AxisRef axis = *std::ranges::max_element(sum->axes, {}, [](AxisRef each) { return each->size; });
     std::int64_t parts = std::min({most_parts, axis->size, trips / 256});

@@ -61,6 +61,16 @@ Lowered one_by_one(const std::vector<ArrayRef>& members, const std::vector<Array
   for (ArrayRef array : kept) {
     if (is_empty(array)) continue;
     if (auto scatter = lower_scatter(array, stand_ins)) {
+      if (shape.block_threads > 0) {  // every thread of a GPU clears something
+        Nest clear;
+        clear.rows = scatter->sweeps[0].axes;
+        clear.rows.insert(clear.rows.end(), scatter->rows.begin(), scatter->rows.end());
+        clear.sweeps = {std::move(scatter->sweeps[0])};
+        clear.sweeps[0].axes.clear();
+        scatter->sweeps.erase(scatter->sweeps.begin());
+        schedule(clear, shape);
+        all.nests.push_back(std::move(clear));
+      }
       schedule(*scatter, shape);
       all.nests.push_back(std::move(*scatter));
       continue;

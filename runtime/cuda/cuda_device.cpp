@@ -143,6 +143,30 @@ class CudaDevice : public Device {
     check(result, where);
   }
 
+  std::shared_ptr<void> record(const std::function<void()>& work) override {
+    enter();
+    constexpr int of_this_thread = 1;
+    check(driver().StreamBeginCapture(stream_, of_this_thread), "recording a graph");
+    cuda::DriverGraph graph = nullptr;
+    try {
+      work();
+    } catch (...) {
+      driver().StreamEndCapture(stream_, &graph);
+      throw;
+    }
+    check(driver().StreamEndCapture(stream_, &graph), "recording a graph");
+    cuda::ExecutableGraph executable = nullptr;
+    auto result = driver().GraphInstantiateWithFlags(&executable, graph, 0);
+    driver().GraphDestroy(graph);
+    check(result, "making a graph");
+    return {executable, [](void* made) { driver().GraphExecDestroy(static_cast<cuda::ExecutableGraph>(made)); }};
+  }
+  void replay(void* recording) override {
+    enter();
+    last_launch_ = "a recorded run";
+    check(driver().GraphLaunch(static_cast<cuda::ExecutableGraph>(recording), stream_), last_launch_);
+  }
+
   void wait() override {
     enter();
     check(driver().StreamSynchronize(stream_), last_launch_.empty() ? "waiting" : last_launch_);

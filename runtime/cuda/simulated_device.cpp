@@ -12,6 +12,7 @@
 #include "runtime/cuda/fiber.h"
 #include "runtime/cuda/memory_watch.h"
 #include "runtime/memory.h"
+#include "runtime/tensor.h"
 
 namespace heed {
 namespace {
@@ -25,6 +26,7 @@ struct Meeting {
   int arrived = 0;
   const char* kind = nullptr;
   std::int32_t values[warp_size] = {};
+  const void* places[warp_size] = {};
 };
 
 struct Thread {
@@ -101,6 +103,75 @@ std::int32_t shuffle_xor(std::int32_t value, std::int32_t mask) {
   meet(warp, warp_size, "shuffle");  // nobody's next value before all have read
   ++simulation->running->warp_time;
   return result;
+}
+
+void access_memory(const void* at, std::int32_t bytes, std::int32_t kind);
+
+// Matrix m's line l is where lane 8 m + l says; a lane gets word lane % 4 of line lane / 4 of each.
+void load_matrices(std::int32_t* results, const std::byte* line) {
+  access_memory(line, 16, static_cast<std::int32_t>(AccessKind::read));
+  Meeting& warp = own_warp();
+  const int lane = simulation->running->index % warp_size;
+  warp.places[lane] = line;
+  meet(warp, warp_size, "load of matrices");
+  for (int matrix = 0; matrix < 4; ++matrix)
+    std::memcpy(results + matrix, static_cast<const std::byte*>(warp.places[matrix * 8 + lane / 4]) + lane % 4 * 4, 4);
+  meet(warp, warp_size, "load of matrices");
+  ++simulation->running->warp_time;
+}
+
+// The fragments that a lane brings to a product of matrices.
+struct Fragments {
+  std::int32_t left[4], right[2];
+  float sums[4];
+};
+
+float factor(std::string_view dtype, std::int32_t word, int half) {
+  if (dtype == "f32") {
+    float value = 0;
+    std::memcpy(&value, &word, sizeof value);
+    return value;
+  }
+  auto bits = static_cast<std::uint16_t>(static_cast<std::uint32_t>(word) >> (16 * half));
+  return static_cast<float>(floating_at(dtype, reinterpret_cast<const std::byte*>(&bits)));
+}
+
+// PTX's mma.sync of 16 x 8 sums: `in_word` factors in a word, 8 words along the depth.
+void multiply(float* results, std::string_view dtype, int in_word, const Fragments& own) {
+  Meeting& warp = own_warp();
+  const int lane = simulation->running->index % warp_size;
+  warp.places[lane] = &own;
+  meet(warp, warp_size, "product of matrices");
+  auto of = [&](int other) { return static_cast<const Fragments*>(warp.places[other]); };
+  for (int k = 0; k < 4; ++k) {
+    const int row = lane / 4 + k / 2 * 8, column = lane % 4 * 2 + k % 2;
+    float sum = own.sums[k];
+    for (int word = 0; word < 8; ++word)
+      for (int half = 0; half < in_word; ++half)
+        sum += factor(dtype, of(row % 8 * 4 + word % 4)->left[row / 8 + word / 4 * 2], half) *
+               factor(dtype, of(column * 4 + word % 4)->right[word / 4], half);
+    results[k] = sum;
+  }
+  meet(warp, warp_size, "product of matrices");
+  ++simulation->running->warp_time;
+}
+
+using Word = std::int32_t;
+void multiply_tf32(float* results, Word a0, Word a1, Word a2, Word a3, Word b0, Word b1, float c0, float c1, float c2, float c3) {
+  multiply(results, "f32", 1, {{a0, a1, a2, a3}, {b0, b1}, {c0, c1, c2, c3}});
+}
+void multiply_bf16(float* results, Word a0, Word a1, Word a2, Word a3, Word b0, Word b1, float c0, float c1, float c2, float c3) {
+  multiply(results, "bf16", 2, {{a0, a1, a2, a3}, {b0, b1}, {c0, c1, c2, c3}});
+}
+void multiply_f16(float* results, Word a0, Word a1, Word a2, Word a3, Word b0, Word b1, float c0, float c1, float c2, float c3) {
+  multiply(results, "f16", 2, {{a0, a1, a2, a3}, {b0, b1}, {c0, c1, c2, c3}});
+}
+
+Word pack_bf16(float low, float high) {
+  const float both[] = {low, high};
+  Word word = 0;
+  convert_elements("f32", reinterpret_cast<const std::byte*>(both), "bf16", reinterpret_cast<std::byte*>(&word), 2);
+  return word;
 }
 
 void access_memory(const void* at, std::int32_t bytes, std::int32_t kind) {
@@ -220,10 +291,12 @@ void* pointer_to(F* function) {
 std::shared_ptr<Device> simulated_device(std::uint64_t seed) { return std::make_shared<SimulatedDevice>(seed); }
 
 std::vector<std::pair<std::string, void*>> simulated_builtins() {
-  return {{"heed.thread", pointer_to(thread_index)},       {"heed.block", pointer_to(block_index)},
-          {"heed.shared", pointer_to(shared_memory)},      {"heed.barrier", pointer_to(block_barrier)},
-          {"heed.warp_barrier", pointer_to(warp_barrier)}, {"heed.shuffle_xor", pointer_to(shuffle_xor)},
-          {"heed.access", pointer_to(access_memory)}};
+  return {{"heed.thread", pointer_to(thread_index)},         {"heed.block", pointer_to(block_index)},
+          {"heed.shared", pointer_to(shared_memory)},        {"heed.barrier", pointer_to(block_barrier)},
+          {"heed.warp_barrier", pointer_to(warp_barrier)},   {"heed.shuffle_xor", pointer_to(shuffle_xor)},
+          {"heed.load_matrices", pointer_to(load_matrices)}, {"heed.multiply_tf32", pointer_to(multiply_tf32)},
+          {"heed.multiply_bf16", pointer_to(multiply_bf16)}, {"heed.multiply_f16", pointer_to(multiply_f16)},
+          {"heed.pack_bf16", pointer_to(pack_bf16)},         {"heed.access", pointer_to(access_memory)}};
 }
 
 }  // namespace heed
