@@ -41,9 +41,10 @@ inline void set_test_target(CompileOptions& options) {
   }
 }
 
-// One run of a program that was compiled for the test device, which is none.
-inline std::vector<Tensor> run_on_device(Program program, const std::map<std::string, Tensor>& inputs) {
-  program.device = test_device();
+// One run of a program that was compiled for such a device.
+inline std::vector<Tensor> run_on_device(Program program, const std::map<std::string, Tensor>& inputs,
+                                         std::shared_ptr<Device> device = test_device()) {
+  program.device = std::move(device);
   auto shared = std::make_shared<const Program>(std::move(program));
   DeviceExecutor executor(shared);
   DeviceValues values(*shared);

@@ -51,6 +51,22 @@ esac
 echo "checking layout" >&2
 git ls-files '*.cpp' '*.h' | xargs clang-format-19 --dry-run --Werror
 
+# NVIDIA's assembler checks the kernels for GPUs; where there is none it comes as a Python package. Without it those tests are skipped.
+find_ptxas() {
+  command -v ptxas >/dev/null || [ -x /usr/local/cuda/bin/ptxas ] || [ -n "${HEED_PTXAS:-}" ] && return
+  local folder=$PWD/build/ptxas
+  if [ ! -x "$folder/ptxas" ] && command -v python3 >/dev/null; then
+    mkdir -p "$folder"
+    python3 -m pip download --quiet --no-deps --dest "$folder" nvidia-cuda-nvcc >&2 &&
+      python3 -c 'import sys, zipfile
+wheel = zipfile.ZipFile(sys.argv[1])
+name = next(n for n in wheel.namelist() if n.endswith("/bin/ptxas"))
+open(sys.argv[2], "wb").write(wheel.read(name))' "$folder"/*.whl "$folder/ptxas" && chmod +x "$folder/ptxas"
+  fi
+  if [ -x "$folder/ptxas" ]; then export HEED_PTXAS=$folder/ptxas; else echo "no ptxas: kernels for GPUs are not assembled in this run" >&2; fi
+}
+find_ptxas
+
 build dev
 echo "linting" >&2
 tools/lint.sh build/dev
