@@ -47,7 +47,7 @@ class Writer {
   void write() {
     for (std::size_t body = 0; body < plan_.bodies.size(); ++body)
       for (std::size_t k = 0; k < plan_.bodies[body].size(); ++k)
-        functions_[{body, k}] = add_piece(module_, fmt::format("{}_{}_{}", symbol_, body, k), plan_.bodies[body][k]);
+        functions_[{body, k}] = add_piece(module_, fmt::format("{}_{}_{}", symbol_, body, k), plan_.bodies[body][k], true);
     std::size_t accumulated = plan_.parts > 1 ? plan_.work.initial.size() : 0;
     kernel_ = declare_kernel(module_, symbol_, plan_.uses.size() + accumulated + (plan_.in_shared ? 0 : 1));
     b_.SetInsertPoint(new_block());

@@ -74,6 +74,11 @@ constexpr std::uint32_t whole_warp = 0xFFFFFFFFU;
 
 const Lowering lowerings[] = {
     {"heed.thread", [](llvm::IRBuilderBase& b, Arguments) { return intrinsic(b, llvm::Intrinsic::nvvm_read_ptx_sreg_tid_x, {}); }},
+    {"heed.thread_here",
+     [](llvm::IRBuilderBase& b, Arguments) -> Value* {
+       auto* type = llvm::FunctionType::get(b.getInt32Ty(), false);
+       return b.CreateCall(llvm::InlineAsm::get(type, "mov.u32 $0, %tid.x;", "=r", /*hasSideEffects=*/true));
+     }},
     {"heed.block", [](llvm::IRBuilderBase& b, Arguments) { return intrinsic(b, llvm::Intrinsic::nvvm_read_ptx_sreg_ctaid_x, {}); }},
     {"heed.barrier", [](llvm::IRBuilderBase& b, Arguments) { return intrinsic(b, llvm::Intrinsic::nvvm_barrier0, {}); }},
     {"heed.warp_barrier",
@@ -123,7 +128,10 @@ const Lowering lowerings[] = {
 
 }  // namespace
 
-Value* thread_index(llvm::IRBuilderBase& b) { return b.CreateCall(declared(b, "heed.thread", b.getInt32Ty(), {}, false)); }
+Value* thread_index(llvm::IRBuilderBase& b) {
+  bool is_part = b.GetInsertBlock()->getParent()->hasFnAttribute("heed-part");
+  return b.CreateCall(declared(b, is_part ? "heed.thread_here" : "heed.thread", b.getInt32Ty(), {}, is_part));
+}
 Value* block_index(llvm::IRBuilderBase& b) { return b.CreateCall(declared(b, "heed.block", b.getInt32Ty(), {}, false)); }
 Value* shared_memory(llvm::IRBuilderBase& b) { return b.CreateCall(declared(b, "heed.shared", b.getPtrTy(), {}, false)); }
 void block_barrier(llvm::IRBuilderBase& b) { b.CreateCall(declared(b, "heed.barrier", b.getVoidTy(), {}, true)); }

@@ -12,7 +12,9 @@ class Value;
 
 namespace heed {
 
-llvm::Value* thread_index(llvm::IRBuilderBase& b);   // i32, of the block's threads
+// i32, of the block's threads. In a function with the attribute heed-part, which is one of many in a kernel, it is asked for anew, so that
+// what follows from it is not worked out for all of them at the kernel's start and kept in registers.
+llvm::Value* thread_index(llvm::IRBuilderBase& b);
 llvm::Value* block_index(llvm::IRBuilderBase& b);    // i32
 llvm::Value* shared_memory(llvm::IRBuilderBase& b);  // pointer to the block's, aligned to 1024
 void block_barrier(llvm::IRBuilderBase& b);          // all threads of the block come together; memory before is seen after

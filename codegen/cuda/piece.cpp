@@ -8,7 +8,7 @@
 
 namespace heed {
 
-llvm::Function* add_piece(llvm::Module& module, const std::string& symbol, const Piece& piece) {
+llvm::Function* add_piece(llvm::Module& module, const std::string& symbol, const Piece& piece, bool is_part) {
   llvm::LLVMContext& context = module.getContext();
   std::vector<llvm::Type*> types(piece.buffers.size(), llvm::PointerType::getUnqual(context));
   types.push_back(llvm::Type::getInt64Ty(context));
@@ -17,6 +17,7 @@ llvm::Function* add_piece(llvm::Module& module, const std::string& symbol, const
   auto* function = llvm::Function::Create(type, llvm::Function::InternalLinkage, symbol, module);
   function->addFnAttr(llvm::Attribute::AlwaysInline);
   function->addFnAttr(llvm::Attribute::Convergent);
+  if (is_part) function->addFnAttr("heed-part");
   KernelFrame frame{function, {}, nullptr, nullptr, nullptr};
   for (std::size_t k = 0; k < piece.buffers.size(); ++k) frame.buffers.push_back(function->getArg(static_cast<unsigned>(k)));
   frame.task = function->getArg(static_cast<unsigned>(piece.buffers.size()));
@@ -34,7 +35,7 @@ llvm::Function* declare_kernel(llvm::Module& module, const std::string& symbol, 
 
 KernelSource kernel_of(const Piece& piece) {
   return {piece.key, [piece](llvm::Module& module, const std::string& symbol) {
-            llvm::Function* body = add_piece(module, symbol + "_piece", piece);
+            llvm::Function* body = add_piece(module, symbol + "_piece", piece, false);
             llvm::Function* kernel = declare_kernel(module, symbol, piece.buffers.size());
             llvm::IRBuilder<> b(llvm::BasicBlock::Create(module.getContext(), "", kernel));
             std::vector<llvm::Value*> arguments;

@@ -19,8 +19,9 @@ struct Piece {
   std::function<void(llvm::Module& module, const KernelFrame& frame)> emit;
 };
 
-// An internal function with parameters (buffers…, i64 task, fault) that does one task of a piece, to be inlined.
-llvm::Function* add_piece(llvm::Module& module, const std::string& symbol, const Piece& piece);
+// An internal function with parameters (buffers…, i64 task, fault) that does one task of a piece, to be inlined. `is_part`: the kernel has
+// several.
+llvm::Function* add_piece(llvm::Module& module, const std::string& symbol, const Piece& piece, bool is_part);
 
 // The kernel that does task b of a piece in block b.
 KernelSource kernel_of(const Piece& piece);

@@ -291,12 +291,13 @@ void* pointer_to(F* function) {
 std::shared_ptr<Device> simulated_device(std::uint64_t seed) { return std::make_shared<SimulatedDevice>(seed); }
 
 std::vector<std::pair<std::string, void*>> simulated_builtins() {
-  return {{"heed.thread", pointer_to(thread_index)},         {"heed.block", pointer_to(block_index)},
-          {"heed.shared", pointer_to(shared_memory)},        {"heed.barrier", pointer_to(block_barrier)},
-          {"heed.warp_barrier", pointer_to(warp_barrier)},   {"heed.shuffle_xor", pointer_to(shuffle_xor)},
-          {"heed.load_matrices", pointer_to(load_matrices)}, {"heed.multiply_tf32", pointer_to(multiply_tf32)},
-          {"heed.multiply_bf16", pointer_to(multiply_bf16)}, {"heed.multiply_f16", pointer_to(multiply_f16)},
-          {"heed.pack_bf16", pointer_to(pack_bf16)},         {"heed.access", pointer_to(access_memory)}};
+  return {{"heed.thread", pointer_to(thread_index)},         {"heed.thread_here", pointer_to(thread_index)},
+          {"heed.block", pointer_to(block_index)},           {"heed.shared", pointer_to(shared_memory)},
+          {"heed.barrier", pointer_to(block_barrier)},       {"heed.warp_barrier", pointer_to(warp_barrier)},
+          {"heed.shuffle_xor", pointer_to(shuffle_xor)},     {"heed.load_matrices", pointer_to(load_matrices)},
+          {"heed.multiply_tf32", pointer_to(multiply_tf32)}, {"heed.multiply_bf16", pointer_to(multiply_bf16)},
+          {"heed.multiply_f16", pointer_to(multiply_f16)},   {"heed.pack_bf16", pointer_to(pack_bf16)},
+          {"heed.access", pointer_to(access_memory)}};
 }
 
 }  // namespace heed
