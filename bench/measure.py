@@ -147,7 +147,8 @@ def compare(peers, backends, case, run_heed, options, repeat):
 def say(row):
     rest = ", ".join(f"{each['backend']} {each['ratio']:.2f}" if "ratio" in each else f"{each['backend']}: {each['error'][:40]}"
                      for each in row.get("against", []))
-    print(f"{row['part']} {row['case']}: heed {row.get('heed_s', 0) * 1e3:.2f} ms; {rest}", file=sys.stderr, flush=True)
+    ours = f": {row['heed_s'] * 1e3:.2f} ms; {rest}" if "heed_s" in row else ""
+    print(f"{row['part']} {row['case']}{ours}", file=sys.stderr, flush=True)
 
 
 def attention(options, heed, peers, add):

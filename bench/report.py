@@ -115,7 +115,8 @@ def markdown(results):
     text += f" at {machine['commit']}" if machine["commit"] else ""
     text += f"; {peers}; {machine['threads']} threads, denormals flushed.\n\n" if peers else ".\n\n"
     text += ("Times are medians. A ratio is the median of those of some rounds, in each of which heed and the peers were measured in turn; in\n"
-             "brackets the least and the largest. The machine is a shared one: absolute times of different rows need not compare.\n\n")
+             "brackets the least and the largest. The machine is a shared one: absolute times of different rows need not compare. An\n"
+             "empty field was not measured.\n\n")
     for part, title, section, introduction in SECTIONS:
         rows = [row for row in results["rows"] if row["part"] == part]
         if rows:
