@@ -8,6 +8,7 @@
 #include <charconv>
 #include <cstdio>
 
+#include "nearest_name.h"
 #include "runtime/memory.h"
 #include "tools/command.h"
 

@@ -48,8 +48,11 @@ double error_of(const std::string& entry, const Sizes& sizes, Precision precisio
 }
 
 TEST(TensorCores, AsExactAsTheirFactors) {
-  const Case cases[] = {{Precision::f32, 0, 1e-6}, {Precision::tf32, 1e-6, 2e-3}, {Precision::f16, 1e-6, 2e-3}, {Precision::bf16, 1e-5, 1e-2}};
-  const Sizes sizes[] = {{{"M", 37}, {"N", 45}, {"K", 70}}, {{"M", 128}, {"N", 256}, {"K", 64}}, {{"M", 200}, {"N", 130}, {"K", 33}},
+  const Case cases[] = {
+      {Precision::f32, 0, 1e-6}, {Precision::tf32, 1e-6, 2e-3}, {Precision::f16, 1e-6, 2e-3}, {Precision::bf16, 1e-5, 1e-2}};
+  const Sizes sizes[] = {{{"M", 37}, {"N", 45}, {"K", 70}},
+                         {{"M", 128}, {"N", 256}, {"K", 64}},
+                         {{"M", 200}, {"N", 130}, {"K", 33}},
                          {{"M", 64}, {"N", 96}, {"K", 1000}}};
   for (const Case& each : cases)
     for (const Sizes& size : sizes)
