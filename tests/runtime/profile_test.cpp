@@ -23,8 +23,12 @@ std::shared_ptr<Program> two_launches(std::int64_t count) {
   program->inputs = {{"x", Role::data, type}};
   program->outputs = {{"y", Role::result, type}};
   program->buffers = {{Buffer::Kind::input, 0, 4 * count, "f32"}, {Buffer::Kind::output, 0, 4 * count, "f32"}};
-  program->regions = {{"first", "h.0.fc (a.heed:3)", 1e6, 8e6, -1, "h.0.fc", "a.heed:3"},
-                      {"second", "h.1.fc (a.heed:3)", 1e6, 8e6, -1, "h.1.fc", "a.heed:3"}};
+  for (const char* layer : {"h.0.fc", "h.1.fc"}) {
+    RegionInfo region{.label = program->regions.empty() ? "first" : "second", .source = std::string(layer) + " (a.heed:3)"};
+    region.flop = 1e6, region.bytes = 8e6;
+    region.layer = layer, region.line = "a.heed:3";
+    program->regions.push_back(region);
+  }
   program->steps = {Launch{twice, count, {{0}, {1}}, 0, 0}, Launch{twice, count, {{0}, {1}}, 0, 1}};
   return program;
 }
