@@ -52,7 +52,7 @@ TEST(Documents, Readme) {
 
 TEST(Documents, Attention) {
   if (std::system("dot -V >/dev/null 2>&1") != 0) GTEST_SKIP() << "SKIPPED: Graphviz is not installed";
-  run_document("attention.md");
+  run_document("docs/attention.md", Folder());
 }
 
 }  // namespace
