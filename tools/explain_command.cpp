@@ -65,14 +65,18 @@ Command explain_command() {
           [](CLI::App& app) -> std::function<int()> {
             auto options = std::make_shared<Options>();
             add_model_options(app, options->model);
-            add_plan_options(app, options->plan);
+            CLI::Option* memory = add_plan_options(app, options->plan);
+            memory->expected(0, 1);
+            memory->description("alone: the memory of a run at its peak, and who holds it; 2GB, 500MB: the plan that takes no more");
             app.add_flag("--grad", options->purpose.grad, "with gradients");
             app.add_flag("--train", options->purpose.train, "of a training step");
-            app.add_flag("--memory", options->memory, "instead the memory of a run at its peak, and who holds it");
             app.add_option("--threads", options->threads, "whose scratch --memory counts (default: all that the machine has)")
                 ->check(CLI::Range(1, 4096));
             app.add_flag("--json", options->json, "one JSON object a region, then a summary; one object with --memory");
-            return [options] { return explain_model(*options); };
+            return [options, memory] {
+              options->memory = memory->count() > 0 && options->plan.memory == 0;
+              return explain_model(*options);
+            };
           }};
 }
 

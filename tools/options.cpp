@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <cstdio>
 
@@ -76,11 +77,21 @@ void add_model_options(CLI::App& app, ModelOptions& options) {
   app.add_flag("-v,--verbose", options.verbose, "says what is done and why");
 }
 
-void add_plan_options(CLI::App& app, PipelineOptions& options) {
+CLI::Option* add_plan_options(CLI::App& app, PipelineOptions& options) {
   app.add_flag("--exact", options.exact, "products and sums keep the order in which they are written, also where another costs less");
-  app.add_option("--memory", options.memory, "2GB, 500MB: values are made again instead of being stored until the program takes no more")
-      ->transform(CLI::AsSizeValue(true))
-      ->check(CLI::PositiveNumber);
+  CLI::Option* memory = app.add_option("--memory", options.memory,
+                                       "2GB, 500MB: values are made again instead of being stored until the program takes no more")
+                            ->transform([](const std::string& given) {
+                              std::string bytes = given;
+                              bool is_size = std::isdigit(static_cast<unsigned char>(given.empty() ? ' ' : given[0])) != 0;
+                              try {
+                                is_size = is_size && CLI::AsSizeValue(true)(bytes).empty() && bytes != "0";
+                              } catch (const CLI::ValidationError&) {
+                                is_size = false;
+                              }
+                              if (!is_size) throw UserError(fmt::format("--memory {}: a size such as 2GB or 500MB is wanted", given));
+                              return bytes;
+                            });
   options.fitted = [&options](const MemoryFit& fit) {
     auto text = [](std::int64_t bytes) { return readable_bytes(static_cast<double>(bytes)); };
     if (fit.bytes > options.memory)
@@ -92,6 +103,7 @@ void add_plan_options(CLI::App& app, PipelineOptions& options) {
       fmt::print(stderr, "note: --memory {}: {} instead of {}, for {:.2f} times the arithmetic\n", text(options.memory), text(fit.bytes),
                  text(fit.bytes_at_ease), fit.flop / fit.flop_at_ease);
   };
+  return memory;
 }
 
 void add_precision_option(CLI::App& app, std::string& precision) {

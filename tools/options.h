@@ -20,7 +20,8 @@ void add_model_options(CLI::App& app, ModelOptions& options);
 
 Settings settings_of(const std::vector<std::string>& written);  // --set name=value
 
-void add_plan_options(CLI::App& app, PipelineOptions& options);  // of every command that plans
+// Of every command that plans. Returns the option --memory.
+CLI::Option* add_plan_options(CLI::App& app, PipelineOptions& options);
 
 struct RunOptions {
   PipelineOptions plan;
