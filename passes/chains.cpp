@@ -14,6 +14,7 @@ namespace heed {
 namespace {
 
 constexpr double stored = 27;      // an element that is written and read costs so many multiplications
+constexpr double swept = 4;        // a multiplication of more than two operands, which is no matrix product, costs so many
 constexpr int most_attempts = 32;  // chains looked at for one sum
 constexpr std::size_t most_parts = 12, most_axes = 60;
 
@@ -137,7 +138,7 @@ class Search {
       next.weight *= term.weight;
       next.summed.insert(next.summed.end(), term.summed.begin(), term.summed.end());
       for (const Part& each : term.parts) next.parts.push_back({each.x, each.power, share});
-      if (next.parts.size() > most_parts) return {};
+      if (next.parts.size() > most_parts || has_condition(next)) return {};
       result.push_back(std::move(next));
     }
     attempts_ -= static_cast<int>(result.size());
@@ -151,6 +152,10 @@ class Search {
 };
 
 }  // namespace
+
+bool has_condition(const Chain& chain) {
+  return std::ranges::any_of(chain.parts, [](const Part& part) { return part.x->op == Op::select; });
+}
 
 Chain chain_of(Expr sum) {
   Chain chain{1, {}, {}};
@@ -293,7 +298,8 @@ Found cheapest(const Chain& chain, ArrayCosts& costs, Signs& signs, bool distrib
 }
 
 Found as_written(const Chain& chain, ArrayCosts& costs) {
-  Found found{arrangement_of(chain).written, {}, {chain}};
+  const Arrangement arrangement = arrangement_of(chain);
+  Found found{(arrangement.operands.size() > 2 ? swept : 1) * arrangement.written, {}, {chain}};
   for (const Part& part : chain.parts)
     if (part.power == 1) add_needed(part, costs, found.needed);
   return found;

@@ -25,6 +25,8 @@ struct Chain {
   std::size_t decided = 0;  // parts before are kept as they are
 };
 Chain chain_of(Expr sum);
+// A part is there under a condition alone. Such chains stay as they are: a sum that left its condition could read outside.
+bool has_condition(const Chain& chain);
 // The terms of an expression, each a chain without summed axes of its own, or with those of the sum that it is.
 std::vector<Chain> terms_of(Expr x);
 

@@ -258,7 +258,7 @@ class Teller {
 }  // namespace
 
 std::string label_of_blocks(const Region& region) {
-  std::optional<RegionFrame> frame = region_frame(region);
+  std::optional<RegionFrame> frame = region_frame_of_any(arrays_of(region));
   if (!frame) throw std::logic_error("describe: a region in blocks whose axes do not join");
   return Teller(region, std::move(*frame)).tell();
 }

@@ -108,7 +108,7 @@ double flop_of(const Plan& body) {
 RegionRow row_of_blocks(const Region& region, const AxisNames& names) {
   const Blocks& blocks = *region.blocks;
   RegionRow row{.label = region.label, .source = source_of(region), .axes = "", .passes = 1, .kernel = "blocks"};
-  if (std::optional<RegionFrame> frame = region_frame(region)) row.axes = axes_of_blocks(region, *frame, names);
+  if (std::optional<RegionFrame> frame = region_frame_of_any(arrays_of(region))) row.axes = axes_of_blocks(region, *frame, names);
   for (ArrayRef array : arrays_of(region)) row.products += kind_of(array) == Kind::product;
   std::vector<double> flop;
   for (const Plan& body : blocks.bodies) {

@@ -47,7 +47,8 @@ class Builder {
   Expr named(Expr x) {
     return rewrite(x, [&](Expr node, std::span<const Expr> operands) {
       Expr made = with_operands(node, operands);
-      if (made->op != Op::reduction) return made;
+      // What a condition keeps from reading outside stays under it.
+      if (made->op != Op::reduction || may_read_outside(made)) return made;
       const std::vector<AxisRef> axes = in_source_order(made);
       std::vector<Expr> at;
       for (AxisRef axis : axes) at.push_back(value(axis));
@@ -101,6 +102,7 @@ Graph order_products(const Graph& graph) {
         Expr kept = with_operands(node, operands);
         if (node != kept || !is_sum(node) || node->operands[0]->has_reduction || may_read_outside(node->operands[0])) return kept;
         const Chain chain = chain_of(node);
+        if (has_condition(chain)) return kept;
         const double written = as_written(chain, costs).cost();
         Found found = cheapest(chain, costs, signs, true);
         if (found.chains.size() > 1 && found.cost() * distribution_gain > written) found = cheapest(chain, costs, signs, false);

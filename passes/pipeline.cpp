@@ -39,6 +39,7 @@ constexpr Pass pass_list[] = {
     {"erase_stop_gradient", "drops what only gradients look at", erase_stop_gradient},
     {"name_gradient_sums", "names the reductions that came with the gradients", name_sums},
     {"open_gradients", "opens single uses that came with the gradients", open_single_uses},
+    {"order_gradients", "makes sums of products that came with the gradients in the order that costs least", order_products, false},
     {"merge_sums", "sums a large sum over more axes at once instead of storing it", merge_sums},
     {"split_positions", "gives flattened positions back the axes they were made of", split_positions},
     {"isolate_reductions", "gives every reduction an array of its own", isolate_reductions},
