@@ -77,10 +77,4 @@ export ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1
 # One summary for all: the sanitizers' tests first, so that ctest's last words are those of the whole suite.
 ctest --preset asan --parallel "$jobs" --tests-regex '^(ir|passes|runtime)\.'
 ctest --preset tsan --parallel "$jobs" --tests-regex '^runtime\.'
-random_graphs() {  # TEST COUNT: many more than ctest runs, for at most five minutes
-  HEED_RANDOM_SEED=20001 HEED_RANDOM_COUNT=$2 HEED_RANDOM_SECONDS=280 build/dev/tests/test_random --gtest_brief=1 --gtest_filter="RandomGraphs.$1"
-}
-export -f random_graphs
-printf '%s\n' 'PassesKeepTheirMeaning 10000' 'CompiledAsEvaluated 1200' 'CompiledGradientsAsEvaluated 800' |
-  xargs -P "$jobs" -L 1 bash -c 'echo "random graphs: $*" >&2; random_graphs "$@"' _
 ctest --preset dev --parallel "$jobs"
