@@ -4,6 +4,7 @@
 
 #include "ir/algebra.h"
 #include "ir/function.h"
+#include "ir/guard.h"
 #include "passes/pull_back.h"
 #include "passes/reads_outside.h"
 
@@ -31,8 +32,12 @@ AxisSet united(AxisSet axes, const std::vector<AxisRef>& more) {
   return axes;
 }
 
-// A derivative that differs by case is applied in each case: what the other case holds may be infinite.
+// A derivative that differs by case is applied in each case: what the other case holds may be infinite. A guard of the adjoint stays
+// outermost: where it does not hold the slope may read outside.
 Expr times(Expr adjoint, Expr slope) {
+  const bool is_guarded = adjoint->op == Op::select && is_constant(adjoint->operands[2], 0);
+  if (is_guarded && (slope->op == Op::select || may_leave(slope)))
+    return select(adjoint->operands[0], times(adjoint->operands[1], slope), adjoint->operands[2]);
   if (slope->op == Op::select) return select(slope->operands[0], times(adjoint, slope->operands[1]), times(adjoint, slope->operands[2]));
   return multiply(adjoint, slope);
 }
