@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "ir/arena.h"
 #include "ir/function.h"
 #include "passes/opening.h"
 
@@ -12,11 +13,6 @@ namespace heed {
 namespace {
 
 constexpr std::size_t most_axes = 6;
-
-std::pair<double, Expr> scaled_form(Expr x) {
-  if (x->op == Op::linear && x->operands.size() == 1 && x->real == 0) return {x->weights[0], x->operands[0]};
-  return {1, x};
-}
 
 // factor / denominator.
 struct Inverse {

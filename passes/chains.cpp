@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "ir/arena.h"
 #include "ir/product_form.h"
 #include "passes/cancel_quotients.h"
 #include "passes/opening.h"
@@ -17,10 +18,6 @@ constexpr double stored = 27;      // an element that is written and read costs 
 constexpr double swept = 4;        // a multiplication of more than two operands, which is no matrix product, costs so many
 constexpr int most_attempts = 32;  // chains looked at for one sum
 constexpr std::size_t most_parts = 12, most_axes = 60;
-
-bool is_sum(Expr x) { return x->op == Op::reduction && x->reduction == Reduction::sum && is_floating(x->dtype); }
-
-bool is_subset(const AxisSet& a, const AxisSet& b) { return std::ranges::includes(b, a, {}, &Axis::id, &Axis::id); }
 
 bool has(const auto& list, const auto& value) { return std::ranges::find(list, value) != list.end(); }
 
@@ -35,11 +32,6 @@ std::vector<Part> parts_of(Expr x) {
   std::vector<Part> parts;
   for (std::size_t k = 0; k < x->operands.size(); ++k) parts.push_back({x->operands[k], x->weights[k]});
   return parts;
-}
-
-std::pair<double, Expr> scaled_form(Expr x) {
-  if (x->op == Op::linear && x->operands.size() == 1 && x->real == 0) return {x->weights[0], x->operands[0]};
-  return {1, x};
 }
 
 bool has_terms(Expr x) { return x->op == Op::linear && (x->operands.size() > 1 || x->real != 0) && std::isfinite(x->real); }
@@ -152,6 +144,8 @@ class Search {
 };
 
 }  // namespace
+
+bool is_sum(Expr x) { return x->op == Op::reduction && x->reduction == Reduction::sum && is_floating(x->dtype); }
 
 bool has_condition(const Chain& chain) {
   return std::ranges::any_of(chain.parts, [](const Part& part) { return part.x->op == Op::select; });

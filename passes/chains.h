@@ -12,6 +12,8 @@
 
 namespace heed {
 
+bool is_sum(Expr x);  // of floating values
+
 struct Part {
   Expr x;
   double power;

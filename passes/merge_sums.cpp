@@ -16,8 +16,6 @@ namespace {
 constexpr double much_larger = 8;  // than what is made of it
 constexpr double cheap = 8;        // operations for each element
 
-bool is_sum(Expr x) { return x->op == Op::reduction && x->reduction == Reduction::sum && is_floating(x->dtype); }
-
 // The array if its reader may sum it at once: a plain sum, larger than what a cache holds.
 bool is_large_sum(ArrayRef array) {
   return array->kind == Array::Kind::definition && is_floating(array->dtype) && compute_type(array->dtype) == array->dtype &&

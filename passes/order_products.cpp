@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "ir/arena.h"
 #include "passes/chains.h"
 #include "passes/opening.h"
 #include "passes/reads_outside.h"
@@ -15,15 +16,6 @@ namespace heed {
 namespace {
 
 constexpr double chain_gain = 1.25, distribution_gain = 4;  // so many times cheaper another order must be
-
-bool is_sum(Expr x) { return x->op == Op::reduction && x->reduction == Reduction::sum && is_floating(x->dtype); }
-
-std::vector<Factor> factors_of(Expr x) {
-  if (x->op != Op::product) return {{x, 1}};
-  std::vector<Factor> factors;
-  for (std::size_t k = 0; k < x->operands.size(); ++k) factors.push_back({x->operands[k], x->weights[k]});
-  return factors;
-}
 
 // Builds what a chain says, each sum over two operands at most.
 class Builder {
