@@ -15,6 +15,7 @@
 #include "codegen/cuda/block_kernel.h"
 #include "codegen/cuda/nest_piece.h"
 #include "codegen/cuda/product_piece.h"
+#include "codegen/program_bytes.h"
 #include "codegen/tile/lower.h"
 #include "codegen/tile/product.h"
 #include "ir/function.h"
@@ -83,13 +84,8 @@ class Compiler {
         shape_{options.target.lanes(4), options.target.has_fma} {}
 
   Program program;
-  std::vector<KernelSource> sources;
+  std::vector<KernelSource> sources;       // in the order of the launches
   std::vector<std::int64_t> shared_bytes;  // of each, on a GPU
-  std::vector<Launch*> launches() {        // in the order of sources
-    std::vector<Launch*> all;
-    collect(program.steps, all);
-    return all;
-  }
 
   void compile(const Plan& plan) {
     describe(plan);
@@ -490,16 +486,6 @@ class Compiler {
     return total;
   }
 
-  static void collect(std::vector<ProgramStep>& steps, std::vector<Launch*>& launches) {
-    for (ProgramStep& step : steps) {
-      if (auto* launch = std::get_if<Launch>(&step)) launches.push_back(launch);
-      if (auto* work = std::get_if<std::shared_ptr<BlockedWork>>(&step))
-        for (auto& body : (*work)->bodies)
-          for (Launch& launch : body) launches.push_back(&launch);
-      if (auto* loop = std::get_if<std::shared_ptr<Loop>>(&step)) collect((*loop)->steps, launches);
-    }
-  }
-
   const Target& target_;
   const std::optional<CudaTarget>& cuda_;
   Precision precision_;
@@ -523,25 +509,31 @@ Compilation compile(const Plan& plan, const CompileOptions& options) {
   compiler.compile(plan);
   Compilation result;
   result.lower_seconds = seconds_since(begin);
-  std::vector<Launch*> launches = compiler.launches();
+  std::vector<Launch*> launches = launches_of(compiler.program);
   if (launches.size() != compiler.sources.size()) throw std::logic_error("compile: kernels and launches differ in number");
+  auto take = [&](auto& code) {
+    for (std::size_t source : code.built) {
+      const std::int32_t region = launches[source]->region;
+      const std::string label = region < 0 ? "" : compiler.program.regions[static_cast<std::size_t>(region)].label;
+      if (!label.empty() && std::ranges::find(result.built, label) == result.built.end()) result.built.push_back(label);
+    }
+    result.program = std::move(compiler.program);
+    result.program.code = code.owner;
+    result.compiled = code.compiled, result.from_cache = code.from_cache;
+    result.compile_seconds = code.seconds;
+  };
   if (options.cuda) {
     DeviceCode code = options.simulator ? simulated_code(compiler.sources, compiler.shared_bytes, *options.simulator, options.settings)
                                         : device_code(compiler.sources, compiler.shared_bytes, *options.cuda, options.settings);
     for (std::size_t k = 0; k < launches.size(); ++k) launches[k]->kernel = code.index[k];
-    result.program = std::move(compiler.program);
+    take(code);
     result.program.kernels = std::move(code.kernels);
-    result.program.code = code.owner;
-    result.compiled = code.compiled, result.from_cache = code.from_cache;
-    result.compile_seconds = code.seconds;
     return result;
   }
   CompiledKernels kernels = compile_kernels(compiler.sources, options.target, options.settings);
   for (std::size_t k = 0; k < launches.size(); ++k) launches[k]->function = kernels.functions[k];
-  result.program = std::move(compiler.program);
-  result.program.code = kernels.owner;
-  result.compiled = kernels.compiled, result.from_cache = kernels.from_cache;
-  result.compile_seconds = kernels.seconds;
+  take(kernels);
+  result.kernels = std::move(kernels.names);
   return result;
 }
 
@@ -554,7 +546,7 @@ Program program_without_code(const Plan& plan, const CompileOptions& options) {
 std::vector<ListedKernel> kernel_sources(const Plan& plan, const CompileOptions& options) {
   Compiler compiler(options);
   compiler.compile(plan);
-  std::vector<Launch*> launches = compiler.launches();
+  std::vector<Launch*> launches = launches_of(compiler.program);
   std::vector<ListedKernel> distinct;
   std::set<std::string> keys;
   for (std::size_t k = 0; k < compiler.sources.size(); ++k) {

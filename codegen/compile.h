@@ -20,6 +20,8 @@ struct CompileOptions {
 
 struct Compilation {
   Program program;
+  std::vector<std::string> kernels;  // on the processor: in the cache, of each launch
+  std::vector<std::string> built;    // labels of the regions that the compiled kernels are of, each once
   int compiled = 0, from_cache = 0;  // distinct kernels
   double lower_seconds = 0, compile_seconds = 0;
 };

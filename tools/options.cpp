@@ -92,18 +92,20 @@ CLI::Option* add_plan_options(CLI::App& app, PipelineOptions& options) {
                               if (!is_size) throw UserError(fmt::format("--memory {}: a size such as 2GB or 500MB is wanted", given));
                               return bytes;
                             });
-  options.fitted = [&options](const MemoryFit& fit) {
-    auto text = [](std::int64_t bytes) { return readable_bytes(static_cast<double>(bytes)); };
-    if (fit.bytes > options.memory)
-      throw UserError(
-          fmt::format("--memory {}: the program takes at least {} ({} of them inputs and results), {} without a limit; a smaller "
-                      "batch or model fits",
-                      text(options.memory), text(fit.bytes), text(fit.fixed_bytes), text(fit.bytes_at_ease)));
-    if (fit.bytes < fit.bytes_at_ease)
-      fmt::print(stderr, "note: --memory {}: {} instead of {}, for {:.2f} times the arithmetic\n", text(options.memory), text(fit.bytes),
-                 text(fit.bytes_at_ease), fit.flop / fit.flop_at_ease);
-  };
+  options.fitted = [&options](const MemoryFit& fit) { fmt::print(stderr, "{}", memory_note(options.memory, fit)); };
   return memory;
+}
+
+std::string memory_note(std::int64_t limit, const MemoryFit& fit) {
+  auto text = [](std::int64_t bytes) { return readable_bytes(static_cast<double>(bytes)); };
+  if (fit.bytes > limit)
+    throw UserError(
+        fmt::format("--memory {}: the program takes at least {} ({} of them inputs and results), {} without a limit; a smaller "
+                    "batch or model fits",
+                    text(limit), text(fit.bytes), text(fit.fixed_bytes), text(fit.bytes_at_ease)));
+  if (fit.bytes >= fit.bytes_at_ease) return "";
+  return fmt::format("note: --memory {}: {} instead of {}, for {:.2f} times the arithmetic\n", text(limit), text(fit.bytes),
+                     text(fit.bytes_at_ease), fit.flop / fit.flop_at_ease);
 }
 
 void add_precision_option(CLI::App& app, std::string& precision) {
@@ -127,7 +129,7 @@ void add_run_options(CLI::App& app, RunOptions& options) {
   add_precision_option(app, options.precision);
   app.add_option("--threads", options.threads, "how many (default: as many as the machine has)")->check(CLI::Range(1, 1024));
   app.add_option("--seed", options.seed, "of random inputs, parameters and dropout (default 0)");
-  app.add_option("--cache", options.cache, "folder of compiled kernels, or `off`");
+  app.add_option("--cache", options.cache, "folder of compiled programs and kernels, or `off`");
 }
 
 Model::Model(const ModelOptions& options) {

@@ -22,11 +22,13 @@ Settings settings_of(const std::vector<std::string>& written);  // --set name=va
 
 // Of every command that plans. Returns the option --memory.
 CLI::Option* add_plan_options(CLI::App& app, PipelineOptions& options);
+// What came of --memory, a line or nothing. Throws UserError where the program does not fit.
+std::string memory_note(std::int64_t limit, const MemoryFit& fit);
 
 struct RunOptions {
   PipelineOptions plan;
   std::string device = "cpu", precision = "f32";
-  std::string cache;  // folder of compiled kernels, or "off"
+  std::string cache;  // folder of compiled programs and kernels, or "off"
   int threads = 0;    // 0: as many as the machine has
   std::int64_t seed = 0;
 };

@@ -2,12 +2,15 @@
 #include "tools/programs.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 
-#include "codegen/compile.h"
+#include "codegen/program_cache.h"
 #include "ir/algebra.h"
+#include "ir/fingerprint.h"
 #include "passes/pipeline.h"
 #include "passes/with_gradients.h"
 #include "tools/command.h"
@@ -50,26 +53,57 @@ Elaborated elaborate_for(const Model& model, Purpose purpose, bool cotangents) {
   return elaborated;
 }
 
+namespace {
+
+CompileOptions compile_options(const RunOptions& options) {
+  CompileOptions out;
+  if (options.cache == "off")
+    out.settings.cache.enabled = false;
+  else if (!options.cache.empty())
+    out.settings.cache.folder = options.cache;
+  out.settings.threads = options.threads;
+  set_target(out, options.device);
+  set_precision(out, options.precision);
+  return out;
+}
+
+// At most so many, and how many more there are.
+std::string some_of(const std::vector<std::string>& labels) {
+  constexpr std::size_t most = 8;
+  std::size_t shown = std::min(labels.size(), most);
+  std::string text = fmt::format("{}", fmt::join(labels.begin(), labels.begin() + static_cast<std::ptrdiff_t>(shown), "; "));
+  return labels.size() > shown ? text + fmt::format("; and {} more", labels.size() - shown) : text;
+}
+
+}  // namespace
+
 CompiledProgram compile_graph(const Graph& graph, const RunOptions& options, bool verbose) {
   auto begin = std::chrono::steady_clock::now();
   auto seconds = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(); };
   std::shared_ptr<Device> device = open_device(options.device);
-  Plan plan = make_plan(graph, options.plan);
-  double planned = seconds();
-  CompileOptions compile_options;
-  if (options.cache == "off")
-    compile_options.settings.cache.enabled = false;
-  else if (!options.cache.empty())
-    compile_options.settings.cache.folder = options.cache;
-  compile_options.settings.threads = options.threads;
-  set_target(compile_options, options.device);
-  set_precision(compile_options, options.precision);
-  Compilation compilation = compile(plan, compile_options);
-  if (verbose)
-    fmt::print(stderr,
-               "{}: {} regions, {} kernels compiled and {} from the cache; passes {:.3f} s, lowering {:.3f} s, machine code {:.3f} s\n",
-               graph.name, plan.steps.size(), compilation.compiled, compilation.from_cache, planned, compilation.lower_seconds,
-               compilation.compile_seconds);
+  CompileOptions settings = compile_options(options);
+  ProgramCache cache(fmt::format("{} {}\n{}", options.plan.exact, options.plan.memory, fingerprint(graph)), settings);
+  ProgramCache::Found found = cache.find();
+  if (!found.compilation) {
+    PipelineOptions plan_options = options.plan;
+    plan_options.fitted = [&](const MemoryFit& fit) { found.note = memory_note(options.plan.memory, fit); };
+    Plan plan = make_plan(graph, plan_options);
+    double planned = seconds();
+    found.compilation = compile(plan, settings);
+    cache.store(*found.compilation, found.note);
+    if (verbose)
+      fmt::print(stderr,
+                 "{}: planned anew ({}): {} regions, {} kernels compiled and {} from the cache; passes {:.3f} s, lowering {:.3f} s, "
+                 "machine code {:.3f} s\n{}",
+                 graph.name, found.why_none, plan.steps.size(), found.compilation->compiled, found.compilation->from_cache, planned,
+                 found.compilation->lower_seconds, found.compilation->compile_seconds,
+                 found.compilation->built.empty() ? "" : fmt::format("compiled: {}\n", some_of(found.compilation->built)));
+  } else if (verbose) {
+    fmt::print(stderr, "{}: the program and its {} kernels are from the cache; looked up in {:.3f} s, loaded in {:.3f} s\n", graph.name,
+               found.compilation->from_cache, seconds() - found.compilation->compile_seconds, found.compilation->compile_seconds);
+  }
+  fmt::print(stderr, "{}", found.note);
+  Compilation& compilation = *found.compilation;
   compilation.program.device = std::move(device);
   return {std::make_shared<const Program>(std::move(compilation.program)), seconds(), compilation.compiled, compilation.from_cache};
 }

@@ -4,7 +4,10 @@
 
 #include <fmt/format.h>
 #include <llvm/Config/llvm-config.h>
-#include <llvm/ExecutionEngine/Orc/LLJIT.h>
+#include <llvm/ExecutionEngine/Orc/Core.h>
+#include <llvm/ExecutionEngine/Orc/ExecutionUtils.h>
+#include <llvm/ExecutionEngine/Orc/ExecutorProcessControl.h>
+#include <llvm/ExecutionEngine/Orc/ObjectLinkingLayer.h>
 #include <llvm/IR/LegacyPassManager.h>
 #include <llvm/IR/Module.h>
 #include <llvm/IR/Verifier.h>
@@ -111,6 +114,58 @@ std::string emit(llvm::Module& module, llvm::TargetMachine& machine, llvm::CodeG
 
 std::string symbol_of(const KernelSource& source, const std::string& salt) { return "heed_" + content_name(salt + source.key); }
 
+struct Kernel {
+  std::string name;
+  std::size_t source;  // the first that it is made from
+  std::string object;
+};
+
+// Objects in memory, joined by ORC's linker alone: no target needs to be known to LLVM for that.
+class Linked {
+ public:
+  explicit Linked(const std::vector<Kernel>& kernels)
+      : session_(take("start", llvm::orc::SelfExecutorProcessControl::Create())), layer_(session_) {
+    llvm::orc::JITDylib& library = session_.createBareJITDylib("kernels");
+    library.addGenerator(take("start", llvm::orc::DynamicLibrarySearchGenerator::GetForCurrentProcess('\0')));
+    llvm::orc::SymbolLookupSet wanted;
+    for (const Kernel& kernel : kernels) {
+      if (auto error = layer_.add(library, llvm::MemoryBuffer::getMemBuffer(kernel.object, kernel.name, false)))
+        fail("link", std::move(error));
+      wanted.add(session_.intern(kernel.name));
+    }
+    auto found = take("link", session_.lookup(llvm::orc::makeJITDylibSearchOrder(&library), std::move(wanted)));
+    for (const auto& [name, symbol] : found) addresses_[(*name).str()] = symbol.getAddress().toPtr<KernelFunction>();
+  }
+  ~Linked() {
+    if (auto error = session_.endSession()) llvm::consumeError(std::move(error));
+  }
+  KernelFunction address(const std::string& name) const { return addresses_.at(name); }
+
+ private:
+  llvm::orc::ExecutionSession session_;
+  llvm::orc::ObjectLinkingLayer layer_;
+  std::map<std::string, KernelFunction> addresses_;
+};
+
+void link(const std::vector<Kernel>& kernels, CompiledKernels& out) {
+  auto linked = std::make_shared<Linked>(kernels);
+  for (const std::string& name : out.names) out.functions.push_back(linked->address(name));
+  out.owner = std::move(linked);
+}
+
+// Each name once, sorted.
+std::vector<Kernel> distinct(const std::vector<std::string>& names) {
+  std::map<std::string_view, std::size_t> first;
+  for (std::size_t k = 0; k < names.size(); ++k) first.emplace(names[k], k);
+  std::vector<Kernel> kernels;
+  for (const auto& [name, source] : first) kernels.push_back({std::string(name), source, {}});
+  return kernels;
+}
+
+double seconds_since(std::chrono::steady_clock::time_point begin) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
 }  // namespace
 
 CompiledKernels compile_kernels(const std::vector<KernelSource>& sources, const Target& target, const CompileSettings& settings) {
@@ -120,47 +175,49 @@ CompiledKernels compile_kernels(const std::vector<KernelSource>& sources, const 
   initialize_llvm();
 
   std::string salt = fmt::format("{}\n{}\n{}\n", build_name(), LLVM_VERSION_STRING, target.text());
-  std::vector<std::string> symbols;             // one a source
-  std::map<std::string, std::size_t> distinct;  // symbol -> first source with it
-  for (std::size_t i = 0; i < sources.size(); ++i) {
-    symbols.push_back(symbol_of(sources[i], salt));
-    distinct.emplace(symbols.back(), i);
-  }
-
+  for (const KernelSource& source : sources) out.names.push_back(symbol_of(source, salt));
+  std::vector<Kernel> kernels = distinct(out.names);
   ObjectCache cache(settings.cache);
-  std::vector<std::pair<std::string, std::size_t>> wanted(distinct.begin(), distinct.end());
-  std::vector<std::string> objects(wanted.size());
-  std::vector<std::size_t> missing;
-  for (std::size_t i = 0; i < wanted.size(); ++i) {
-    if (auto found = cache.find(wanted[i].first))
-      objects[i] = std::move(*found);
+  std::vector<Kernel*> missing;
+  for (Kernel& kernel : kernels) {
+    if (auto found = cache.find(kernel_file(kernel.name)))
+      kernel.object = std::move(*found);
     else
-      missing.push_back(i);
+      missing.push_back(&kernel);
   }
   int threads = settings.threads > 0 ? settings.threads : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   in_parallel(missing.size(), threads, [&](std::size_t k) {
-    const auto& [symbol, source] = wanted[missing[k]];
+    Kernel& kernel = *missing[k];
     auto machine = make_machine(target);
     llvm::LLVMContext context;
-    auto module = build_module(sources[source], symbol, target, *machine, context);
+    auto module = build_module(sources[kernel.source], kernel.name, target, *machine, context);
     optimize(*module, *machine);
-    std::string& object = objects[missing[k]];
-    object = emit(*module, *machine, llvm::CodeGenFileType::ObjectFile);
-    cache.store(symbol, object);
+    kernel.object = emit(*module, *machine, llvm::CodeGenFileType::ObjectFile);
+    cache.store(kernel_file(kernel.name), kernel.object);
   });
   if (!missing.empty()) cache.trim();
-
-  llvm::orc::JITTargetMachineBuilder host{llvm::Triple(llvm::sys::getProcessTriple())};
-  auto jit = std::shared_ptr<llvm::orc::LLJIT>(take("start", llvm::orc::LLJITBuilder().setJITTargetMachineBuilder(host).create()));
-  for (std::size_t i = 0; i < objects.size(); ++i)
-    if (auto error = jit->addObjectFile(llvm::MemoryBuffer::getMemBufferCopy(objects[i], wanted[i].first))) fail("link", std::move(error));
-  std::map<std::string, KernelFunction> addresses;
-  for (const auto& [symbol, source] : wanted) addresses[symbol] = take("link", jit->lookup(symbol)).toPtr<KernelFunction>();
-  for (const std::string& symbol : symbols) out.functions.push_back(addresses.at(symbol));
-  out.owner = std::move(jit);
+  for (const Kernel* kernel : missing) out.built.push_back(kernel->source);
+  link(kernels, out);
   out.compiled = static_cast<int>(missing.size());
-  out.from_cache = static_cast<int>(wanted.size() - missing.size());
-  out.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  out.from_cache = static_cast<int>(kernels.size() - missing.size());
+  out.seconds = seconds_since(begin);
+  return out;
+}
+
+std::optional<CompiledKernels> load_kernels(const std::vector<std::string>& names, const CompileSettings& settings) {
+  auto begin = std::chrono::steady_clock::now();
+  CompiledKernels out;
+  out.names = names;
+  ObjectCache cache(settings.cache);
+  std::vector<Kernel> kernels = distinct(names);
+  for (Kernel& kernel : kernels) {
+    auto found = cache.find(kernel_file(kernel.name));
+    if (!found) return {};
+    kernel.object = std::move(*found);
+  }
+  if (!kernels.empty()) link(kernels, out);
+  out.from_cache = static_cast<int>(kernels.size());
+  out.seconds = seconds_since(begin);
   return out;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,12 +31,17 @@ struct CompileSettings {
 
 struct CompiledKernels {
   std::vector<KernelFunction> functions;  // one for each source, in order
+  std::vector<std::string> names;         // in the cache, of each
+  std::vector<std::size_t> built;         // the sources that were compiled, each kernel once
   std::shared_ptr<void> owner;            // the functions live as long as this
   int compiled = 0, from_cache = 0;       // distinct kernels
   double seconds = 0;
 };
 
 CompiledKernels compile_kernels(const std::vector<KernelSource>& sources, const Target& target, const CompileSettings& settings = {});
+
+// Kernels of these names, some of them equal, without their sources: nothing unless the cache has all of them.
+std::optional<CompiledKernels> load_kernels(const std::vector<std::string>& names, const CompileSettings& settings);
 
 // The text of one kernel, for people.
 struct KernelText {

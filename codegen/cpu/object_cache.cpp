@@ -22,17 +22,18 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view magic = "heed kernels 01\n";
-constexpr std::string_view suffix = ".o", unfinished = ".part";
+constexpr std::string_view magic = "heed objects 02\n";
+constexpr std::string_view unfinished = ".part";
+bool is_ours(const fs::path& extension) { return extension == kernel_extension || extension == program_extension; }
 static_assert(magic.size() == 16);
 
 struct Header {
   char magic[16];
-  char name[32];
+  char name[48];
   std::uint64_t length;
   std::uint8_t checksum[16];
 };
-static_assert(sizeof(Header) == 72);
+static_assert(sizeof(Header) == 88);
 
 std::array<std::uint8_t, 16> hash(std::string_view content) {
   auto full = llvm::BLAKE3::hash<16>(llvm::ArrayRef(reinterpret_cast<const std::uint8_t*>(content.data()), content.size()));
@@ -117,11 +118,13 @@ const std::string& build_name() {
   return name;
 }
 
+std::string kernel_file(std::string_view name) { return fmt::format("{}{}", name, kernel_extension); }
+
 ObjectCache::ObjectCache(const CacheOptions& options) : folder_(cache_folder(options)), limit_bytes_(options.limit_bytes) {}
 
 std::optional<std::string> ObjectCache::find(const std::string& name) const {
   if (folder_.empty()) return {};
-  fs::path path = fs::path(folder_) / (name + std::string(suffix));
+  fs::path path = fs::path(folder_) / name;
   std::error_code error;
   auto size = fs::file_size(path, error);
   if (error || !fs::is_regular_file(path, error) || size < sizeof(Header)) return {};
@@ -137,12 +140,17 @@ std::optional<std::string> ObjectCache::find(const std::string& name) const {
   return object;
 }
 
+bool ObjectCache::has_file(const std::string& name) const {
+  std::error_code error;
+  return !folder_.empty() && fs::exists(fs::path(folder_) / name, error);
+}
+
 void ObjectCache::store(const std::string& name, std::string_view object) const {
   if (folder_.empty()) return;
   static std::atomic<unsigned> counter{0};
   std::error_code ignored;
   fs::create_directories(folder_, ignored);
-  fs::path place = fs::path(folder_) / (name + std::string(suffix));
+  fs::path place = fs::path(folder_) / name;
   fs::path part = fs::path(folder_) / fmt::format("{}.{}.{}{}", name, getpid(), counter++, unfinished);
   int file = ::open(part.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
   if (file < 0) return;
@@ -166,7 +174,7 @@ void ObjectCache::trim() const {
   for (fs::directory_iterator at(folder_, error), end; !error && at != end; at.increment(error)) {
     std::error_code gone;  // Another process may be trimming, too.
     auto extension = at->path().extension();
-    if (extension != suffix && extension != unfinished) continue;  // Nothing of ours.
+    if (!is_ours(extension) && extension != unfinished) continue;
     auto used = at->last_write_time(gone);
     auto size = static_cast<std::int64_t>(at->file_size(gone));
     if (gone) continue;

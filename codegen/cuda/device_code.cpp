@@ -268,7 +268,7 @@ DeviceCode device_code(const std::vector<KernelSource>& sources, const std::vect
   std::vector<std::size_t> missing;
   for (std::size_t k = 0; k < all.symbols.size(); ++k) {
     out.kernels[k] = {all.symbols[k], {}, nullptr, block_threads, shared_bytes[all.first[k]]};
-    if (auto found = cache.find(all.symbols[k]))
+    if (auto found = cache.find(kernel_file(all.symbols[k])))
       out.kernels[k].code = std::move(*found);
     else
       missing.push_back(k);
@@ -276,13 +276,24 @@ DeviceCode device_code(const std::vector<KernelSource>& sources, const std::vect
   in_parallel(missing.size(), threads_for(settings), [&](std::size_t m) {
     DeviceKernel& kernel = out.kernels[missing[m]];
     kernel.code = device_text(sources[all.first[missing[m]]], kernel.name, target).assembly;
-    cache.store(kernel.name, kernel.code);
+    cache.store(kernel_file(kernel.name), kernel.code);
   });
   if (!missing.empty()) cache.trim();
+  for (std::size_t k : missing) out.built.push_back(all.first[k]);
   out.compiled = static_cast<int>(missing.size());
   out.from_cache = static_cast<int>(all.symbols.size() - missing.size());
   out.seconds = seconds_since(begin);
   return out;
+}
+
+bool load_device_code(std::vector<DeviceKernel>& kernels, const CompileSettings& settings) {
+  ObjectCache cache(settings.cache);
+  for (DeviceKernel& kernel : kernels) {
+    auto found = cache.find(kernel_file(kernel.name));
+    if (!found) return false;
+    kernel.code = std::move(*found);
+  }
+  return true;
 }
 
 KernelText device_text(const KernelSource& source, const std::string& symbol, const CudaTarget& target) {

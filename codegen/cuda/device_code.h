@@ -18,6 +18,7 @@ struct DeviceCode {
   std::vector<DeviceKernel> kernels;  // distinct ones
   std::vector<std::int32_t> index;    // of each source, into `kernels`
   std::shared_ptr<void> owner;        // of simulated kernels
+  std::vector<std::size_t> built;     // the sources that were compiled, each kernel once
   int compiled = 0, from_cache = 0;   // distinct kernels
   double seconds = 0;
 };
@@ -25,6 +26,8 @@ struct DeviceCode {
 // Kernels of declare_kernel's form; PTX, looked up in the cache first.
 DeviceCode device_code(const std::vector<KernelSource>& sources, const std::vector<std::int64_t>& shared_bytes, const CudaTarget& target,
                        const CompileSettings& settings);
+// The code of kernels whose names are known: false unless the cache has all of it.
+bool load_device_code(std::vector<DeviceKernel>& kernels, const CompileSettings& settings);
 // For this processor, with every access to memory reported to the builtins.
 DeviceCode simulated_code(const std::vector<KernelSource>& sources, const std::vector<std::int64_t>& shared_bytes,
                           const SimulatorBuiltins& builtins, const CompileSettings& settings);

@@ -108,7 +108,7 @@ TEST_F(Cache, DamagedFilesAreRewritten) {
   std::string whole((std::istreambuf_iterator<char>(in)), {});
   auto write = [&](const std::string& bytes) { std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes; };
   ObjectCache cache(settings.cache);
-  std::string name = path.stem();
+  std::string name = path.filename();
   ASSERT_TRUE(cache.find(name));
   for (std::size_t i = 0; i < whole.size(); i += 7) {
     std::string flipped = whole;
@@ -150,22 +150,22 @@ TEST_F(Cache, FullDiskLeavesNothing) {
   small.rlim_max = before.rlim_max;
   auto* handler = std::signal(SIGXFSZ, SIG_IGN);
   setrlimit(RLIMIT_FSIZE, &small);
-  cache.store("aa", std::string(1000, 'x'));
+  cache.store("aa.o", std::string(1000, 'x'));
   auto kernels = compile({writes(7)});
   setrlimit(RLIMIT_FSIZE, &before);
   std::signal(SIGXFSZ, handler);
   EXPECT_EQ(run(kernels.functions[0]), 7);
   EXPECT_TRUE(files().empty());
-  EXPECT_FALSE(cache.find("aa"));
+  EXPECT_FALSE(cache.find("aa.o"));
 }
 
 // The last step fails: a folder lies where the object should be.
 TEST_F(Cache, FailedRenameLeavesNothing) {
   ObjectCache cache(settings.cache);
   fs::create_directories(folder / "aa.o" / "occupied");
-  cache.store("aa", "object");
+  cache.store("aa.o", "object");
   EXPECT_EQ(files().size(), 1U);
-  EXPECT_FALSE(cache.find("aa"));
+  EXPECT_FALSE(cache.find("aa.o"));
 }
 
 TEST_F(Cache, LongestUnusedGoFirst) {
@@ -173,17 +173,17 @@ TEST_F(Cache, LongestUnusedGoFirst) {
   ObjectCache cache(settings.cache);
   std::string object(1000, 'x');
   for (int i = 0; i < 12; ++i) {
-    cache.store(fmt::format("{:02}", i), object);
+    cache.store(fmt::format("{:02}.o", i), object);
     fs::last_write_time(folder / fmt::format("{:02}.o", i), fs::file_time_type::clock::now() - std::chrono::hours(100 - i));
   }
-  EXPECT_TRUE(cache.find("00"));  // Now the latest used.
+  EXPECT_TRUE(cache.find("00.o"));  // Now the latest used.
   std::ofstream(folder / "someone_elses.txt") << std::string(100000, 'x');
   std::ofstream(folder / "dead.1.2.part") << "left behind";
   fs::last_write_time(folder / "dead.1.2.part", fs::file_time_type::clock::now() - std::chrono::hours(2));
   cache.trim();
-  EXPECT_TRUE(cache.find("00"));
-  EXPECT_FALSE(cache.find("01"));
-  EXPECT_TRUE(cache.find("11"));
+  EXPECT_TRUE(cache.find("00.o"));
+  EXPECT_FALSE(cache.find("01.o"));
+  EXPECT_TRUE(cache.find("11.o"));
   EXPECT_TRUE(fs::exists(folder / "someone_elses.txt"));
   EXPECT_FALSE(fs::exists(folder / "dead.1.2.part"));
   std::int64_t total = 0;
