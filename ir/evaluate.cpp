@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <stdexcept>
 #include <unordered_map>
 
@@ -23,7 +24,7 @@ std::string shown(DType dtype, const std::vector<std::int64_t>& shape) {
 
 class Evaluation {
  public:
-  explicit Evaluation(bool rounding) : rounding_(rounding) {}
+  Evaluation(bool rounding, double disturbance) : rounding_(rounding), disturbance_(disturbance) {}
 
   void bind(ArrayRef array, const Tensor& tensor) {
     bool fits = tensor.dtype == array->dtype || (!rounding_ && tensor.dtype == DType::f64 && is_floating(array->dtype));
@@ -73,6 +74,9 @@ class Evaluation {
     for (ArrayRef read : entry->second.arrays) arrays.push_back(values_.at(read).data());
     Slots result(static_cast<std::size_t>(element_count(array)));
     if (!result.empty()) loops::run(entry->second, arrays, rounding_, result.data());
+    if (disturbance_ != 0 && is_floating(array->dtype))
+      for (std::size_t k = 0; k < result.size(); ++k)
+        result[k].real *= 1 + disturbance_ * std::sin(static_cast<double>(array->id) + 3.0 * static_cast<double>(k));
     for (Slot& slot : result)
       if (!is_floating(array->dtype))
         slot.integer = wrap_to(array->dtype, slot.integer);
@@ -127,6 +131,7 @@ class Evaluation {
   }
 
   bool rounding_;
+  double disturbance_;
   std::unordered_map<ArrayRef, Slots> values_;
   std::unordered_map<ArrayRef, loops::Program> programs_;
   std::unordered_map<const Scan*, std::vector<Slots>> scans_;
@@ -136,7 +141,7 @@ class Evaluation {
 
 std::vector<Tensor> evaluate(const Graph& graph, const std::map<std::string, Tensor>& inputs, EvaluateOptions options) {
   bool rounding = options.precision == EvaluateOptions::Precision::native;
-  Evaluation evaluation(rounding);
+  Evaluation evaluation(rounding, options.disturbance);
   for (const GraphInput& input : graph.inputs)
     if (auto found = inputs.find(input.array->name); found != inputs.end()) evaluation.bind(input.array, found->second);
   std::vector<ArrayRef> outputs;

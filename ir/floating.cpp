@@ -170,13 +170,15 @@ class Powers {
     for (auto& [id, factor] : powers_) {
       if (unsafe_axes(factor.x).empty()) continue;
       std::vector<Expr> mine = protecting_conditions(factor.x, conditions);
-      if (factor.x->op == Op::select)
-        for (Expr part : conjuncts(factor.x->operands[0])) std::erase(mine, part);
+      for (Expr within = factor.x; is_guarded(within); within = within->operands[1])  // A condition that reads is asked within others.
+        for (Expr part : conjuncts(within->operands[0])) std::erase(mine, part);
       if (mine.empty()) continue;
+      Expr bare = power(factor.x, factor.power), guarded = select(both(mine, arena_), bare, real(arena_, 0, dtype_));
+      if (guarded == bare) continue;
       std::vector<Factor> factors;
       for (auto& [other, kept] : powers_)
         if (other != id) factors.push_back(kept);
-      factors.push_back({select(both(mine, arena_), power(factor.x, factor.power), real(arena_, 0, dtype_)), 1});
+      factors.push_back({guarded, 1});
       return product(factors, arena_, dtype_);
     }
     return nullptr;

@@ -16,7 +16,8 @@ using GraphCheck = std::function<Finding(const Graph&)>;
 
 // Values that follow from the inputs' names and places: floating ones in -1 … 1, integers in their range.
 std::map<std::string, Tensor> values_for(const Graph& graph);
-// Whether a change of the inputs of about `size` moves an output by more than `tolerance`: then so may rounding.
+// Whether a change of about `size`, of the inputs or of all that is computed, moves an output by more than `tolerance`: then so may
+// rounding.
 bool is_at_a_step(const Graph& graph, const std::map<std::string, Tensor>& inputs, double size, double tolerance);
 // The outputs of both graphs on those values, in f64. Nothing to say where the first one is not finite.
 Finding difference(const Graph& expected, const Graph& graph);
