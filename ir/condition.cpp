@@ -281,6 +281,9 @@ Expr select(Expr condition, Expr a, Expr b) {
     if (joins()) return select(both(condition, a->operands[0]), a->operands[1], b);
   }
   if (a == b) return a;
+  if (is_floating(a->dtype) && is_constant(a, 0) && is_guarded(b) && !unsafe_axes(condition).empty() &&
+      !protecting_conditions(condition, conjuncts(b->operands[0])).empty())
+    return guard(b->operands[0], select(condition, a, b->operands[1]));  // It protects the condition under which it stands.
   if (is_floating(a->dtype) && is_constant(b, 0) && a->op == Op::product)
     if (Expr moved = guard_factors(condition, a)) return moved;
   if (is_floating(a->dtype) && is_constant(b, 0) && a->op == Op::linear && a->operands.size() == 1 && a->real == 0 &&

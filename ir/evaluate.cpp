@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <stdexcept>
 #include <unordered_map>
 
@@ -24,7 +23,7 @@ std::string shown(DType dtype, const std::vector<std::int64_t>& shape) {
 
 class Evaluation {
  public:
-  Evaluation(bool rounding, double disturbance) : rounding_(rounding), disturbance_(disturbance) {}
+  explicit Evaluation(bool rounding) : rounding_(rounding) {}
 
   void bind(ArrayRef array, const Tensor& tensor) {
     bool fits = tensor.dtype == array->dtype || (!rounding_ && tensor.dtype == DType::f64 && is_floating(array->dtype));
@@ -74,9 +73,6 @@ class Evaluation {
     for (ArrayRef read : entry->second.arrays) arrays.push_back(values_.at(read).data());
     Slots result(static_cast<std::size_t>(element_count(array)));
     if (!result.empty()) loops::run(entry->second, arrays, rounding_, result.data());
-    if (disturbance_ != 0 && is_floating(array->dtype))
-      for (std::size_t k = 0; k < result.size(); ++k)
-        result[k].real *= 1 + disturbance_ * std::sin(static_cast<double>(array->id) + 3.0 * static_cast<double>(k));
     for (Slot& slot : result)
       if (!is_floating(array->dtype))
         slot.integer = wrap_to(array->dtype, slot.integer);
@@ -131,7 +127,6 @@ class Evaluation {
   }
 
   bool rounding_;
-  double disturbance_;
   std::unordered_map<ArrayRef, Slots> values_;
   std::unordered_map<ArrayRef, loops::Program> programs_;
   std::unordered_map<const Scan*, std::vector<Slots>> scans_;
@@ -141,7 +136,7 @@ class Evaluation {
 
 std::vector<Tensor> evaluate(const Graph& graph, const std::map<std::string, Tensor>& inputs, EvaluateOptions options) {
   bool rounding = options.precision == EvaluateOptions::Precision::native;
-  Evaluation evaluation(rounding, options.disturbance);
+  Evaluation evaluation(rounding);
   for (const GraphInput& input : graph.inputs)
     if (auto found = inputs.find(input.array->name); found != inputs.end()) evaluation.bind(input.array, found->second);
   std::vector<ArrayRef> outputs;

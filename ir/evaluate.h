@@ -14,7 +14,6 @@ struct EvaluateOptions {
   // native: expressions in double precision, every floating array and cast rounded to its type. f64: nothing is rounded but to f64,
   // and floating results are f64 tensors.
   enum class Precision { native, f64 } precision = Precision::native;
-  double disturbance = 0;  // each floating element that is computed is off by an irregular part of this share, at most by it
 };
 
 // The graph's outputs in order. `inputs` by name, of the type and shape that the graph says; with Precision::f64 a floating input

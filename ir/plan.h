@@ -34,10 +34,17 @@ struct Plan {
   Graph graph;
   using Step = std::variant<Region, std::shared_ptr<PlannedScan>>;
   std::vector<Step> steps;
+  // Results that no region makes: each is a stored array under another shape, with the same elements in the same order.
+  std::unordered_map<ArrayRef, ArrayRef> renamed;
+  ArrayRef stored_for(ArrayRef result) const {
+    auto found = renamed.find(result);
+    return found == renamed.end() ? result : found->second;
+  }
 
   // Where a stored array lies. Inputs and results are the caller's buffers; the rest shares one arena by lifetime, 64-byte aligned.
   // - An input lies in its own buffer, also if it is an output at once.
   // - An output that is computed lies in the first output's buffer that it is, or, where `in_place` says so, in that input's buffer.
+  // - A renamed output lies where its stored array does.
   // - If one array is several outputs, or an input is an output, the others are copies of it, made at the end.
   struct Place {
     enum class Kind : std::uint8_t { arena, input, output } kind;

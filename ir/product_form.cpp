@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "ir/algebra.h"
+#include "ir/guard.h"
 
 namespace heed {
 namespace {
@@ -81,6 +82,8 @@ std::optional<ProductForm> product_form_of(ArrayRef array) {
     only = x;
   }
   if (!only || std::any_of(only->free.begin(), only->free.end(), [](AxisRef axis) { return axis->kind != AxisKind::position; })) return {};
+  // Operands are packed whole: a condition around the sum does not keep them from being read.
+  if (in_branches(array->body).contains(only) && may_leave(only)) return {};
   // A position that the sum lacks is no axis of the product: the sum is not computed again for it.
   for (AxisRef axis : positions(array))
     if (axis->size != 1 && !has(only->free, axis)) return {};

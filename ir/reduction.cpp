@@ -351,11 +351,12 @@ Expr maximum_of(const AxisSet& axes, Expr body) {
 std::vector<AxisRef> axes_by_use(Expr body, const AxisSet& axes) {
   struct Use {
     AxisRef axis;
-    std::vector<std::tuple<bool, std::uint32_t, std::size_t>> places;  // inputs first: a graph that is read back has them first
+    std::vector<std::tuple<bool, std::uint32_t, std::size_t>> places;           // inputs first: a graph that is read back has them first
+    std::vector<std::tuple<std::uint32_t, std::size_t, std::int64_t>> weights;  // with which the axis itself stands in those places
     std::size_t first;
   };
   std::vector<Use> uses;
-  for (AxisRef axis : axes) uses.push_back({axis, {}, std::numeric_limits<std::size_t>::max()});
+  for (AxisRef axis : axes) uses.push_back({axis, {}, {}, std::numeric_limits<std::size_t>::max()});
   std::size_t step = 0;
   for (Expr node : nodes_of(body)) {
     ++step;
@@ -363,13 +364,16 @@ std::vector<AxisRef> axes_by_use(Expr body, const AxisSet& axes) {
       if (node->op == Op::axis && node->axes[0] == use.axis) use.first = std::min(use.first, step);
       if (node->op != Op::read) continue;
       for (std::size_t k = 0; k < node->operands.size(); ++k)
-        if (contains(node->operands[k]->free, use.axis))
+        if (contains(node->operands[k]->free, use.axis)) {
           use.places.emplace_back(node->array->kind != Array::Kind::input, node->array->id, k);
+          for (const IntegerTerm& term : linear_form(node->operands[k]).terms)
+            if (term.x->op == Op::axis && term.x->axes[0] == use.axis) use.weights.emplace_back(node->array->id, k, term.weight);
+        }
     }
   }
-  for (Use& use : uses) std::ranges::sort(use.places);
+  for (Use& use : uses) std::ranges::sort(use.places), std::ranges::sort(use.weights);
   std::ranges::sort(uses, [](const Use& a, const Use& b) {
-    return std::tuple(a.places, a.axis->size, a.first) < std::tuple(b.places, b.axis->size, b.first);
+    return std::tie(a.places, a.axis->size, a.weights, a.first) < std::tie(b.places, b.axis->size, b.weights, b.first);
   });
   std::vector<AxisRef> order;
   for (const Use& use : uses) order.push_back(use.axis);

@@ -167,7 +167,7 @@ Candidates candidates_of(const Plan& plan) {
       if (seen.insert(array).second) arrays.push_back(array);
   }
   std::ranges::sort(arrays, {}, &Array::id);
-  for (const GraphOutput& output : plan.graph.outputs) results.insert(output.array);
+  for (const GraphOutput& output : plan.graph.outputs) results.insert(plan.stored_for(output.array));
   Candidates found{virtual_values(arrays, results), {}};
   for (ArrayRef array : virtual_values(arrays, {}))
     if (results.contains(array)) found.returned.insert(array);

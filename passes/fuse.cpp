@@ -6,6 +6,7 @@
 
 #include "passes/describe.h"
 #include "passes/grouping.h"
+#include "passes/renamed_results.h"
 #include "passes/schedule.h"
 
 namespace heed {
@@ -74,7 +75,7 @@ Region region_of(const std::vector<int>& members, const Grouping& grouping) {
 }
 
 // Groups as tasks: values are numbered by units. Results are the caller's memory and weigh nothing.
-std::vector<Task> tasks_of(const std::vector<std::vector<int>>& groups, const Grouping& grouping, const Graph& graph) {
+std::vector<Task> tasks_of(const std::vector<std::vector<int>>& groups, const Grouping& grouping, const Plan& plan) {
   const std::vector<Unit>& units = grouping.units();
   std::vector<int> group_of(units.size());
   for (std::size_t group = 0; group < groups.size(); ++group)
@@ -103,9 +104,9 @@ std::vector<Task> tasks_of(const std::vector<std::vector<int>>& groups, const Gr
   for (int unit = 0; unit < static_cast<int>(units.size()); ++unit)
     for (ArrayRef array : units[unit].inside())
       for (ArrayRef read : reads_of(array)) add_once(read_by[read], group_of[unit]);
-  for (const GraphOutput& output : graph.outputs)
-    if (output.updates && made_by.contains(output.array))
-      for (int reader : read_by[output.updates]) add_once(tasks[made_by[output.array]].prefer_after, reader);
+  for (const GraphOutput& output : plan.graph.outputs)
+    if (auto made = made_by.find(plan.stored_for(output.array)); output.updates && made != made_by.end())
+      for (int reader : read_by[output.updates]) add_once(tasks[made->second].prefer_after, reader);
   return tasks;
 }
 
@@ -125,9 +126,12 @@ Region region_of(const BlockRegion& blocks, const Graph& graph, const Machine& m
 
 // `cuts`: values may be kept from being stored by running block by block; else it is a block's body.
 Plan fuse(const Graph& graph, const Machine& machine, bool cuts) {
+  Plan plan{.graph = graph};
+  if (cuts) plan.renamed = renamed_results(graph);
   std::unordered_set<ArrayRef> results;
-  for (const GraphOutput& output : graph.outputs) results.insert(output.array);
+  for (const GraphOutput& output : graph.outputs) results.insert(plan.stored_for(output.array));
   std::vector<ArrayRef> arrays = arrays_to_make(graph);
+  std::erase_if(arrays, [&](ArrayRef array) { return plan.renamed.contains(array); });
   std::vector<BlockRegion> blocks;
   if (cuts) blocks = find_blocks(arrays, results, machine);
   for (const BlockRegion& region : blocks)
@@ -135,8 +139,7 @@ Plan fuse(const Graph& graph, const Machine& machine, bool cuts) {
   Grouping grouping(arrays, results, blocks, machine);
   grouping.run();
   std::vector<std::vector<int>> groups = grouping.groups();
-  Plan plan{.graph = graph};
-  for (int group : schedule(tasks_of(groups, grouping, graph))) {
+  for (int group : schedule(tasks_of(groups, grouping, plan))) {
     const Unit& first = grouping.units()[groups[group][0]];
     if (first.blocks)
       plan.steps.emplace_back(region_of(*first.blocks, graph, machine));

@@ -47,7 +47,8 @@ std::vector<Lifetime> lifetimes(const Plan& plan) {
     }
   }
   for (const GraphOutput& output : plan.graph.outputs)
-    if (auto found = of.find(output.array); found != of.end()) result[found->second].last_read = static_cast<int>(plan.steps.size());
+    if (auto found = of.find(plan.stored_for(output.array)); found != of.end())
+      result[found->second].last_read = static_cast<int>(plan.steps.size());
   return result;
 }
 

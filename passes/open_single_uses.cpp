@@ -1,4 +1,4 @@
-// Counts uses and evaluations, then opens from the first array to the last.
+// Counts uses and evaluations, then opens from the first array to the last, until nothing more opens.
 #include "passes/open_single_uses.h"
 
 #include <algorithm>
@@ -106,14 +106,13 @@ bool factors_leave(ArrayRef array, const Uses& uses) {
   return stay == 1 && product->operands.size() > 1;
 }
 
-}  // namespace
-
-Graph open_single_uses(const Graph& graph) {
+// One round: what may be opened is decided by uses as they were before it. Whether something was opened.
+bool open_once(Graph& graph) {
   const std::vector<ArrayRef> arrays = all_arrays(outputs_of(graph));
   const std::unordered_map<ArrayRef, Uses> uses = count_uses(arrays);
   const std::unordered_set<ArrayRef> fixed = fixed_arrays(graph, arrays);
   std::unordered_set<ArrayRef> open;  // As remade.
-  return rewrite(graph, [&](ArrayRef definition, const ArrayTable& table) {
+  graph = rewrite(graph, [&](ArrayRef definition, const ArrayTable& table) {
     ArrayRef made = with_open_reads(definition, table, open);
     if (made->kind != Array::Kind::definition || fixed.contains(definition)) return made;
     const Body kind = kind_of(made);
@@ -124,6 +123,16 @@ Graph open_single_uses(const Graph& graph) {
     if (kind == Body::from_nothing || (kind == Body::elementwise && is_free)) open.insert(made);
     return made;
   });
+  return !open.empty();
+}
+
+}  // namespace
+
+Graph open_single_uses(const Graph& graph) {
+  Graph open = graph;
+  while (open_once(open)) {  // What was a factor of an opened product is one of a sum now.
+  }
+  return open;
 }
 
 }  // namespace heed

@@ -237,6 +237,10 @@ Picture picture_of(const Plan& plan) {
       for (const Plan::Step& inner : scan.body.steps)
         if (const Region* region = std::get_if<Region>(&inner)) group.lines.push_back("· " + region->label);
     }
+    for (const GraphOutput& output : plan.graph.outputs)  // It is made where what it renames is.
+      if (ArrayRef stored = plan.stored_for(output.array);
+          stored != output.array && std::ranges::find(group.arrays, stored) != group.arrays.end())
+        group.arrays.push_back(output.array);
     groups.push_back(std::move(group));
   }
   return Painter(plan.graph).paint(groups);

@@ -50,6 +50,7 @@ constexpr Pass pass_list[] = {
     {"narrow_reductions", "makes a reduction once where it is the same", narrow_reductions},
     {"align_layouts", "lays reductions out as what follows them reads them", align_layouts},
     {"place_sums", "makes a reduction where its only reader moves it", place_sums},
+    {"split_results", "gives flattened positions of results back the axes they were made of", split_results},
 };
 
 const Pass& pass_named(const std::string& name) {

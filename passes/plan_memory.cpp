@@ -101,19 +101,20 @@ class Planner {
  private:
   void place_outputs() {
     std::unordered_set<ArrayRef> replaced, results;
-    for (const GraphOutput& output : plan_.graph.outputs) results.insert(output.array);
+    for (const GraphOutput& output : plan_.graph.outputs) results.insert(plan_.stored_for(output.array));
     for (std::size_t k = 0; k < plan_.graph.outputs.size(); ++k) {
       const GraphOutput& output = plan_.graph.outputs[k];
       if (plan_.places.contains(output.array)) continue;
-      const Region* region = region_of(output.array);
+      ArrayRef stored = plan_.stored_for(output.array);
+      const Region* region = region_of(stored);
       auto old = output.updates ? plan_.places.find(output.updates) : plan_.places.end();
       // An old value that is a result itself, or is read after the update is made, keeps its buffer.
       bool over_old = region && old != plan_.places.end() && !results.contains(output.updates) &&
-                      last_read(output.updates) <= life_.at(output.array).made && may_overwrite(*region, output.array, output.updates) &&
+                      last_read(output.updates) <= life_.at(stored).made && may_overwrite(*region, stored, output.updates) &&
                       replaced.insert(output.updates).second;
       if (over_old) plan_.in_place.emplace_back(static_cast<int>(k), static_cast<int>(old->second.offset));
       Plan::Place place = over_old ? old->second : Plan::Place{Plan::Place::Kind::output, static_cast<std::int64_t>(k)};
-      plan_.places[output.array] = place;
+      plan_.places[output.array] = plan_.places[stored] = place;
     }
   }
 

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "ir/algebra.h"
+#include "ir/arena.h"
 #include "passes/kind.h"
 #include "passes/opening.h"
 #include "passes/rewrite.h"
@@ -49,30 +50,47 @@ std::optional<Expr> separated(Expr body, AxisRef place, std::int64_t n, AxisRef 
   return split;
 }
 
-}  // namespace
+void apply_splits(const std::vector<Split>& splits, std::vector<Expr>& indices) {
+  for (const Split& split : splits) {
+    auto at = indices.begin() + static_cast<std::ptrdiff_t>(split.position);
+    Expr whole = *at;
+    *at = floor_divide(whole, split.n);
+    indices.insert(at + 1, remainder(whole, split.n));
+  }
+}
 
-Graph split_positions(const Graph& graph) {
-  const std::vector<ArrayRef> arrays = all_arrays(outputs_of(graph));
+// Splits positions of results alone, which then rename what was split, or of all that is no result.
+Graph split(const Graph& graph, bool of_results) {
+  const std::vector<ArrayRef> arrays = all_arrays(outputs_of(graph)), results = outputs_of(graph);
   const std::unordered_set<ArrayRef> fixed = fixed_arrays(graph, arrays);
+  std::unordered_map<ArrayRef, int> readers;
+  for (ArrayRef array : arrays)
+    for (ArrayRef read : reads_of(array)) ++readers[read];
+  // A sum that this guard alone reads is made under it: what only guards and moves is no array to read from.
+  auto opens = [&](ArrayRef definition) {
+    if (!is_guarded(definition->body) || definition->body->operands[1]->op != Op::read) return false;
+    ArrayRef source = definition->body->operands[1]->array;
+    return source->kind == Array::Kind::definition && source->body->has_reduction && readers.at(source) == 1 && !fixed.contains(source);
+  };
+  auto may_split = [&](ArrayRef definition, Expr body) {
+    if (body->has_reduction && kind_of(definition) == Kind::product) return false;  // Those read at any positions equally well.
+    if (!of_results) return !fixed.contains(definition);
+    if (std::ranges::find(results, definition) == results.end()) return false;
+    const bool only_moves = body->op == Op::read || (is_guarded(body) && body->operands[1]->op == Op::read);
+    return !only_moves || opens(definition);
+  };
   std::unordered_map<ArrayRef, std::vector<Split>> splits;  // by what was there before, in the order they were made
   return rewrite(graph, [&](ArrayRef definition, const ArrayTable& table) {
     Expr body = rewrite(definition->body, [&](Expr node, std::span<const Expr> operands) {
       if (node->op != Op::read) return with_operands(node, operands);
       auto known = table.find(node->array);
       std::vector<Expr> indices(operands.begin(), operands.end());
-      if (auto made = splits.find(node->array); made != splits.end())
-        for (const Split& split : made->second) {
-          auto at = indices.begin() + static_cast<std::ptrdiff_t>(split.position);
-          Expr whole = *at;
-          *at = floor_divide(whole, split.n);
-          indices.insert(at + 1, remainder(whole, split.n));
-        }
+      if (auto before = splits.find(node->array); before != splits.end()) apply_splits(before->second, indices);
       return read(known == table.end() ? node->array : known->second, indices);
     });
     std::vector<AxisRef> places = positions(definition);
-    bool is_split = false;
-    const bool is_product = body->has_reduction && kind_of(definition) == Kind::product;  // Those read at any positions equally well.
-    while (!fixed.contains(definition) && !is_product) {
+    std::vector<Split> made;
+    while (may_split(definition, body)) {
       std::optional<Split> split = division_in(body, places);
       if (!split) break;
       AxisRef place = places[split->position], high = fresh_axis(*body->arena, place->size / split->n),
@@ -82,11 +100,27 @@ Graph split_positions(const Graph& graph) {
       body = *apart;
       places[split->position] = high;
       places.insert(places.begin() + static_cast<std::ptrdiff_t>(split->position) + 1, low);
-      splits[definition].push_back(*split);
-      is_split = true;
+      made.push_back(*split);
     }
-    return body == definition->body && !is_split ? definition : define(places, body, definition->dtype, definition->name);
+    if (made.empty() && body == definition->body) return definition;
+    if (of_results && !made.empty() && opens(definition))
+      body = select(body->operands[0], opened(body->operands[1]->array, body->operands[1]->operands), body->operands[2]);
+    ArrayRef split = define(places, body, definition->dtype, definition->name);
+    if (made.empty()) return split;
+    if (!of_results) {
+      splits[definition] = std::move(made);
+      return split;
+    }
+    std::vector<Expr> indices;
+    for (AxisRef axis : positions(definition)) indices.push_back(value(axis));
+    apply_splits(made, indices);
+    return define(positions(definition), read(split, indices), definition->dtype, definition->name);
   });
 }
+
+}  // namespace
+
+Graph split_positions(const Graph& graph) { return split(graph, false); }
+Graph split_results(const Graph& graph) { return split(graph, true); }
 
 }  // namespace heed

@@ -9,4 +9,7 @@ namespace heed {
 // what enters or leaves a scan keep their shapes.
 Graph split_positions(const Graph& graph);
 
+// The same for results: each renames an array with split positions (renamed_results.h).
+Graph split_results(const Graph& graph);
+
 }  // namespace heed

@@ -16,6 +16,8 @@ using GraphCheck = std::function<Finding(const Graph&)>;
 
 // Values that follow from the inputs' names and places: floating ones in -1 … 1, integers in their range.
 std::map<std::string, Tensor> values_for(const Graph& graph);
+// The same with every function off by a share of `size`, every value at random by half of it, and what is compared by another share.
+Graph with_rough_values(const Graph& graph, double size);
 // Whether a change of about `size`, of the inputs or of all that is computed, moves an output by more than `tolerance`: then so may
 // rounding.
 bool is_at_a_step(const Graph& graph, const std::map<std::string, Tensor>& inputs, double size, double tolerance);

@@ -54,7 +54,7 @@ TEST(RandomGraphs, CompiledGradientsAsEvaluated) { check_random_graphs("compiled
 
 // Each was a fault once that long runs found.
 TEST(RandomGraphs, SeedsThatFailedOnce) {
-  for (std::uint64_t seed : {1004U, 5036U, 5159U, 5257U, 22394U, 24726U})
+  for (std::uint64_t seed : {1004U, 5036U, 5159U, 5257U, 20701U, 20820U, 22394U, 22674U, 24726U, 32631U})
     for (const GraphCheck& check : {check_passes, check_passes_of_gradients, check_round_trip, check_compiled, check_compiled_gradients})
       if (Graph graph = random_graph(seed, false); check(graph)) report(seed, "once", graph, check);
 }
