@@ -18,6 +18,7 @@
 #include "codegen/program_bytes.h"
 #include "codegen/tile/lower.h"
 #include "codegen/tile/product.h"
+#include "ir/fingerprint.h"
 #include "ir/function.h"
 
 namespace heed {
@@ -355,6 +356,76 @@ class Compiler {
     return bytes;
   }
 
+  // The launches of a region that is not in blocks, on the processor.
+  struct RegionLaunch {
+    KernelSource source;
+    std::int64_t tasks, scratch_bytes;
+    std::vector<ArrayRef> buffers;
+  };
+  struct LoweredRegion {
+    std::vector<ArrayRef> workspace, arrays;  // `arrays`: by number in the region's fingerprint
+    std::vector<RegionLaunch> launches;
+    bool serves_others = true;  // its kernels do not name it in messages
+  };
+
+  LoweredRegion lower(const Region& region, const Slices& slices, bool is_shared) {
+    LoweredRegion out;
+    const int asked = faults_.asked();
+    bool empty = std::ranges::any_of(region.outputs, [](ArrayRef array) { return element_count(array) == 0; });
+    if (auto product = empty ? std::nullopt : product_kernels(region, target_, {slices, is_shared}, faults_)) {
+      if (product->workspace) out.workspace = {product->workspace};
+      for (ProductLaunch& launch : product->launches)
+        out.launches.push_back({std::move(launch.source), launch.tasks, launch.scratch_bytes, std::move(launch.buffers)});
+    } else {
+      VectorShape shape = shape_;
+      shape.is_shared = is_shared;
+      Lowered lowered = lower_region(region, stand_ins_, shape);
+      out.workspace = std::move(lowered.workspace);
+      for (Nest& nest : lowered.nests) {
+        auto kept = std::make_shared<Nest>(std::move(nest));
+        auto accesses = std::make_shared<Accesses>(faults_);
+        prepare_nest(*kept, *accesses);
+        KernelSource source{text_of(*kept, *accesses, shape_),
+                            [kept, accesses, shape = shape_](llvm::Module& module, const std::string& symbol) {
+                              emit_nest(module, symbol, *kept, *accesses, shape);
+                            }};
+        out.launches.push_back({std::move(source), kept->tasks, kept->scratch_bytes, accesses->buffers()});
+      }
+    }
+    out.serves_others = faults_.asked() == asked;
+    return out;
+  }
+
+  // Layers that are repeated have the same regions, of other arrays: each is lowered once.
+  LoweredRegion lowered(const Region& region, const Slices& slices, bool is_shared) {
+    std::vector<ArrayRef> members = region.locals;
+    members.insert(members.end(), region.outputs.begin(), region.outputs.end());
+    Fragment fragment = fingerprint(members, slices);
+    auto [found, is_new] = lowered_.try_emplace(fmt::format("{} {} {}", is_shared, region.locals.size(), fragment.bytes));
+    LoweredRegion& known = found->second;
+    if (is_new) {
+      known = lower(region, slices, is_shared);
+      known.arrays = std::move(fragment.arrays);
+      auto is_known = [&](ArrayRef buffer) {
+        return std::ranges::find(known.workspace, buffer) != known.workspace.end() ||
+               std::ranges::find(known.arrays, stand_ins_.original(buffer)) != known.arrays.end();
+      };
+      for (const RegionLaunch& launch : known.launches) known.serves_others &= std::ranges::all_of(launch.buffers, is_known);
+      return known;
+    }
+    if (!known.serves_others) return lower(region, slices, is_shared);
+    std::unordered_map<ArrayRef, ArrayRef> table;  // Workspace may be one of the region's locals, or the lowering's own.
+    for (std::size_t k = 0; k < known.arrays.size(); ++k) table.emplace(known.arrays[k], fragment.arrays[k]);
+    LoweredRegion out = known;
+    auto move = [&](ArrayRef& array) {
+      auto own = table.find(stand_ins_.original(array));
+      if (own != table.end()) array = own->second;
+    };
+    std::ranges::for_each(out.workspace, move);
+    for (RegionLaunch& launch : out.launches) std::ranges::for_each(launch.buffers, move);
+    return out;
+  }
+
   void add_region(const Region& region, Scope& scope, std::vector<ProgramStep>& out, const Slices* slices = nullptr) {
     if (region.blocks) return add_blocks(region, scope, out);
     static const Slices no_slices;
@@ -381,10 +452,24 @@ class Compiler {
       }
       return uses;
     };
-    auto add_launch = [&](KernelSource source, std::int64_t tasks, std::int64_t scratch_bytes, const std::vector<ArrayRef>& buffers) {
-      sources.push_back(std::move(source));
-      out.push_back(Launch{.tasks = tasks, .buffers = uses_of(buffers), .scratch_bytes = scratch_bytes, .region = info});
-    };
+    const Slices& own_slices = slices ? *slices : no_slices;
+    if (cuda_) {
+      add_pieces(region, own_slices, is_shared, info, add_workspace, uses_of, out);
+    } else {
+      LoweredRegion made = lowered(region, own_slices, is_shared);
+      for (ArrayRef array : made.workspace) add_workspace(array);
+      for (RegionLaunch& launch : made.launches) {
+        sources.push_back(std::move(launch.source));
+        out.push_back(
+            Launch{.tasks = launch.tasks, .buffers = uses_of(launch.buffers), .scratch_bytes = launch.scratch_bytes, .region = info});
+      }
+    }
+    if (is_shared) extra_.shared = std::max(extra_.shared, used);
+  }
+
+  // On a GPU.
+  void add_pieces(const Region& region, const Slices& slices, bool is_shared, std::int32_t info, const auto& add_workspace,
+                  const auto& uses_of, std::vector<ProgramStep>& out) {
     auto add_piece = [&](Piece piece) {
       std::vector<BufferUse> uses = uses_of(piece.buffers);
       if (is_shared) return add_device_launch(kernel_of(piece), piece.shared_bytes, piece.tasks, std::move(uses), info, out);
@@ -392,37 +477,16 @@ class Compiler {
       body_pieces_.push_back(std::move(piece));
     };
     bool empty = std::ranges::any_of(region.outputs, [](ArrayRef array) { return element_count(array) == 0; });
-    const Slices& own_slices = slices ? *slices : no_slices;
-    auto pieces = empty || !cuda_ ? std::nullopt : product_pieces(region, own_slices, precision_, is_shared, faults_);
-    auto product = empty || cuda_ ? std::nullopt : product_kernels(region, target_, {own_slices, is_shared}, faults_);
-    if (pieces) {
+    if (auto pieces = empty ? std::nullopt : product_pieces(region, slices, precision_, is_shared, faults_)) {
       if (pieces->workspace) add_workspace(pieces->workspace);
       for (Piece& piece : pieces->pieces) add_piece(std::move(piece));
-    } else if (product) {
-      if (product->workspace) add_workspace(product->workspace);
-      for (ProductLaunch& launch : product->launches)
-        add_launch(std::move(launch.source), launch.tasks, launch.scratch_bytes, launch.buffers);
-    } else {
-      VectorShape shape = cuda_ ? gpu_shape(is_shared) : shape_;
-      shape.is_shared = is_shared;
-      Lowered lowered = lower_region(region, stand_ins_, shape);
-      for (ArrayRef array : lowered.workspace) add_workspace(array);
-      for (Nest& nest : lowered.nests) {
-        if (cuda_) {
-          add_piece(nest_piece(std::move(nest), faults_, is_shared));
-          continue;
-        }
-        auto kept = std::make_shared<Nest>(std::move(nest));
-        auto accesses = std::make_shared<Accesses>(faults_);
-        prepare_nest(*kept, *accesses);
-        KernelSource source{text_of(*kept, *accesses, shape_),
-                            [kept, accesses, shape = shape_](llvm::Module& module, const std::string& symbol) {
-                              emit_nest(module, symbol, *kept, *accesses, shape);
-                            }};
-        add_launch(std::move(source), kept->tasks, kept->scratch_bytes, accesses->buffers());
-      }
+      return;
     }
-    if (is_shared) extra_.shared = std::max(extra_.shared, used);
+    VectorShape shape = gpu_shape(is_shared);
+    shape.is_shared = is_shared;
+    Lowered lowered = lower_region(region, stand_ins_, shape);
+    for (ArrayRef array : lowered.workspace) add_workspace(array);
+    for (Nest& nest : lowered.nests) add_piece(nest_piece(std::move(nest), faults_, is_shared));
   }
 
   std::int32_t describe(const Region& region) {
@@ -493,6 +557,7 @@ class Compiler {
   std::vector<Piece> body_pieces_;  // of the region in blocks that is being made
   StandIns stand_ins_;
   FaultPlaces faults_;
+  std::unordered_map<std::string, LoweredRegion> lowered_;  // by fingerprint
   Extra extra_;
   std::map<std::tuple<Buffer::Kind, std::int64_t, std::int64_t, std::string>, std::int32_t> buffer_index_;
 };

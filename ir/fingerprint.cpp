@@ -31,7 +31,16 @@ class Fingerprint {
     });
     put_each(graph.outputs, [&](const GraphOutput& output) { put(output.name), put(output.array), put(output.updates); });
   }
+  Fingerprint(std::span<const ArrayRef> members, const std::unordered_map<ArrayRef, Slice>& slices) : slices_(&slices) {
+    put_each(members, [&](ArrayRef member) { add_type(member); });
+    for (ArrayRef member : members) {
+      put_slice(member);
+      if (member->body) add(member->body);
+      put(member->body ? nodes_.at(member->body) : std::int64_t{-1});
+    }
+  }
   std::string bytes;
+  std::vector<ArrayRef> order;  // arrays by number
 
  private:
   // Seven bits a byte, the last one below 128: most numbers are small.
@@ -59,6 +68,13 @@ class Fingerprint {
     put_each(list, [&](ArrayRef array) { put(array); });
   }
 
+  void put_type(const Array& array) {
+    put(static_cast<int>(array.kind)), put(static_cast<int>(array.dtype));
+    put_each(array.shape, [&](std::int64_t size) { put(size); });
+    put(array.range.has_value());
+    if (array.range) put(array.range->low), put(array.range->high);
+  }
+
   void put_origin(const Arena& arena, std::uint32_t index) {
     auto [found, is_new] = origins_.try_emplace(index, static_cast<std::int64_t>(origins_.size()));
     put(found->second);
@@ -74,7 +90,7 @@ class Fingerprint {
       if (array->scan) add(*array->scan);
       if (array->body) add(array->body);
       write(array);
-      arrays_.emplace(array, static_cast<std::int64_t>(arrays_.size()));
+      number(array);
     }
   }
 
@@ -90,9 +106,34 @@ class Fingerprint {
       put(*list);
   }
 
+  void number(ArrayRef array) {
+    arrays_.emplace(array, static_cast<std::int64_t>(order.size()));
+    order.push_back(array);
+  }
+
+  void add_type(ArrayRef array) {
+    bytes += 't';
+    put_type(*array);
+    number(array);
+  }
+
+  void put_slice(ArrayRef array) {
+    auto slice = slices_->find(array);
+    put(slice != slices_->end());
+    if (slice == slices_->end()) return;
+    if (!arrays_.contains(slice->second.whole)) add_type(slice->second.whole);
+    for (Expr index : slice->second.indices) add(index);
+    put(slice->second.whole);
+    put_each(slice->second.indices, [&](Expr index) { put(nodes_.at(index)); });
+  }
+
   void add(Expr body) {
     for (Expr node : nodes_of(body)) {
       if (nodes_.contains(node)) continue;
+      if (slices_ && node->array && !arrays_.contains(node->array)) {
+        add_type(node->array);
+        put_slice(node->array);
+      }
       write(node);
       nodes_.emplace(node, static_cast<std::int64_t>(nodes_.size()));
     }
@@ -109,17 +150,14 @@ class Fingerprint {
     put(node->real), put(node->integer);
     put(node->function ? node->function->name : std::string_view());
     put(node->array);
-    put_origin(*node->arena, node->origin);
+    if (!slices_) put_origin(*node->arena, node->origin);
   }
 
   void write(ArrayRef array) {
     bytes += 'a';
-    put(static_cast<int>(array->kind)), put(static_cast<int>(array->dtype));
+    put_type(*array);
     put(array->name);
-    put_each(array->shape, [&](std::int64_t size) { put(size); });
     put(array->body ? nodes_.at(array->body) : std::int64_t{-1});
-    put(array->range.has_value());
-    if (array->range) put(array->range->low), put(array->range->high);
     put(array->scan ? scans_.at(array->scan) : std::int64_t{-1});
     put(array->gradient != nullptr);
     if (array->gradient) put(array->gradient->target), put(array->gradient->wrt);
@@ -127,6 +165,7 @@ class Fingerprint {
     put_origin(*array->arena, array->origin);
   }
 
+  const std::unordered_map<ArrayRef, Slice>* slices_ = nullptr;  // of a fragment
   std::unordered_map<ArrayRef, std::int64_t> arrays_;
   std::unordered_map<Expr, std::int64_t> nodes_;
   std::unordered_map<const Scan*, std::int64_t> scans_;
@@ -136,5 +175,10 @@ class Fingerprint {
 }  // namespace
 
 std::string fingerprint(const Graph& graph) { return std::move(Fingerprint(graph).bytes); }
+
+Fragment fingerprint(std::span<const ArrayRef> members, const std::unordered_map<ArrayRef, Slice>& slices) {
+  Fingerprint made(members, slices);
+  return {std::move(made.bytes), std::move(made.order)};
+}
 
 }  // namespace heed

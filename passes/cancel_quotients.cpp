@@ -21,14 +21,25 @@ struct Inverse {
   bool zero_at_zero;
 };
 
+bool is_inverse(Expr x) {
+  return (x->op == Op::function && x->function == &functions::reciprocal_or_zero) ||
+         (x->op == Op::product && x->operands.size() == 1 && x->weights[0] == -1);
+}
+
+// Opening is dear, and most bodies are seen to be no inverse before.
+bool may_be_inverse(Expr body) {
+  Expr rest = scaled_form(body).second;
+  return is_inverse(rest) || rest->op == Op::read;
+}
+
 std::optional<Inverse> inverse_of(Expr x, double power) {
   auto [weight, rest] = scaled_form(x);
   if (power == -1) return Inverse{1, x, false};
   if (power != 1) return {};
-  if (rest->op == Op::function && rest->function == &functions::reciprocal_or_zero) return Inverse{weight, rest->operands[0], true};
-  if (rest->op == Op::product && rest->operands.size() == 1 && rest->weights[0] == -1) return Inverse{weight, rest->operands[0], false};
+  if (is_inverse(rest)) return Inverse{weight, rest->operands[0], rest->op == Op::function};
   const bool is_definition = rest->op == Op::read && rest->array->kind == Array::Kind::definition && rest->dtype == rest->array->dtype;
-  if (!is_definition || rest->array->body->op == Op::read || rest->array->body->has_reduction) return {};
+  if (!is_definition || rest->array->body->op == Op::read || rest->array->body->has_reduction || !may_be_inverse(rest->array->body))
+    return {};
   std::optional<Inverse> inside = inverse_of(opened(rest->array, rest->operands), 1);
   if (inside) inside->factor *= weight;
   return inside;

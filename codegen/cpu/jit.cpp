@@ -83,6 +83,32 @@ void optimize(llvm::Module& module, llvm::TargetMachine& machine) {
   pipeline.run(module, modules);
 }
 
+// Machines that are not in use: making one takes as long as a small kernel. One thread uses one at a time.
+class Machines {
+ public:
+  explicit Machines(const Target& target) : target_(target) {}
+  std::unique_ptr<llvm::TargetMachine> take() {
+    {
+      std::lock_guard lock(mutex_);
+      if (!idle_.empty()) {
+        auto machine = std::move(idle_.back());
+        idle_.pop_back();
+        return machine;
+      }
+    }
+    return make_machine(target_);
+  }
+  void give_back(std::unique_ptr<llvm::TargetMachine> machine) {
+    std::lock_guard lock(mutex_);
+    idle_.push_back(std::move(machine));
+  }
+
+ private:
+  const Target& target_;
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<llvm::TargetMachine>> idle_;
+};
+
 std::unique_ptr<llvm::Module> build_module(const KernelSource& source, const std::string& symbol, const Target& target,
                                            llvm::TargetMachine& machine, llvm::LLVMContext& context) {
   auto module = std::make_unique<llvm::Module>(symbol, context);
@@ -186,13 +212,15 @@ CompiledKernels compile_kernels(const std::vector<KernelSource>& sources, const 
       missing.push_back(&kernel);
   }
   int threads = settings.threads > 0 ? settings.threads : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  Machines machines(target);
   in_parallel(missing.size(), threads, [&](std::size_t k) {
     Kernel& kernel = *missing[k];
-    auto machine = make_machine(target);
+    auto machine = machines.take();
     llvm::LLVMContext context;
     auto module = build_module(sources[kernel.source], kernel.name, target, *machine, context);
     optimize(*module, *machine);
     kernel.object = emit(*module, *machine, llvm::CodeGenFileType::ObjectFile);
+    machines.give_back(std::move(machine));
     cache.store(kernel_file(kernel.name), kernel.object);
   });
   if (!missing.empty()) cache.trim();

@@ -21,6 +21,7 @@ std::string fault_text(ArrayRef array, Expr read) {
 }
 
 int FaultPlaces::place(const std::string& text) {
+  ++asked_;
   auto [found, added] = index_.try_emplace(text, static_cast<int>(texts_.size()) + 1);
   if (added) texts_.push_back(text);
   return found->second;

@@ -36,8 +36,10 @@ class FaultPlaces {
  public:
   int place(const std::string& text);  // from 1
   const std::vector<std::string>& texts() const { return texts_; }
+  int asked() const { return asked_; }  // how often, for any text
 
  private:
+  int asked_ = 0;
   std::vector<std::string> texts_;
   std::unordered_map<std::string, int> index_;
 };

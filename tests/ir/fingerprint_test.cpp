@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+#include <map>
 #include <set>
 
 #include "ir/language/elaborate.h"
@@ -60,6 +62,38 @@ TEST(Fingerprint, EveryDifferenceShows) {
   expect_new(of(text, {{"T", 7}}), "another size");
   expect_new(of(loop, {{"T", 7}}), "another length");
   expect_new(of(text, {{"T", 6}}, "n.heed"), "another file");
+}
+
+// Of each definition alone, by name.
+std::map<std::string, Fragment> fragments(const std::string& text) {
+  Diagnostics diagnostics;
+  auto module = parse_module("m.heed", text, diagnostics);
+  auto elaborated = module ? elaborate(*module, {.sizes = {{"T", 6}}}, diagnostics) : std::nullopt;
+  if (!elaborated) throw std::runtime_error(diagnostics.text(false));
+  static std::vector<Elaborated> kept;  // whose arrays the fragments name
+  kept.push_back(std::move(*elaborated));
+  std::map<std::string, Fragment> found;
+  for (const GraphOutput& output : kept.back().graph.outputs) found[output.name] = fingerprint(std::array{output.array}, {});
+  return found;
+}
+
+TEST(Fingerprint, OfAFragmentLeavesOutNamesAndKeepsWhatIsReadWhere) {
+  auto of_each = fragments(
+      "fn f(a: f32[T, 3], b: f32[T, 3], c: f32[T, 3], d: f32[T, 3], e: f32[T, 4]) -> (p: f32[T, 3], q: f32[T, 3], r: f32[T, 3], "
+      "s: f32[T, 3], t: f32[T, 4], u: f32[T, 3], v: f32[T, 3]) {\n"
+      "  p[i, k] = a[i, k] - 2 * b[i, k]\n  q[i, k] = c[i, k] - 2 * d[i, k]\n  r[i, k] = a[i, k] - 3 * b[i, k]\n"
+      "  s[i, k] = a[i, k] * b[i, k]\n  t[i, k] = e[i, k] - 2 * e[i, 3 - k]\n"
+      "  u[i, k] = a[i, k] - 2 * b[i, 2 - k]\n  v[i, k] = a[i, k] - 2 * a[i, 2 - k]\n  return p, q, r, s, t, u, v\n}\n");
+  EXPECT_EQ(of_each["p"].bytes, of_each["q"].bytes);
+  auto names = [&](const std::string& of) {
+    std::string text;
+    for (ArrayRef array : of_each[of].arrays) text += array->name + " ";
+    return text;
+  };
+  EXPECT_EQ(names("p"), "p a b ");
+  EXPECT_EQ(names("q"), "q c d ");
+  std::set<std::string> known;
+  for (const char* each : {"p", "r", "s", "t", "u", "v"}) EXPECT_TRUE(known.insert(of_each[each].bytes).second) << each;
 }
 
 }  // namespace

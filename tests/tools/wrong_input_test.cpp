@@ -93,6 +93,18 @@ TEST_F(WrongInput, IndicesOutOfRange) {
   EXPECT_NE(outcome.errors.find("7"), std::string::npos) << outcome.errors;
 }
 
+// Kernels of equal regions are shared, but not their messages.
+TEST_F(WrongInput, TheTableOfAnIndexOutOfRangeIsNamed) {
+  folder.write("tables.heed",
+               "fn f(first: f32[4, 8], second: f32[4, 8], i: i32[T], j: i32[T]) -> (x: f32[T, 8], y: f32[T, 8]) {\n"
+               "  return gather(first, i, axis = 0), gather(second, j, axis = 0)\n}\n");
+  for (auto [wrong, table] : {std::pair{"i=7", "first"}, {"j=7", "second"}}) {
+    Outcome outcome = run_heed({"run", "tables.heed", "--size", "T=5", "--input", wrong}, folder.path());
+    EXPECT_EQ(outcome.status, 1);
+    EXPECT_NE(outcome.errors.find(table), std::string::npos) << outcome.errors;
+  }
+}
+
 TEST_F(WrongInput, Data) {
   expect_mistake({"train", "line.heed", "--set", "file=none.csv"}, {"none.csv"});
   folder.write("empty.csv", "a,b,c,label\n");
