@@ -11,6 +11,7 @@ is measured. Every case is measured in rounds, heed and each peer in turn, and w
 noisy, a ratio of one run holds where an absolute figure does not.
 """
 import argparse
+import array
 import datetime
 import json
 import os
@@ -151,7 +152,20 @@ def say(row):
     print(f"{row['part']} {row['case']}{ours}", file=sys.stderr, flush=True)
 
 
+def write_documents(path, length, size=256):
+    """Documents of `size` tokens one after the other, as an .npy file: the same as the peers have."""
+    header = f"{{'descr': '<i4', 'fortran_order': False, 'shape': (1, {length}), }}"
+    header += " " * (-(len(header) + 11) % 64) + "\n"
+    numbers = array.array("i", (place // size for place in range(length)))
+    path.write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode() + numbers.tobytes())
+
+
 def attention(options, heed, peers, add):
+    with tempfile.TemporaryDirectory() as folder:
+        measure_attention(options, heed, peers, add, Path(folder))
+
+
+def measure_attention(options, heed, peers, add, folder):
     for length in options.lengths:
         for width in options.widths:
             for name in options.names or ATTENTION:
@@ -159,6 +173,9 @@ def attention(options, heed, peers, add):
                     size = {"B": 1, "H": 8, "E": width, "D": width}
                     size |= {"Q": length, "K": length} if name in ("plain", "causal", "over_queries") else {"T": length}
                     flags = ["--grad", "--cotangent", "out=random"] if backward else []
+                    if name == "documents":
+                        write_documents(folder / "documents.npy", length)
+                        flags += ["--input", f"doc={folder / 'documents.npy'}"]
                     backends = [each for each in options.peers if each != "eager" and (each != "sdpa" or name in ATTENTION[:6])]
                     row = compare(peers, backends,
                                   {"case": "attention", "name": name, "shape": (1, 8, length, width), "backward": backward},

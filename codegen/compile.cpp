@@ -243,19 +243,28 @@ class Compiler {
     auto work = std::make_shared<BlockedWork>();
     work->units = blocks.units, work->parallel_units = blocks.parallel_units, work->parallel_rows = blocks.parallel_rows;
     for (const auto& [body, row, column, narrowest] : blocks.blocks) work->blocks.push_back({body, row, column, narrowest});
+    work->of_rows = blocks.of_rows;
     for (const Blocks::Size& size : blocks.sizes) work->widths.push_back(size.columns);
     if (blocks.by_data)
-      work->by_data = {
-          use(blocks.by_data->begin, outer), use(blocks.by_data->end, outer), {blocks.by_data->units.begin(), blocks.by_data->units.end()}};
+      work->by_data = {use(blocks.by_data->begin, outer),
+                       use(blocks.by_data->end, outer),
+                       {blocks.by_data->units.begin(), blocks.by_data->units.end()},
+                       blocks.by_data->leaves_out};
     for (const auto& [array, value] : blocks.initial) work->initial.push_back({use(array, outer), bytes_of(array), element(value, array)});
     for (ArrayRef array : region.outputs) work->results.push_back(use(array, outer));
     work->region = describe(region);
     const std::size_t offsets = blocks.units.size() + 2;
-    const std::int64_t start = aligned(static_cast<std::int64_t>(offsets) * 8);
+    std::int64_t start = aligned(static_cast<std::int64_t>(offsets) * 8);
+    if (cuda_ && !blocks.kept.empty()) throw std::logic_error("compile: passes over columns are not made for a GPU");
+    std::unordered_map<ArrayRef, BufferUse> kept;
+    for (ArrayRef array : blocks.kept) {
+      kept[array] = local_use(array, start);
+      start += aligned(bytes_of(array));
+    }
     work->local_bytes = start;
     double all_units = 1;
     for (std::int64_t unit : blocks.units) all_units *= static_cast<double>(unit);
-    std::vector<std::int32_t> parts;
+    std::map<int, std::vector<std::int32_t>> parts;  // regions of the steps of each part's bodies
     for (std::size_t index = 0; index < blocks.bodies.size(); ++index) {
       const Plan& body = blocks.bodies[index];
       const auto times = all_units * static_cast<double>(std::ranges::count(blocks.blocks, static_cast<int>(index), &Blocks::Block::body));
@@ -266,16 +275,18 @@ class Compiler {
         if (place.kind == Plan::Place::Kind::arena) scope.uses[array] = local_use(array, start + place.offset);
       for (std::size_t k = 0; k < body.graph.inputs.size(); ++k) {
         ArrayRef array = body.graph.inputs[k].array;
+        if (kept.contains(array)) continue;
         scope.uses[array] = k < offsets ? local_use(array, static_cast<std::int64_t>(k) * 8) : use(array, outer);
       }
       for (ArrayRef array : region.outputs) scope.uses[array] = use(array, outer);
+      scope.uses.insert(kept.begin(), kept.end());
       work->local_bytes = std::max(work->local_bytes, start + aligned(body.arena_bytes));
       scope.base = start + aligned(body.arena_bytes);  // what kernels need besides begins here
       stand_ins_.set_slices(&body.slices);
       std::vector<ProgramStep> launches;
       for (std::size_t k = 0; k < body.steps.size(); ++k) {
         const auto& step = std::get<Region>(body.steps[k]);
-        scope.region = describe_part(step, k, times, work->region, parts);
+        scope.region = describe_part(step, k, times, work->region, parts[blocks.sizes[index].part]);
         add_region(step, scope, launches, &body.slices);
       }
       std::vector<Launch>& list = work->bodies.emplace_back();
@@ -284,7 +295,8 @@ class Compiler {
     }
     RegionInfo& whole = program.regions[static_cast<std::size_t>(work->region)];
     whole.flop = 0;  // what blocks leave out is not done
-    for (std::int32_t part : parts) whole.flop += program.regions[static_cast<std::size_t>(part)].flop;
+    for (const auto& [part, regions] : parts)
+      for (std::int32_t each : regions) whole.flop += program.regions[static_cast<std::size_t>(each)].flop;
     if (cuda_)
       add_block_kernel(*work, out);
     else

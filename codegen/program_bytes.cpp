@@ -56,15 +56,15 @@ void members(Archive& archive, T& x) {
     auto& [body, row, column, narrowest] = x;
     archive(body, row, column, narrowest);
   } else if constexpr (std::is_same_v<Type, BlockedWork::ByData>) {
-    auto& [begin, end, units] = x;
-    archive(begin, end, units);
+    auto& [begin, end, units, leaves_out] = x;
+    archive(begin, end, units, leaves_out);
   } else if constexpr (std::is_same_v<Type, BlockedWork::Initial>) {
     auto& [buffer, bytes, element] = x;
     archive(buffer, bytes, element);
   } else {
     static_assert(std::is_same_v<Type, BlockedWork>);
-    auto& [units, parallel_units, parallel_rows, blocks, by_data, widths, bodies, initial, results, local_bytes, region] = x;
-    archive(units, parallel_units, parallel_rows, blocks, by_data, widths, bodies, initial, results, local_bytes, region);
+    auto& [units, parallel_units, parallel_rows, blocks, of_rows, by_data, widths, bodies, initial, results, local_bytes, region] = x;
+    archive(units, parallel_units, parallel_rows, blocks, of_rows, by_data, widths, bodies, initial, results, local_bytes, region);
   }
 }
 

@@ -69,22 +69,29 @@ struct Blocks {
   std::vector<Plan> bodies;         // one for each size of blocks
   struct Size {
     std::int64_t rows, columns;  // columns: 0 where they are not cut
+    int part = 0;                // bodies of one part make the same; they differ in size and in what of a mask is decided
   };
   std::vector<Size> sizes;  // of the blocks of each body
+  // Values that stay in the thread's memory from one block to the next of the same rows: [1, …], where columns are cut into blocks, too.
+  std::vector<ArrayRef> kept;
   struct Block {
     int body;
     std::int64_t row, column;
     int narrowest = 0;  // body with fewest columns, where `by_data` chooses: those to `body` have the same rows and ever more columns
   };
-  // The run makes these before; a block takes the narrowest body that has the columns from `begin` to `end` (excluded).
+  // The run makes these before. Of the columns from `begin` to `end` (excluded) a block of rows takes the narrowest body that has them all;
+  // or, of several blocks of the same rows, those are left out that have columns, but none of these.
   struct ByData {
-    ArrayRef begin, end;     // i64, by some units and the number of the block
+    ArrayRef begin, end;     // i64, by some units and the number of the block of rows
     std::vector<int> units;  // which, as numbers in `units`
+    bool leaves_out = false;
   };
   std::optional<ByData> by_data;
-  std::vector<Block> blocks;  // of one unit, in order
+  std::vector<Block> blocks;          // of one unit, in order
+  std::vector<std::int64_t> of_rows;  // for each block of rows the first of its blocks, which one thread runs in order
   // Outputs that blocks add to (or take the maximum with), and what they hold before the first.
   std::vector<std::pair<ArrayRef, double>> initial;
+  int passes = 1;      // over the columns
   double visited = 1;  // share of the rows' columns that some block has
   // The same axes in the frame of the region's arrays (ir/region_frame.h); -1: columns are not cut.
   struct Axes {

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "ir/algebra.h"
+#include "passes/column_passes.h"
 #include "passes/kind.h"
 #include "passes/work.h"
 
@@ -19,6 +20,7 @@ constexpr std::int64_t most_widths = 8;        // different numbers of columns
 constexpr std::int64_t most_blocks = 1 << 14;  // of one unit
 constexpr std::int64_t most_asked = 256;  // times that needed columns are asked for: of neighbouring blocks together where there are more
 constexpr double cached_share = 0.25;     // of the time to memory, for what stays in a cache
+constexpr double far_share = 0.5;         // for what the last one holds
 
 bool has(const auto& list, const auto& value) { return std::ranges::find(list, value) != list.end(); }
 
@@ -63,10 +65,88 @@ std::int64_t rows_of_block(const BlockRegion& region, const std::unordered_set<A
   return most;
 }
 
+namespace {
+
+// By array: in how many passes it is made.
+std::vector<double> times_made(const BlockRegion& region) {
+  std::vector<double> made(region.arrays.size(), region.passes ? 0 : 1);
+  for (int pass = 0; region.passes && pass < region.passes->count; ++pass)
+    for (std::size_t k : made_in_pass(region, pass)) made[k] += 1;
+  return made;
+}
+
+// Seconds that whole rows cost for being far from the processor: each value with columns is written once, and read by each that needs it.
+double seconds_of_long_rows(const BlockRegion& region, const std::unordered_set<ArrayRef>& virtual_arrays, const Machine& machine) {
+  const double bytes = live_at_once * row_bytes(region.axes, virtual_arrays) * static_cast<double>(region.rows);
+  const double far = std::max(0.0, 1 - 2 * machine.cache_bytes / bytes) * far_share / machine.bytes_per_second;
+  double seconds = 0;
+  for (ArrayRef array : region.arrays) {
+    if (virtual_arrays.contains(array)) seconds += bytes_of(array) * far;
+    for (ArrayRef read : reads_of(array))
+      if (virtual_arrays.contains(read)) seconds += bytes_of(read) * far;
+  }
+  return seconds;
+}
+
+// Seconds of what is made in several passes, after the first.
+double seconds_made_again(const BlockRegion& region, const std::unordered_set<ArrayRef>& virtual_arrays, const Machine& machine) {
+  const std::vector<double> made = times_made(region);
+  double seconds = 0;
+  for (std::size_t k = 0; k < region.arrays.size(); ++k) {
+    ArrayRef array = region.arrays[k];
+    if (!virtual_arrays.contains(array) || made[k] <= 1) continue;
+    double once = static_cast<double>(element_count(array)) * operations_of(array->body, machine) / machine.map_per_second;
+    if (std::optional<ProductForm> form = product_form_of(array)) once += flop(*form) / machine.flop_per_second;
+    seconds += (made[k] - 1) * once;
+  }
+  return seconds;
+}
+
+// The longest axis of a virtual value that blocks do not cut; -1 if there is none.
+int longest_axis(const BlockRegion& region, const std::unordered_set<ArrayRef>& virtual_arrays) {
+  const BlockAxes& axes = region.axes;
+  int longest = -1;
+  for (std::size_t k = 0; k < region.arrays.size(); ++k) {
+    if (!virtual_arrays.contains(region.arrays[k])) continue;
+    for (AxisRef place : positions(region.arrays[k])) {
+      auto found = axes.frame.axis_of[k].find(place);
+      if (found == axes.frame.axis_of[k].end() || axes.is_cut(found->second)) continue;
+      if (longest < 0 || axes.size_of(found->second) > axes.size_of(longest)) longest = found->second;
+    }
+  }
+  return longest;
+}
+
+// Cuts columns into blocks where whole rows do not stay close and that costs no more.
+void choose_passes(BlockRegion& region, const std::unordered_set<ArrayRef>& virtual_arrays, const Machine& machine) {
+  const double bytes = live_at_once * row_bytes(region.axes, virtual_arrays);
+  if (machine.columns_of_passes == 0 || bytes * static_cast<double>(machine.enough_rows) <= machine.cache_bytes) return;
+  BlockRegion cut = region;
+  BlockAxes& axes = cut.axes;
+  if (axes.column < 0) axes.column = longest_axis(region, virtual_arrays);
+  if (axes.column < 0) return;
+  cut.columns = machine.columns_of_passes;
+  if (cut.columns * 2 > axes.size_of(axes.column)) return;
+  cut.passes = column_passes(cut);
+  if (!cut.passes) return;
+  // What blocks add to lies along the columns, and is read and written by each: fewer blocks are better.
+  bool adds = false;
+  for (std::size_t k = 0; k < cut.arrays.size(); ++k) adds |= !axes.reduced[k].empty() && axes.position_on(k, axes.column) >= 0;
+  cut.rows = std::min(axes.size_of(axes.row), machine.most_rows * (adds ? 2 : 1));
+  const double of_columns = bytes * static_cast<double>(cut.columns) / static_cast<double>(axes.size_of(axes.column));
+  if (of_columns * static_cast<double>(cut.rows) > most_scratch) return;  // another axis is long as well
+  const bool must = bytes * static_cast<double>(machine.enough_rows) > most_scratch;
+  if (must || seconds_made_again(cut, virtual_arrays, machine) <= seconds_of_long_rows(region, virtual_arrays, machine))
+    region = std::move(cut);
+}
+
+}  // namespace
+
 void choose_columns(BlockRegion& region, const std::unordered_set<ArrayRef>& virtual_arrays, const Machine& machine) {
   BlockAxes& axes = region.axes;
   axes.column = -1;
   region.by_data = {};
+  region.passes = {};
   std::int64_t rows = region.rows = rows_of_block(region, virtual_arrays, machine);
   if (rows == 0) return;
   // What is stored is stored whole, unless blocks add to it; what is never stored has the columns.
@@ -90,6 +170,9 @@ void choose_columns(BlockRegion& region, const std::unordered_set<ArrayRef>& vir
       needed += static_cast<double>(place.rows * place.columns) / static_cast<double>(size_of(axes, axis));
     if (needed < least) least = needed, best = axis;
   }
+  axes.column = best;
+  choose_passes(region, virtual_arrays, machine);
+  if (region.passes) best = axes.column;
   for (int axis = 0; axis < count && !region.by_data; ++axis) {
     if (best >= 0 ? axis != best : !fits(axis)) continue;
     axes.column = axis;
@@ -151,12 +234,13 @@ double saved_by_blocks(const std::vector<const BlockRegion*>& regions, const std
       tasks *= static_cast<double>(size_of(axes, axes.units[static_cast<std::size_t>(unit)]));
     double blocks = units * static_cast<double>(places.size());
     double seconds = 0;  // of this region's products, by blocks
+    const std::vector<double> made = times_made(*region);
     for (std::size_t k = 0; k < region->arrays.size(); ++k) {
       ArrayRef array = region->arrays[k];
       std::optional<ProductForm> form = kind_of(array) == Kind::product ? product_form_of(array) : std::nullopt;
       if (virtual_arrays.contains(array)) {
-        uses[array].times += 1;
-        uses[array].visited += visited;
+        uses[array].times += made[k];
+        uses[array].visited += visited * made[k];
       }
       saved -= machine.launch_seconds * blocks;
       if (!form) continue;

@@ -11,7 +11,8 @@ namespace heed {
 // already.
 std::int64_t rows_of_block(const BlockRegion& region, const std::unordered_set<ArrayRef>& virtual_arrays, const Machine& machine);
 
-// Sets `rows`, `axes.column`: the axis of which blocks need a part alone, if there is one, and `by_data` if data decides about it.
+// Sets `rows`, `axes.column`: the axis of which blocks need a part alone, if there is one, and `by_data` if data decides about it; `passes`
+// and `columns` where columns are better cut into blocks, too.
 void choose_columns(BlockRegion& region, const std::unordered_set<ArrayRef>& virtual_arrays, const Machine& machine);
 
 // Blocks in order, as first row, rows, first column, columns: columns are few different numbers, so that few bodies are compiled.

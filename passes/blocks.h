@@ -1,5 +1,6 @@
 // Regions that run block by block: values with rows and columns, as attention's scores, exist for some rows at a time and are never stored.
 #pragma once
+#include <map>
 #include <optional>
 #include <unordered_set>
 #include <vector>
@@ -22,6 +23,7 @@ struct BlockAxes {
   // The array's position on an axis; -1 if there is none.
   int position_on(std::size_t array, int axis) const;
   bool is_cut(int axis) const;
+  std::int64_t size_of(int axis) const { return frame.sizes[static_cast<std::size_t>(axis)]; }
 };
 
 // What of the columns is needed where that depends on data: from `begin` to `end` (excluded), by some of the units and the block of rows.
@@ -30,12 +32,35 @@ struct ColumnArrays {
   std::vector<int> units;                   // numbers in BlockAxes::units, in the order of the arrays' positions
 };
 
+// Conditions in bodies of a region's arrays that hold, or fail, everywhere in some block: by number of the array and id of the condition.
+using DecidedConditions = std::map<std::pair<std::size_t, std::uint32_t>, bool>;
+
+// How blocks go over parts of the columns in passes (passes/column_passes.h). By array of the region:
+struct ColumnPasses {
+  enum class Role : std::uint8_t {
+    wide,     // has columns: made for the columns of a block, in each pass that needs it
+    reduced,  // over columns: made in one pass
+    narrow,   // made of what the passes before have made
+  };
+  // A reduction that is made while the maximum that it is shifted by runs: all that there is of it is of degree `power` in exp(-shift).
+  struct Running {
+    std::size_t maximum, shift;
+    double power;
+  };
+  std::vector<Role> role;
+  std::vector<int> pass;  // reduced, or wide and an output: which makes it; narrow: before which it is made
+  std::vector<std::optional<Running>> running;
+  int count = 0;
+};
+
 struct BlockRegion {
   std::vector<ArrayRef> arrays;   // in order
   std::vector<ArrayRef> outputs;  // of them: what is read by others, or by the caller
   BlockAxes axes;
   std::int64_t rows = 0;  // of a block; the last one may have fewer
   std::optional<ColumnArrays> by_data;
+  std::optional<ColumnPasses> passes;  // blocks have some columns, too
+  std::int64_t columns = 0;            // so many; the last ones may have fewer
 };
 
 // What of the graph's arrays (in order, none of them an input) runs block by block. An array that no region in blocks makes as an output,
@@ -57,6 +82,13 @@ struct ColumnRange {
 // The columns outside of which no reduction of the region receives anything but its identity from rows first … last, by the intervals of
 // the indices in its conditions. Values that are read are taken to be finite.
 ColumnRange needed_columns(const BlockRegion& region, std::int64_t first, std::int64_t last);
+// Some columns that rows need, and what of the conditions is decided there.
+struct ColumnPart {
+  std::int64_t column, columns;
+  DecidedConditions decided;
+};
+// In parts of `region.columns`, without those from which no reduction gets anything but its identity.
+std::vector<ColumnPart> column_parts(const BlockRegion& region, std::int64_t first, std::int64_t last);
 // The same from the bounds of integers and truths that the conditions read, in blocks of `rows`; nothing if data decides nothing.
 std::optional<ColumnArrays> columns_by_data(const BlockRegion& region);
 

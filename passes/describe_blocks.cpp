@@ -56,7 +56,7 @@ class Teller {
     std::vector<std::string> words{all ? "gradient of " + core : any_gradient ? core + " and its gradient" : core};
     for (const std::string& word : masks()) add_once(words, word);
     for (const std::string& word : additions()) add_once(words, word);
-    words.emplace_back("one pass");
+    words.push_back(blocks_.passes == 1 ? "one pass" : fmt::format("{} passes", blocks_.passes));
     return fmt::format("{}", fmt::join(words, ", "));
   }
 
@@ -267,11 +267,16 @@ BlockCount count_blocks(const Blocks& blocks) {
   double units = 1, made = 0;
   for (std::int64_t unit : blocks.units) units *= static_cast<double>(unit);
   BlockCount count{.rows = blocks.rows};
-  count.columns = blocks.sizes.empty() ? 0 : std::ranges::min(blocks.sizes, {}, &Blocks::Size::columns).columns;
+  // Blocks of the narrowest size; a wider one is several. In passes each is met in every pass, and between them are some of no columns.
+  for (const Blocks::Size& size : blocks.sizes)
+    if (size.columns > 0 && (count.columns == 0 || size.columns < count.columns)) count.columns = size.columns;
+  if (!blocks.kept.empty()) count.columns = blocks.columns;
   for (const Blocks::Block& block : blocks.blocks) {
     std::int64_t columns = blocks.sizes[static_cast<std::size_t>(block.body)].columns;
+    if (columns == 0 && count.columns > 0) continue;
     made += count.columns > 0 ? static_cast<double>(columns) / static_cast<double>(count.columns) : 1;
   }
+  made /= blocks.passes;
   count.made = std::llround(made * units);
   if (blocks.visited > 0) count.skipped = std::llround(made * units * (1 / blocks.visited - 1));
   return count;

@@ -16,6 +16,7 @@
 #include "passes/describe_blocks.h"
 #include "passes/kind.h"
 #include "passes/lifetimes.h"
+#include "passes/plan_memory.h"
 #include "passes/virtual_values.h"
 #include "passes/work.h"
 
@@ -107,14 +108,12 @@ double flop_of(const Plan& body) {
 
 RegionRow row_of_blocks(const Region& region, const AxisNames& names) {
   const Blocks& blocks = *region.blocks;
-  RegionRow row{.label = region.label, .source = source_of(region), .axes = "", .passes = 1, .kernel = "blocks"};
+  RegionRow row{.label = region.label, .source = source_of(region), .axes = "", .passes = blocks.passes, .kernel = "blocks"};
   if (std::optional<RegionFrame> frame = region_frame_of_any(arrays_of(region))) row.axes = axes_of_blocks(region, *frame, names);
   for (ArrayRef array : arrays_of(region)) row.products += kind_of(array) == Kind::product;
   std::vector<double> flop;
-  for (const Plan& body : blocks.bodies) {
-    flop.push_back(flop_of(body));
-    row.scratch_bytes = std::max(row.scratch_bytes, body.arena_bytes);
-  }
+  for (const Plan& body : blocks.bodies) flop.push_back(flop_of(body));
+  row.scratch_bytes = scratch_bytes(blocks);
   for (const Blocks::Block& block : blocks.blocks) row.flop += flop[static_cast<std::size_t>(block.body)];
   for (std::int64_t unit : blocks.units) row.flop *= static_cast<double>(unit);
   BlockCount count = count_blocks(blocks);

@@ -43,7 +43,7 @@ std::int64_t memory_of(const Plan& plan) {
   std::int64_t scratch = 0;
   for (const Plan::Step& step : plan.steps)
     if (const Region* region = std::get_if<Region>(&step); region && region->blocks)
-      for (const Plan& body : region->blocks->bodies) scratch = std::max(scratch, body.arena_bytes);
+      scratch = std::max(scratch, scratch_bytes(*region->blocks));
   return fixed_bytes(plan) + plan.arena_bytes + scratch;
 }
 

@@ -1,6 +1,7 @@
 // Conditions are decided by the ranges of what they compare; a value that is decided by them is followed to the reductions.
 #include "passes/idle_columns.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <map>
@@ -32,6 +33,21 @@ class Idle {
         if (node->op == Op::reduction && (adds || is_over_columns(node, k))) all = both(all, gets_identity(node, k));
     }
     return all;
+  }
+
+  // Of the conditions of selections.
+  DecidedConditions decided() {
+    DecidedConditions found;
+    for (std::size_t k = 0; k < region_.arrays.size(); ++k)
+      for (Expr node : nodes_of(region_.arrays[k]->body)) {
+        if (node->op != Op::select) continue;
+        Expr condition = node->operands[0];
+        if (holds(condition, true, k) == yes_)
+          found[{k, condition->id}] = true;
+        else if (holds(condition, false, k) == no_)
+          found[{k, condition->id}] = false;
+      }
+    return found;
   }
 
  private:
@@ -211,6 +227,23 @@ class Idle {
 };
 
 }  // namespace
+
+DecidedConditions decided_conditions(const BlockRegion& region, const Extent& extent, Arena& arena) {
+  return Idle(region, extent, arena).decided();
+}
+
+bool all_are_decided(const BlockRegion& region, const DecidedConditions& decided) {
+  for (std::size_t k = 0; k < region.arrays.size(); ++k)
+    for (Expr node : nodes_of(region.arrays[k]->body)) {
+      if (node->op != Op::select || decided.contains({k, node->operands[0]->id})) continue;
+      const bool has_columns = std::ranges::any_of(node->operands[0]->free, [&](AxisRef axis) {
+        auto found = region.axes.frame.axis_of[k].find(axis);
+        return found != region.axes.frame.axis_of[k].end() && found->second == region.axes.column;
+      });
+      if (has_columns) return false;
+    }
+  return true;
+}
 
 Expr are_idle(const BlockRegion& region, const Extent& extent, Arena& arena) { return Idle(region, extent, arena).run(); }
 

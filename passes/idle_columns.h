@@ -20,6 +20,11 @@ struct Extent {
   std::function<Range(Expr read, const std::unordered_map<AxisRef, int>& axis_of)> bounds_of_read;
 };
 
+// The conditions in the arrays' bodies, by array, that surely hold, or fail, everywhere in the extent.
+DecidedConditions decided_conditions(const BlockRegion& region, const Extent& extent, Arena& arena);
+// Whether every condition of the bodies that depends on columns is among them.
+bool all_are_decided(const BlockRegion& region, const DecidedConditions& decided);
+
 // True only if, in the extent, every reduction over columns gets nothing but its identity, and so does everything with columns that is
 // completed by other blocks. Floating values that are read are taken to be finite.
 Expr are_idle(const BlockRegion& region, const Extent& extent, Arena& arena);

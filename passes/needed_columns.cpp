@@ -11,6 +11,7 @@ namespace heed {
 namespace {
 
 constexpr std::int64_t finest = 256;                                      // steps in which ends of the columns are found
+constexpr std::int64_t part_steps = 4;                                    // of a part of the columns
 constexpr std::int64_t pieces = 64;                                       // of the columns, whose bounds are looked at
 constexpr std::int64_t least = std::numeric_limits<std::int32_t>::min();  // no index in a condition is smaller
 
@@ -124,6 +125,41 @@ ColumnRange needed_columns(const BlockRegion& region, std::int64_t first, std::i
   std::int64_t end = count - most_idle([&](std::int64_t n) { return is_idle(count - n, count); });
   if (begin >= end) return {0, 0};
   return {begin, end};
+}
+
+std::vector<ColumnPart> column_parts(const BlockRegion& region, std::int64_t first, std::int64_t last) {
+  Arena& arena = *region.arrays[0]->arena;
+  const std::int64_t all = size_of(region, region.axes.column);
+  auto extent_of = [&](std::int64_t begin, std::int64_t end) {
+    return Extent{.rows = {integer(arena, first), integer(arena, last)},
+                  .columns = {integer(arena, begin), integer(arena, end - 1)},
+                  .units = {},
+                  .bounds_of_read = {}};
+  };
+  auto is_idle = [&](std::int64_t begin, std::int64_t end) { return is_constant(are_idle(region, extent_of(begin, end), arena), 1); };
+  std::vector<ColumnPart> parts;
+  // Of one part the ends that are idle are left out, in steps, so that sizes are few.
+  auto add_last = [&](std::int64_t begin, std::int64_t end) {
+    const std::int64_t step = std::max<std::int64_t>(16, region.columns / part_steps / 16 * 16);
+    while (begin + step < end && is_idle(begin, begin + step)) begin += step;
+    while (end - step > begin && is_idle(begin + (end - begin - 1) / step * step, end)) end = begin + (end - begin - 1) / step * step;
+    parts.push_back({begin, end - begin, decided_conditions(region, extent_of(begin, end), arena)});
+  };
+  // What is decided of many parts together is decided of each.
+  auto add = [&](auto& self, std::int64_t begin, std::int64_t end) -> void {
+    if (is_idle(begin, end)) return;
+    if (end - begin <= region.columns) return add_last(begin, end);
+    auto decided = decided_conditions(region, extent_of(begin, end), arena);
+    if (all_are_decided(region, decided)) {
+      for (std::int64_t at = begin; at < end; at += region.columns) parts.push_back({at, std::min(region.columns, end - at), decided});
+      return;
+    }
+    const std::int64_t count = (end - begin + region.columns - 1) / region.columns, middle = begin + count / 2 * region.columns;
+    self(self, begin, middle);
+    self(self, middle, end);
+  };
+  add(add, 0, all);
+  return parts;
 }
 
 std::optional<ColumnArrays> columns_by_data(const BlockRegion& region) {

@@ -330,4 +330,11 @@ void check_memory(const Plan& plan) {
   }
 }
 
+std::int64_t scratch_bytes(const Blocks& blocks) {
+  std::int64_t most = 0, kept = 0;
+  for (const Plan& body : blocks.bodies) most = std::max(most, body.arena_bytes);
+  for (ArrayRef array : blocks.kept) kept += aligned(bytes_of(array));
+  return most + kept;
+}
+
 }  // namespace heed

@@ -30,6 +30,9 @@ struct Holder {
 };
 std::vector<Holder> holders(const Plan& plan, int step);
 
+// What one thread works in, in bytes: values of a block, and those that stay from one to the next.
+std::int64_t scratch_bytes(const Blocks& blocks);
+
 // Throws std::logic_error naming both values if two that are live at once share memory. For tests and reports of faults.
 void check_memory(const Plan& plan);
 

@@ -15,6 +15,8 @@ struct Machine {
   double launch_seconds = 2e-7;     // of one kernel on one block
   // Rows of a block: enough for products to run well, and how many it has at most.
   std::int64_t enough_rows = 64, most_rows = 128;
+  // Columns of a block where whole rows are too long to stay close; 0: columns are not cut.
+  std::int64_t columns_of_passes = 512;
   double seconds_per_stored_byte = 0;  // besides its traffic: dear where memory is short
 };
 

@@ -57,7 +57,7 @@ void check_count(const char* what, std::size_t given, std::size_t wanted) {
 }  // namespace
 
 std::int64_t BlockedWork::tasks() const {
-  std::int64_t count = parallel_rows ? static_cast<std::int64_t>(blocks.size()) : 1;
+  std::int64_t count = parallel_rows ? static_cast<std::int64_t>(of_rows.size()) : 1;
   for (std::int32_t unit = 0; unit < parallel_units; ++unit) count *= units[static_cast<std::size_t>(unit)];
   return count;
 }
@@ -155,20 +155,24 @@ void Executor::fill(const BlockedWork::Initial& initial, std::int64_t index) {
   pool_.run((initial.bytes + piece - 1) / piece, fill_piece);
 }
 
-BlockedWork::Block Executor::narrowed(const BlockedWork& work, std::size_t number, const std::int64_t* units, std::int64_t index) const {
-  constexpr std::int64_t step = 16;  // columns begin at a multiple of it
-  BlockedWork::Block block = work.blocks[number];
+Executor::Columns Executor::needed(const BlockedWork& work, std::size_t rows, const std::int64_t* units, std::int64_t index) const {
   std::size_t at = 0;
   for (const std::size_t unit : work.by_data->units)
     at = at * static_cast<std::size_t>(work.units[unit]) + static_cast<std::size_t>(units[unit]);
-  at = at * work.blocks.size() + number;
+  at = at * work.of_rows.size() + rows;
   const auto value_of = [&](const BufferUse& use) {
     return reinterpret_cast<const std::int64_t*>(bases_[static_cast<std::size_t>(use.buffer)] + index * use.stride)[at];
   };
-  const std::int64_t end = value_of(work.by_data->end), begin = std::min(value_of(work.by_data->begin), end) / step * step;
+  return {value_of(work.by_data->begin), value_of(work.by_data->end)};
+}
+
+// The block with the narrowest body that has the columns.
+BlockedWork::Block Executor::narrowed(const BlockedWork& work, BlockedWork::Block block, Columns needed) {
+  constexpr std::int64_t step = 16;  // columns begin at a multiple of it
+  const std::int64_t begin = std::min(needed.begin, needed.end) / step * step;
   const std::int64_t all = block.column + work.widths[static_cast<std::size_t>(block.body)];
   std::int32_t body = block.narrowest;
-  while (body < block.body && work.widths[static_cast<std::size_t>(body)] < end - begin) ++body;
+  while (body < block.body && work.widths[static_cast<std::size_t>(body)] < needed.end - begin) ++body;
   block.body = body;
   block.column = std::min(begin, all - work.widths[static_cast<std::size_t>(body)]);
   return block;
@@ -188,8 +192,7 @@ void Executor::run_blocks(const BlockedWork& work, std::int64_t index, Fault& fa
     const auto set_digits = [&](std::int64_t number, std::size_t first, std::size_t last) {
       for (std::size_t unit = last; unit-- > first; number /= work.units[unit]) offsets[unit] = number % work.units[unit];
     };
-    const auto run_block = [&](std::size_t number) {
-      const BlockedWork::Block block = work.by_data ? narrowed(work, number, offsets, index) : work.blocks[number];
+    const auto run_block = [&](const BlockedWork::Block& block) {
       offsets[units] = block.row;
       offsets[units + 1] = block.column;
       for (const Launch& launch : work.bodies[static_cast<std::size_t>(block.body)]) {
@@ -204,14 +207,30 @@ void Executor::run_blocks(const BlockedWork& work, std::int64_t index, Fault& fa
         if (profile) inside[static_cast<std::size_t>(thread)][static_cast<std::size_t>(launch.region)] += seconds_since(start);
       }
     };
-    const auto rows = static_cast<std::int64_t>(work.blocks.size());
+    // All blocks of some rows. Data may decide which columns they need: one block becomes narrower, of many some are left out.
+    const auto run_rows = [&](std::size_t rows) {
+      const auto first = static_cast<std::size_t>(work.of_rows[rows]);
+      const std::size_t end = rows + 1 < work.of_rows.size() ? static_cast<std::size_t>(work.of_rows[rows + 1]) : work.blocks.size();
+      if (!work.by_data) {
+        for (std::size_t number = first; number < end; ++number) run_block(work.blocks[number]);
+        return;
+      }
+      const Columns columns = needed(work, rows, offsets, index);
+      if (!work.by_data->leaves_out) return run_block(narrowed(work, work.blocks[first], columns));
+      for (std::size_t number = first; number < end; ++number) {
+        const BlockedWork::Block& block = work.blocks[number];
+        const std::int64_t width = work.widths[static_cast<std::size_t>(block.body)];
+        if (width == 0 || (block.column < columns.end && block.column + width > columns.begin)) run_block(block);
+      }
+    };
+    const auto rows = static_cast<std::int64_t>(work.of_rows.size());
     set_digits(work.parallel_rows ? task / rows : task, 0, parallel);
     for (std::int64_t turn = 0; turn < turns; ++turn) {
       set_digits(turn, parallel, units);
       if (work.parallel_rows)
-        run_block(static_cast<std::size_t>(task % rows));
+        run_rows(static_cast<std::size_t>(task % rows));
       else
-        for (std::size_t number = 0; number < work.blocks.size(); ++number) run_block(number);
+        for (std::size_t number = 0; number < work.of_rows.size(); ++number) run_rows(number);
     }
   });
   for (const auto& seconds : inside)

@@ -59,8 +59,12 @@ class Executor {
   void keep_spans(std::int32_t region, Profile& profile);
   bool run_steps(const std::vector<ProgramStep>& steps, std::int64_t index, Fault& fault, const AfterLaunch* after, Profile* profile);
   void launch(const Launch& launch, std::int64_t index, Fault& fault);
-  // The block with the columns that are needed at these positions of the units.
-  BlockedWork::Block narrowed(const BlockedWork& work, std::size_t number, const std::int64_t* units, std::int64_t index) const;
+  struct Columns {
+    std::int64_t begin, end;
+  };
+  // What a block of rows needs by data at these positions of the units.
+  Columns needed(const BlockedWork& work, std::size_t rows, const std::int64_t* units, std::int64_t index) const;
+  static BlockedWork::Block narrowed(const BlockedWork& work, BlockedWork::Block block, Columns needed);
   void run_blocks(const BlockedWork& work, std::int64_t index, Fault& fault, Profile* profile);
   void fill(const BlockedWork::Initial& initial, std::int64_t index);
 

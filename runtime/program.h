@@ -48,17 +48,18 @@ struct Copy {  // carried values of a loop
 };
 
 // Work done block by block (ir/plan.h, Blocks). Tasks are independent; one has a position of each unit that runs in parallel, and runs its
-// blocks in order: for each the launches of a body with all their tasks, by one thread. Where rows are parallel a task has one block of
-// rows.
+// blocks in order: for each the launches of a body with all their tasks, by one thread. Where rows are parallel a task has the blocks of
+// some rows, else all of them.
 struct BlockedWork {
   struct Block {
     std::int32_t body;
     std::int64_t row, column;
     std::int32_t narrowest = 0;  // where data chooses: the first body that has as many rows; widths grow from it to `body`
   };
-  struct ByData {  // i64 by some units and the number of the block: from where to where (excluded) columns are needed
+  struct ByData {  // i64 by some units and the number of the block of rows: from where to where (excluded) columns are needed
     BufferUse begin, end;
     std::vector<std::size_t> units;
+    bool leaves_out;  // blocks of columns that are not needed; else a block takes the narrowest body that has them
   };
   struct Initial {  // every element of a buffer before the first block
     BufferUse buffer;
@@ -68,9 +69,10 @@ struct BlockedWork {
   std::vector<std::int64_t> units;  // sizes; the parallel ones first
   std::int32_t parallel_units = 0;
   bool parallel_rows = false;
-  std::vector<Block> blocks;  // of each position of the units
+  std::vector<Block> blocks;          // of each position of the units
+  std::vector<std::int64_t> of_rows;  // the first block of each block of rows
   std::optional<ByData> by_data;
-  std::vector<std::int64_t> widths;  // columns of each body
+  std::vector<std::int64_t> widths;  // columns of each body; 0: all that there are
   std::vector<std::vector<Launch>> bodies;
   std::vector<Initial> initial;
   std::vector<BufferUse> results;  // what it makes

@@ -77,8 +77,8 @@ int bench(const Options& options) {
   Execution execution(compiled.program, pool);
   NamedTensors given = given_inputs(graph, options.inputs, options.run.seed);
   give_cotangents(graph, options.cotangents, options.run.seed, given);
-  for (const auto& [name, value] : complete_inputs(graph, std::move(given), options.run.seed, false, options.run))
-    execution.set(name, value);
+  NamedTensors inputs = complete_inputs(graph, std::move(given), options.run.seed, false, options.run);
+  for (auto& [name, value] : inputs) execution.set(name, std::move(value));
 
   execution.run();  // Pages and caches.
   std::vector<double> seconds;

@@ -97,7 +97,9 @@ int build_model(const Options& options) {
       throw UserError(fmt::format("--target {}: {}; cpu is the processor", options.target, error.what()));
     }
   Model model(options.model);
-  Plan plan = make_plan(elaborate_for(model, purpose_of(model, options.purpose, false)).graph, options.plan);
+  PipelineOptions plan_options = options.plan;
+  if (gpu) plan_options.machine.columns_of_passes = 0;
+  Plan plan = make_plan(elaborate_for(model, purpose_of(model, options.purpose, false)).graph, plan_options);
   make_folder(options.folder);
   std::filesystem::path folder(options.folder);
   replace_file((folder / "plan.heed").string(), print(plan));

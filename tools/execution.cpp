@@ -76,12 +76,15 @@ Execution::Execution(std::shared_ptr<const Program> program, ThreadPool& pool)
   if (program_->device) device_.emplace(*program_);
 }
 
-void Execution::set(const std::string& name, const HostTensor& value) {
+void Execution::set(const std::string& name, HostTensor value) {
   std::size_t k = index_of(program_->inputs, name);
-  const HostTensor& input = inputs_[k];
+  HostTensor& input = inputs_[k];
   if (input.type != value.type) throw InputError(fmt::format("input `{}` is {}, got {}", name, text_of(input.type), text_of(value.type)));
-  std::memcpy(input.data(), value.data(), static_cast<std::size_t>(value.type.bytes()));
-  if (device_) device_->put(k, value.data());
+  input = std::move(value);
+  input_memory_[k] = input.data();
+  for (std::size_t output = 0; output < outputs_.size(); ++output)
+    if (program_->outputs[output].in_place == static_cast<std::int32_t>(k)) output_memory_[output] = input.data();
+  if (device_) device_->put(k, input.data());
 }
 
 void Execution::run(Profile* profile) {
@@ -91,12 +94,16 @@ void Execution::run(Profile* profile) {
     executor_.run(input_memory_, output_memory_, profile);
 }
 
-const HostTensor& Execution::output(const std::string& name) const {
+HostTensor& Execution::fetched_output(const std::string& name) {
   std::size_t k = index_of(program_->outputs, name);
   std::int32_t in_place = program_->outputs[k].in_place;
   if (device_) device_->get_output(k, output_memory_[k]);
   return in_place >= 0 ? inputs_[static_cast<std::size_t>(in_place)] : outputs_[k];
 }
+
+const HostTensor& Execution::output(const std::string& name) { return fetched_output(name); }
+
+HostTensor Execution::take_output(const std::string& name) { return std::move(fetched_output(name)); }
 
 TensorType type_of(ArrayRef array) { return {std::string(name_of(array->dtype)), array->shape}; }
 
@@ -127,17 +134,18 @@ void run_profiled(Execution& execution, const ProfileOptions& options) {
 
 }  // namespace
 
-NamedTensors run_compiled(const Graph& graph, const NamedTensors& inputs, const RunOptions& options, bool verbose,
-                          const ProfileOptions& profile) {
+NamedTensors run_compiled(const Graph& graph, NamedTensors inputs, const RunOptions& options, bool verbose, const ProfileOptions& profile) {
   CompiledProgram compiled = compile_graph(graph, options, verbose);
   ThreadPool pool(options.threads > 0 ? options.threads : usable_threads());
   Execution execution(compiled.program, pool);
   for (const ProgramValue& input : compiled.program->inputs)
-    if (auto given = inputs.find(input.name); given != inputs.end()) execution.set(input.name, given->second);
+    if (auto given = inputs.find(input.name); given != inputs.end()) execution.set(input.name, std::move(given->second));
   execution.run();
   NamedTensors results;
-  for (const ProgramValue& output : compiled.program->outputs) results[output.name] = execution.output(output.name).copy();
-  if (profile.print || !profile.trace.empty()) run_profiled(execution, profile);
+  const bool runs_again = profile.print || !profile.trace.empty();
+  for (const ProgramValue& output : compiled.program->outputs)
+    results[output.name] = runs_again ? execution.output(output.name).copy() : execution.take_output(output.name);
+  if (runs_again) run_profiled(execution, profile);
   return results;
 }
 
@@ -196,7 +204,7 @@ NamedTensors complete_inputs(const Graph& graph, NamedTensors given, std::int64_
   NamedTensors scalars;
   for (const GraphInput& input : initial.inputs)
     scalars[input.array->name] = given.contains(input.array->name) ? given[input.array->name].copy() : scalar(seed);
-  NamedTensors values = evaluator ? run_evaluated(initial, scalars) : run_compiled(initial, scalars, options, false);
+  NamedTensors values = evaluator ? run_evaluated(initial, scalars) : run_compiled(initial, std::move(scalars), options, false);
   for (auto& [name, value] : values)
     if (!given.contains(name)) given[name] = std::move(value);
   return given;

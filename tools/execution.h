@@ -18,13 +18,17 @@ class Execution {
  public:
   Execution(std::shared_ptr<const Program> program, ThreadPool& pool);
   // The input must be of the program's type. Inputs never set are zeros.
-  void set(const std::string& name, const HostTensor& value);
+  void set(const std::string& name, HostTensor value);
   void run(Profile* profile = nullptr);
-  const HostTensor& output(const std::string& name) const;
+  const HostTensor& output(const std::string& name);
+  // The same, to keep: there is no run after it.
+  HostTensor take_output(const std::string& name);
   const Program& program() const { return *program_; }
   std::int64_t memory_bytes() const { return executor_.memory_bytes(); }
 
  private:
+  HostTensor& fetched_output(const std::string& name);
+
   std::shared_ptr<const Program> program_;
   Executor executor_;
   std::optional<DeviceValues> device_;        // of a program for a device; the tensors here are copies of what lies there
@@ -39,7 +43,7 @@ struct ProfileOptions {
 };
 
 // The same two ways, for one run: results and updates by name. A profile is of some more runs after that one.
-NamedTensors run_compiled(const Graph& graph, const NamedTensors& inputs, const RunOptions& options, bool verbose,
+NamedTensors run_compiled(const Graph& graph, NamedTensors inputs, const RunOptions& options, bool verbose,
                           const ProfileOptions& profile = {});
 NamedTensors run_evaluated(const Graph& graph, const NamedTensors& inputs);
 

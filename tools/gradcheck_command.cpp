@@ -66,7 +66,7 @@ bool check_on_device(const Graph& with, const Values& inputs, const std::vector<
     convert_elements(name_of(exact_value.dtype), exact_value.bytes.data(), value.type.dtype, value.data(), exact_value.count());
     given[input.array->name] = std::move(value);
   }
-  NamedTensors made = run_compiled(with, given, options.run, options.model.verbose);
+  NamedTensors made = run_compiled(with, std::move(given), options.run, options.model.verbose);
   bool all_right = true;
   for (std::size_t k = 0; k < with.outputs.size(); ++k) {
     const std::string& output = with.outputs[k].name;

@@ -86,6 +86,7 @@ CompiledProgram compile_graph(const Graph& graph, const RunOptions& options, boo
   ProgramCache::Found found = cache.find();
   if (!found.compilation) {
     PipelineOptions plan_options = options.plan;
+    if (device) plan_options.machine.columns_of_passes = 0;  // one kernel has no order of blocks of the same rows
     plan_options.fitted = [&](const MemoryFit& fit) { found.note = memory_note(options.plan.memory, fit); };
     Plan plan = make_plan(graph, plan_options);
     double planned = seconds();

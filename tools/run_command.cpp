@@ -81,7 +81,7 @@ int run(const Options& options) {
     throw UserError("--profile and --trace measure compiled code, --evaluator runs none: leave one of them out");
   NamedTensors values = options.evaluator
                             ? run_evaluated(graph, inputs)
-                            : run_compiled(graph, inputs, options.run, options.model.verbose, {options.profile, options.trace});
+                            : run_compiled(graph, std::move(inputs), options.run, options.model.verbose, {options.profile, options.trace});
   std::vector<std::string> order;
   for (const GraphOutput& output : graph.outputs)
     if (!output.updates) order.push_back(output.name);

@@ -2,12 +2,15 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <map>
 #include <set>
 #include <unordered_set>
 
 #include "codegen/compile.h"
 #include "ir/evaluate.h"
 #include "ir/language/elaborate.h"
+#include "ir/region_frame.h"
 #include "passes/differentiate.h"
 #include "passes/lifetimes.h"
 #include "passes/pipeline.h"
@@ -28,6 +31,14 @@ Machine eager_machine() {
   machine.bytes_per_second = 1e3;
   machine.launch_seconds = 0;
   machine.enough_rows = machine.most_rows = 8;
+  return machine;
+}
+
+// Where columns are cut into blocks, too.
+Machine narrow_machine() {
+  Machine machine = eager_machine();
+  machine.cache_bytes = 1;
+  machine.columns_of_passes = 16;
   return machine;
 }
 
@@ -66,14 +77,16 @@ Graph graph_of(const Case& each, const Sizes& all_sizes, bool gradients) {
 
 class Attention : public testing::TestWithParam<Case> {};
 
-void expect_right(const Case& each, bool gradients) {
+void expect_right(const Case& each, bool gradients, const Machine& machine) {
   Graph graph = graph_of(each, small_sizes, gradients);
-  Plan plan = make_plan(graph, {.machine = eager_machine()});
+  Plan plan = make_plan(graph, {.machine = machine});
   expect_as_evaluated(plan, gradients ? differentiate(graph) : graph, inputs_for(graph, 3), 1e-4);
 }
 
-TEST_P(Attention, Forward) { expect_right(GetParam(), false); }
-TEST_P(Attention, Backward) { expect_right(GetParam(), true); }
+TEST_P(Attention, Forward) { expect_right(GetParam(), false, eager_machine()); }
+TEST_P(Attention, Backward) { expect_right(GetParam(), true, eager_machine()); }
+TEST_P(Attention, ForwardInPasses) { expect_right(GetParam(), false, narrow_machine()); }
+TEST_P(Attention, BackwardInPasses) { expect_right(GetParam(), true, narrow_machine()); }
 
 // Stored values as large as queries times keys that are no input and no result.
 std::set<std::string> large_values(const Case& each, bool gradients) {
@@ -100,13 +113,7 @@ void expect_nothing_large(const Case& each, bool gradients, const std::set<std::
 TEST_P(Attention, ForwardStoresNothingLarge) { expect_nothing_large(GetParam(), false, stores_forward); }
 TEST_P(Attention, BackwardStoresNothingLarge) { expect_nothing_large(GetParam(), true, stores_backward); }
 
-// --- Columns that data decides about
-
-const Blocks* blocks_by_data(const Plan& plan) {
-  for (const Plan::Step& step : plan.steps)
-    if (const Region* region = std::get_if<Region>(&step); region && region->blocks && region->blocks->by_data) return region->blocks.get();
-  return nullptr;
-}
+// --- Passes over columns
 
 Graph written(const std::string& text, const Sizes& sizes, bool gradients) {
   Diagnostics diagnostics;
@@ -114,6 +121,84 @@ Graph written(const std::string& text, const Sizes& sizes, bool gradients) {
   auto elaborated = module ? elaborate(*module, {.entry = "", .settings = {}, .sizes = sizes}, diagnostics) : std::nullopt;
   if (!elaborated) throw std::runtime_error(diagnostics.text(false));
   return gradients ? with_gradients(elaborated->graph, true) : elaborated->graph;
+}
+
+std::string attention_by(const std::string& weights) {
+  return "fn attention(q: f32[T, 16], k: f32[T, 16], v: f32[T, 16]) -> f32[T, 16] {\n  s = q @ transpose(k)\n" + weights + "}\n";
+}
+
+// Passes of the only region in blocks; 0 where its rows are whole.
+int passes_of(const std::string& text, std::int64_t length, bool gradients = false) {
+  Plan plan = make_plan(written(text, {{"T", length}}, gradients));
+  for (const Plan::Step& step : plan.steps)
+    if (const Region* region = std::get_if<Region>(&step); region && region->blocks)
+      return region->blocks->kept.empty() ? 0 : region->blocks->passes;
+  return -1;
+}
+
+TEST(PassesOverColumns, ReductionsRunWithTheirMaximum) {
+  for (const char* weights :
+       {"  return softmax(s) @ v\n", "  return softmax(where(iota(T)[:, None] >= iota(T), s, -inf)) @ v\n",
+        "  m = max(s, axis = 1, keep = true)\n  e = exp(s - m)\n  return (e @ v) / sum(e, axis = 1, keep = true)\n",
+        "  m = maximum(max(s, axis = 1, keep = true), 1.0)\n  e = exp(s - m)\n  return (e @ v) / sum(e * e, axis = 1, keep = "
+        "true)\n"})
+    EXPECT_EQ(passes_of(attention_by(weights), 8192), 1) << weights;
+}
+
+TEST(PassesOverColumns, WhatCouldOverflowWaits) {
+  // What is shifted is met without the mask under which the maximum is taken; a mean grows as it runs.
+  for (const char* weights : {"  m = max(where(iota(T)[:, None] >= iota(T), s, -inf), axis = 1, keep = true)\n  e = exp(s - m)\n"
+                              "  return (e @ v) / sum(e, axis = 1, keep = true)\n",
+                              "  e = exp(s - mean(s * s, axis = 1, keep = true))\n  return (e @ v) / sum(e, axis = 1, keep = true)\n"})
+    EXPECT_NE(passes_of(attention_by(weights), 65536), 1) << weights;
+}
+
+TEST(PassesOverColumns, RowsThatStayCloseAreWhole) {
+  const std::string text = attention_by("  return softmax(s) @ v\n");
+  EXPECT_EQ(passes_of(text, 1024), 0);
+  EXPECT_EQ(passes_of(text, 4096, true), 0);  // where scores would be made twice
+  EXPECT_EQ(passes_of(text, 1 << 17, true), 2);
+}
+
+// Blocks of columns that no mask touches have bodies without it; those that it covers are not there.
+TEST(PassesOverColumns, MasksAreWhereTheyDecideNothing) {
+  Plan plan = make_plan(written(attention_by("  return softmax(where(iota(T)[:, None] >= iota(T), s, -inf)) @ v\n"), {{"T", 8192}}, false));
+  const Blocks& blocks = *std::get<Region>(plan.steps[0]).blocks;
+  EXPECT_LE(blocks.visited, 0.52);
+  std::map<bool, std::int64_t> elements;  // with a mask, and without
+  for (const Blocks::Block& block : blocks.blocks) {
+    const Blocks::Size& size = blocks.sizes[static_cast<std::size_t>(block.body)];
+    bool is_masked = false;
+    for (const Plan::Step& step : blocks.bodies[static_cast<std::size_t>(block.body)].steps)
+      for (ArrayRef array : arrays_of(std::get<Region>(step)))
+        is_masked |= std::ranges::any_of(nodes_of(array->body), [](Expr node) { return node->op == Op::select; });
+    elements[is_masked] += size.rows * size.columns;
+  }
+  EXPECT_LE(elements[true] * 5, elements[false]);
+}
+
+TEST(PassesOverColumns, SkippedInTheMiddleAndByData) {
+  // A window and the first columns; documents.
+  const char* windowed =
+      "fn attention(q: f32[T, 16], k: f32[T, 16], v: f32[T, 16]) -> f32[T, 16] {\n  i = iota(T)[:, None]\n  j = iota(T)[None, :]\n"
+      "  near = j <= i and (i - j < 40 or j < 8)\n  return softmax(where(near, q @ transpose(k), -inf)) @ v\n}\n";
+  Machine machine = narrow_machine();
+  for (bool gradients : {false, true}) {
+    Graph graph = written(windowed, {{"T", 203}}, gradients);
+    Plan plan = make_plan(graph, {.machine = machine});
+    const Blocks& blocks = *std::get<Region>(plan.steps.back()).blocks;
+    EXPECT_FALSE(blocks.kept.empty());
+    EXPECT_LE(blocks.visited, 0.45);
+    expect_as_evaluated(plan, gradients ? differentiate(graph) : graph, inputs_for(graph, 3), 1e-4);
+  }
+}
+
+// --- Columns that data decides about
+
+const Blocks* blocks_by_data(const Plan& plan) {
+  for (const Plan::Step& step : plan.steps)
+    if (const Region* region = std::get_if<Region>(&step); region && region->blocks && region->blocks->by_data) return region->blocks.get();
+  return nullptr;
 }
 
 // Columns that blocks have, of all there are, where `data` is given.

@@ -84,6 +84,7 @@ TEST(Execute, BlocksHaveAProfileOfTheirSteps) {
   work->units = {2};
   work->parallel_units = 1;
   work->blocks = {{0, 0, 0}, {0, 2, 0}};
+  work->of_rows = {0, 1};
   program->buffers.push_back({Buffer::Kind::local, 64, 8, "f32"});
   work->local_bytes = 128;
   work->bodies = {{Launch{twice, 2, {{0}, {2}}, 4, 1}, Launch{twice, 2, {{2}, {1}}, 4, 2}}};
@@ -102,6 +103,44 @@ TEST(Execute, BlocksHaveAProfileOfTheirSteps) {
     const std::string text = profile_text(*program, profile);
     const std::size_t whole = text.find("  blocks"), first = text.find("      first step"), second = text.find("      second step");
     EXPECT_TRUE(whole < first && first < second && second != std::string::npos) << text;
+  }
+}
+
+void add_row_and_column(void* const* buffers, void*, std::int64_t, Fault*) {
+  const auto* offsets = static_cast<const std::int64_t*>(buffers[0]);
+  static_cast<float*>(buffers[1])[offsets[0]] += static_cast<float>(offsets[1]);
+}
+
+// Two rows of three parts of the columns, 10 each; the last one of each has no columns of its own and is never left out.
+TEST(Execute, PartsOfColumnsAreLeftOutByData) {
+  Program program;
+  program.inputs = {{"begin", Role::data, {"i64", {2}}}, {"end", Role::data, {"i64", {2}}}};
+  program.outputs = {{"y", Role::result, {"f32", {2}}}};
+  program.buffers = {
+      {Buffer::Kind::input, 0, 16}, {Buffer::Kind::input, 1, 16}, {Buffer::Kind::output, 0, 8}, {Buffer::Kind::local, 0, 16}};
+  auto work = std::make_shared<BlockedWork>();
+  work->parallel_rows = true;
+  for (const std::int64_t row : {0, 1}) {
+    work->of_rows.push_back(static_cast<std::int64_t>(work->blocks.size()));
+    for (const std::int64_t column : {10, 20, 40}) work->blocks.push_back({0, row, column});
+    work->blocks.push_back({1, row, 1000});
+  }
+  work->by_data = {{0}, {1}, {}, true};
+  work->widths = {10, 0};
+  work->bodies = {{Launch{add_row_and_column, 1, {{3}, {2}}}}, {Launch{add_row_and_column, 1, {{3}, {2}}}}};
+  work->local_bytes = 64;
+  work->initial = {{{2}, 8, std::vector<std::byte>(4)}};
+  program.steps = {work};
+  for (const int threads : {1, 3}) {
+    ThreadPool pool(threads);
+    Executor executor(std::make_shared<Program>(program), pool);
+    const HostTensor y(TensorType{"f32", {2}});
+    std::int64_t begin[] = {15, 30}, end[] = {30, 41};
+    void* inputs[] = {begin, end};
+    void* outputs[] = {y.data()};
+    executor.run(inputs, outputs);
+    EXPECT_EQ(at(y, 0), 10 + 20 + 1000);
+    EXPECT_EQ(at(y, 1), 40 + 1000);
   }
 }
 
