@@ -24,6 +24,9 @@ void make_whole_rows(const BlockRegion& region, const BodyMaker& maker, Blocks& 
   };
   std::map<std::pair<std::int64_t, std::int64_t>, Sort> sorts;  // by rows and columns
   std::vector<BlockPlace> places = block_places(region, region.rows);
+  // Threads end together if what takes long comes first. What data decides about is numbered by rows.
+  if (axes.parallel_rows && !region.by_data)
+    std::ranges::sort(places, {}, [](const BlockPlace& place) { return std::pair(-place.columns, place.row); });
   double visited = 0;
   for (const BlockPlace& place : places) {
     auto [found, is_new] = sorts.try_emplace({place.rows, place.columns}, Sort{{place.row, place.row}, {place.column, place.column}, 0});
@@ -88,11 +91,21 @@ void make_passes(const BlockRegion& region, const BodyMaker& maker, Blocks& bloc
     order.push_back(&sort);
     blocks.blocks.push_back({0, row, column});
   };
+  struct Rows {
+    std::int64_t row, count, columns = 0;  // columns that they need
+    std::vector<ColumnPart> parts;
+  };
+  std::vector<Rows> all;
   double visited = 0;
   for (std::int64_t row = 0; row < rows; row += region.rows) {
-    const std::int64_t count = std::min(region.rows, rows - row);
-    const std::vector<ColumnPart> parts = column_parts(region, row, row + count - 1);
-    for (const ColumnPart& part : parts) visited += static_cast<double>(count * part.columns);
+    Rows& next = all.emplace_back(row, std::min(region.rows, rows - row));
+    next.parts = column_parts(region, row, row + next.count - 1);
+    for (const ColumnPart& part : next.parts) next.columns += part.columns;
+    visited += static_cast<double>(next.count * next.columns);
+  }
+  if (axes.parallel_rows && !region.by_data)
+    std::ranges::sort(all, {}, [](const Rows& next) { return std::pair(-next.columns, next.row); });
+  for (const auto& [row, count, needed, parts] : all) {
     blocks.of_rows.push_back(std::ssize(blocks.blocks));
     for (std::size_t next = 0; next < works.size(); ++next) {
       if (works[next].kind == BodyWork::Kind::between) add({next, count, 0, {}}, row, 0);

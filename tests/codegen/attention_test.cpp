@@ -160,6 +160,22 @@ TEST(PassesOverColumns, RowsThatStayCloseAreWhole) {
   EXPECT_EQ(passes_of(text, 1 << 17, true), 2);
 }
 
+// Tasks of rows that need many columns come first, so that threads end together; where rows follow each other they stay in order.
+TEST(Blocks, LongTasksComeFirst) {
+  for (std::int64_t length : {1024, 8192})
+    for (bool gradients : {false, true}) {
+      const std::string text = attention_by("  return softmax(where(iota(T)[:, None] >= iota(T), s, -inf)) @ v\n");
+      Plan plan = make_plan(written(text, {{"T", length}}, gradients));
+      for (const Plan::Step& step : plan.steps) {
+        const Region* region = std::get_if<Region>(&step);
+        if (!region || !region->blocks) continue;
+        const Blocks& blocks = *region->blocks;
+        const std::int64_t first = blocks.blocks.front().row, last = blocks.blocks[static_cast<std::size_t>(blocks.of_rows.back())].row;
+        EXPECT_EQ(first > last, blocks.parallel_rows) << length << " " << gradients;
+      }
+    }
+}
+
 // Blocks of columns that no mask touches have bodies without it; those that it covers are not there.
 TEST(PassesOverColumns, MasksAreWhereTheyDecideNothing) {
   Plan plan = make_plan(written(attention_by("  return softmax(where(iota(T)[:, None] >= iota(T), s, -inf)) @ v\n"), {{"T", 8192}}, false));
