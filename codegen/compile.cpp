@@ -15,10 +15,10 @@
 #include "codegen/cuda/block_kernel.h"
 #include "codegen/cuda/nest_piece.h"
 #include "codegen/cuda/product_piece.h"
+#include "codegen/lowered_regions.h"
 #include "codegen/program_bytes.h"
 #include "codegen/tile/lower.h"
 #include "codegen/tile/product.h"
-#include "ir/fingerprint.h"
 #include "ir/function.h"
 
 namespace heed {
@@ -368,76 +368,6 @@ class Compiler {
     return bytes;
   }
 
-  // The launches of a region that is not in blocks, on the processor.
-  struct RegionLaunch {
-    KernelSource source;
-    std::int64_t tasks, scratch_bytes;
-    std::vector<ArrayRef> buffers;
-  };
-  struct LoweredRegion {
-    std::vector<ArrayRef> workspace, arrays;  // `arrays`: by number in the region's fingerprint
-    std::vector<RegionLaunch> launches;
-    bool serves_others = true;  // its kernels do not name it in messages
-  };
-
-  LoweredRegion lower(const Region& region, const Slices& slices, bool is_shared) {
-    LoweredRegion out;
-    const int asked = faults_.asked();
-    bool empty = std::ranges::any_of(region.outputs, [](ArrayRef array) { return element_count(array) == 0; });
-    if (auto product = empty ? std::nullopt : product_kernels(region, target_, {slices, is_shared}, faults_)) {
-      if (product->workspace) out.workspace = {product->workspace};
-      for (ProductLaunch& launch : product->launches)
-        out.launches.push_back({std::move(launch.source), launch.tasks, launch.scratch_bytes, std::move(launch.buffers)});
-    } else {
-      VectorShape shape = shape_;
-      shape.is_shared = is_shared;
-      Lowered lowered = lower_region(region, stand_ins_, shape);
-      out.workspace = std::move(lowered.workspace);
-      for (Nest& nest : lowered.nests) {
-        auto kept = std::make_shared<Nest>(std::move(nest));
-        auto accesses = std::make_shared<Accesses>(faults_);
-        prepare_nest(*kept, *accesses);
-        KernelSource source{text_of(*kept, *accesses, shape_),
-                            [kept, accesses, shape = shape_](llvm::Module& module, const std::string& symbol) {
-                              emit_nest(module, symbol, *kept, *accesses, shape);
-                            }};
-        out.launches.push_back({std::move(source), kept->tasks, kept->scratch_bytes, accesses->buffers()});
-      }
-    }
-    out.serves_others = faults_.asked() == asked;
-    return out;
-  }
-
-  // Layers that are repeated have the same regions, of other arrays: each is lowered once.
-  LoweredRegion lowered(const Region& region, const Slices& slices, bool is_shared) {
-    std::vector<ArrayRef> members = region.locals;
-    members.insert(members.end(), region.outputs.begin(), region.outputs.end());
-    Fragment fragment = fingerprint(members, slices);
-    auto [found, is_new] = lowered_.try_emplace(fmt::format("{} {} {}", is_shared, region.locals.size(), fragment.bytes));
-    LoweredRegion& known = found->second;
-    if (is_new) {
-      known = lower(region, slices, is_shared);
-      known.arrays = std::move(fragment.arrays);
-      auto is_known = [&](ArrayRef buffer) {
-        return std::ranges::find(known.workspace, buffer) != known.workspace.end() ||
-               std::ranges::find(known.arrays, stand_ins_.original(buffer)) != known.arrays.end();
-      };
-      for (const RegionLaunch& launch : known.launches) known.serves_others &= std::ranges::all_of(launch.buffers, is_known);
-      return known;
-    }
-    if (!known.serves_others) return lower(region, slices, is_shared);
-    std::unordered_map<ArrayRef, ArrayRef> table;  // Workspace may be one of the region's locals, or the lowering's own.
-    for (std::size_t k = 0; k < known.arrays.size(); ++k) table.emplace(known.arrays[k], fragment.arrays[k]);
-    LoweredRegion out = known;
-    auto move = [&](ArrayRef& array) {
-      auto own = table.find(stand_ins_.original(array));
-      if (own != table.end()) array = own->second;
-    };
-    std::ranges::for_each(out.workspace, move);
-    for (RegionLaunch& launch : out.launches) std::ranges::for_each(launch.buffers, move);
-    return out;
-  }
-
   void add_region(const Region& region, Scope& scope, std::vector<ProgramStep>& out, const Slices* slices = nullptr) {
     if (region.blocks) return add_blocks(region, scope, out);
     static const Slices no_slices;
@@ -468,7 +398,7 @@ class Compiler {
     if (cuda_) {
       add_pieces(region, own_slices, is_shared, info, add_workspace, uses_of, out);
     } else {
-      LoweredRegion made = lowered(region, own_slices, is_shared);
+      LoweredRegion made = lowered_.of(region, own_slices, is_shared);
       for (ArrayRef array : made.workspace) add_workspace(array);
       for (RegionLaunch& launch : made.launches) {
         sources.push_back(std::move(launch.source));
@@ -569,7 +499,7 @@ class Compiler {
   std::vector<Piece> body_pieces_;  // of the region in blocks that is being made
   StandIns stand_ins_;
   FaultPlaces faults_;
-  std::unordered_map<std::string, LoweredRegion> lowered_;  // by fingerprint
+  LoweredRegions lowered_{target_, shape_, faults_, stand_ins_};
   Extra extra_;
   std::map<std::tuple<Buffer::Kind, std::int64_t, std::int64_t, std::string>, std::int32_t> buffer_index_;
 };

@@ -107,8 +107,7 @@ class Fingerprint {
   }
 
   void number(ArrayRef array) {
-    arrays_.emplace(array, static_cast<std::int64_t>(order.size()));
-    order.push_back(array);
+    if (arrays_.emplace(array, static_cast<std::int64_t>(order.size())).second) order.push_back(array);
   }
 
   void add_type(ArrayRef array) {
