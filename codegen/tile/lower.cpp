@@ -260,10 +260,13 @@ class RegionLowering {
     return array;
   }
 
-  // Whether one of the axes lies along memory: each row can then be a task of its own.
+  // Whether one of the axes lies along memory in the largest that is read: each row can then be a task of its own.
   static bool runs_along(Expr sum) {
+    std::int64_t largest = 0;
+    for (Expr node : nodes_of(sum->operands[0]))
+      if (node->op == Op::read) largest = std::max(largest, product_of(node->free));
     for (Expr node : nodes_of(sum->operands[0])) {
-      if (node->op != Op::read) continue;
+      if (node->op != Op::read || product_of(node->free) < largest) continue;
       for (const IntegerTerm& term : affine_address(node).terms)
         if (term.weight == 1 && term.x->op == Op::axis && has(sum->axes, term.x->axes[0])) return true;
     }

@@ -160,6 +160,21 @@ TEST(PassesOverColumns, RowsThatStayCloseAreWhole) {
   EXPECT_EQ(passes_of(text, 1 << 17, true), 2);
 }
 
+// One query: whatever takes long is cut along the keys.
+TEST(Decoding, KeysAreSharedByThreads) {
+  const char* text =
+      "fn attention(q: f32[1, 64], k: f32[K, 64], v: f32[K, 64]) -> f32[1, 64] {\n  return softmax(q @ transpose(k)) @ v\n}\n";
+  const Program program = program_without_code(make_plan(written(text, {{"K", 1 << 16}}, false)), {});
+  int long_ones = 0;
+  for (const ProgramStep& step : program.steps) {
+    const auto* launch = std::get_if<Launch>(&step);
+    ASSERT_TRUE(launch);
+    if (program.regions[static_cast<std::size_t>(launch->region)].flop < 1e6) continue;
+    long_ones += launch->tasks >= 8;
+  }
+  EXPECT_EQ(long_ones, 2) << "the scores, and what they weigh";
+}
+
 // Tasks of rows that need many columns come first, so that threads end together; where rows follow each other they stay in order.
 TEST(Blocks, LongTasksComeFirst) {
   for (std::int64_t length : {1024, 8192})
