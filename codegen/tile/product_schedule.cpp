@@ -192,6 +192,7 @@ ProductSchedule schedule_product(const FlatProduct& product, const Target& targe
       s.b_packing = Packing::in_place;
       if (s.m <= 32) s.depth_block = std::min<std::int64_t>(s.depth_block, 32);
     }
+  if (a_along.run > 0 && s.depth_block < s.k && s.depth_block % a_along.run != 0) a_along = vector_cost(product.a, product.depth, lanes, 0);
   if (s.b_packing != Packing::in_place) {
     VectorCost across = best_vector_cost(product.b, product.column, lanes);
     if (across.run > 0) across.cycles += 3;  // a line is put together first

@@ -300,7 +300,7 @@ TEST(Product, Types) {
 TEST(Product, ShapesAtRandom) {
   std::mt19937 random(3);
   auto pick = [&](int low, int high) { return std::uniform_int_distribution<int>(low, high)(random); };
-  for (int trial = 0; trial < 60; ++trial) {
+  for (int trial = 0; trial < 90; ++trial) {
     Maker make;
     // Up to two axes a role, of sizes that make their product moderate; operands and result in a random order of axes.
     auto axes = [&](int most) {
@@ -310,6 +310,7 @@ TEST(Product, ShapesAtRandom) {
     };
     std::vector<AxisRef> batch = pick(0, 2) == 0 ? axes(3) : std::vector<AxisRef>{}, m = axes(9), n = axes(9), k = axes(9);
     if (pick(0, 3) == 0) k = {make.axis(pick(500, 3000))};
+    if (pick(0, 3) == 0) k = {make.axis(pick(2, 4)), make.axis(pick(17, 70))}, n = {make.axis(pick(16, 70))};
     auto read_all = [&](const char* name, std::vector<AxisRef> all) {
       std::shuffle(all.begin(), all.end(), random);
       std::vector<std::int64_t> shape;
