@@ -351,8 +351,9 @@ Expr maximum_of(const AxisSet& axes, Expr body) {
 std::vector<AxisRef> axes_by_use(Expr body, const AxisSet& axes) {
   struct Use {
     AxisRef axis;
-    std::vector<std::tuple<bool, std::uint32_t, std::size_t>> places;           // inputs first: a graph that is read back has them first
-    std::vector<std::tuple<std::uint32_t, std::size_t, std::int64_t>> weights;  // with which the axis itself stands in those places
+    std::vector<std::tuple<bool, std::uint32_t, std::size_t>> places;  // inputs first: a graph that is read back has them first
+    std::vector<std::tuple<std::uint32_t, std::size_t, std::int64_t>>
+        weights;  // with which the axis itself stands there, and in conditions
     std::size_t first;
   };
   std::vector<Use> uses;
@@ -362,12 +363,16 @@ std::vector<AxisRef> axes_by_use(Expr body, const AxisSet& axes) {
     ++step;
     for (Use& use : uses) {
       if (node->op == Op::axis && node->axes[0] == use.axis) use.first = std::min(use.first, step);
+      auto weigh = [&](std::uint32_t array, std::size_t place, Expr index) {
+        for (const IntegerTerm& term : linear_form(index).terms)
+          if (term.x->op == Op::axis && term.x->axes[0] == use.axis) use.weights.emplace_back(array, place, term.weight);
+      };
+      if (node->op == Op::at_least_zero || node->op == Op::is_zero) weigh(0, static_cast<std::size_t>(node->op), node->operands[0]);
       if (node->op != Op::read) continue;
       for (std::size_t k = 0; k < node->operands.size(); ++k)
         if (contains(node->operands[k]->free, use.axis)) {
           use.places.emplace_back(node->array->kind != Array::Kind::input, node->array->id, k);
-          for (const IntegerTerm& term : linear_form(node->operands[k]).terms)
-            if (term.x->op == Op::axis && term.x->axes[0] == use.axis) use.weights.emplace_back(node->array->id, k, term.weight);
+          weigh(node->array->id, k, node->operands[k]);
         }
     }
   }

@@ -84,7 +84,7 @@ random_graphs() {  # TEST COUNT
 }
 export -f random_graphs
 echo "random graphs" >&2
-printf '%s\n' 'PassesKeepTheirMeaning 10000' 'CompiledAsEvaluated 2000' 'CompiledGradientsAsEvaluated 500' 'PassesKeepGradients 1000' |
+printf '%s\n' 'PassesKeepTheirMeaning 10000' 'CompiledAsEvaluated 2000' 'CompiledGradientsAsEvaluated 500' 'PassesKeepGradients 700' |
   xargs --max-procs "$jobs" -I '{}' bash -c 'random_graphs {}'
 
 # One summary for all: the sanitizers' tests first, so that ctest's last words are those of the whole suite.

@@ -54,17 +54,17 @@ TEST(RandomGraphs, CompiledGradientsAsEvaluated) { check_random_graphs("compiled
 
 // Each was a fault once that long runs found.
 TEST(RandomGraphs, SeedsThatFailedOnce) {
-  for (std::uint64_t seed : {1004U, 5036U, 5159U, 5257U, 20701U, 20820U, 22394U, 22674U, 24726U, 32631U})
+  for (std::uint64_t seed : {1004U, 5036U, 5159U, 5257U, 20701U, 20820U, 22394U, 22674U, 24726U, 32631U, 41722U})
     for (const GraphCheck& check : {check_passes, check_passes_of_gradients, check_round_trip, check_compiled, check_compiled_gradients})
       if (Graph graph = random_graph(seed, false); check(graph)) report(seed, "once", graph, check);
 }
 
-// Half of the graphs of HEED_RANDOM_COUNT for each of the two (1000 in all), so that they can run side by side.
+// Half of the graphs of HEED_RANDOM_COUNT for each of the two (500 in all), so that they can run side by side.
 class RandomAttention : public testing::TestWithParam<int> {};
 
 TEST_P(RandomAttention, InBlocksAsWithout) {
   auto begin = std::chrono::steady_clock::now();
-  const std::int64_t count = setting("HEED_RANDOM_COUNT", 1000), limit = setting("HEED_RANDOM_SECONDS", 45);
+  const std::int64_t count = setting("HEED_RANDOM_COUNT", 500), limit = setting("HEED_RANDOM_SECONDS", 45);
   std::int64_t done = 0, in_blocks = 0, failures = 0;
   for (std::int64_t k = GetParam(); k < count && failures < 3; k += 2, ++done) {
     if (std::chrono::steady_clock::now() - begin > std::chrono::seconds(limit)) break;
