@@ -1,7 +1,7 @@
 // One list of each struct's members serves writing and reading; it names all of them, so that a new one is an error until it is listed.
 #include "codegen/program_bytes.h"
 
-#include <cstring>
+#include <algorithm>
 #include <type_traits>
 
 namespace heed {
@@ -120,7 +120,7 @@ struct Reader {
       is_good &= byte <= 1;
     } else if constexpr (is_plain<T>) {
       if (rest.size() < sizeof x) return fail();
-      std::memcpy(&x, rest.data(), sizeof x);
+      std::copy_n(rest.begin(), sizeof x, reinterpret_cast<char*>(&x));
       rest.remove_prefix(sizeof x);
     } else if constexpr (std::is_same_v<T, std::string> || is_a<T, std::vector>) {
       std::uint64_t count = 0;

@@ -27,6 +27,8 @@ class Idle {
 
   Expr run() {
     Expr all = yes_;
+    for (ArrayRef output : region_.outputs)
+      if (member_.contains(output)) return no_;  // Whoever reads it wants what masked columns hold, too.
     for (std::size_t k = 0; k < region_.arrays.size() && all != no_; ++k) {
       bool adds = region_.axes.position_on(k, region_.axes.column) >= 0 && !region_.axes.reduced[k].empty();
       for (Expr node : nodes_of(region_.arrays[k]->body))

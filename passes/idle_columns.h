@@ -26,7 +26,7 @@ DecidedConditions decided_conditions(const BlockRegion& region, const Extent& ex
 bool all_are_decided(const BlockRegion& region, const DecidedConditions& decided);
 
 // True only if, in the extent, every reduction over columns gets nothing but its identity, and so does everything with columns that is
-// completed by other blocks. Floating values that are read are taken to be finite.
+// completed by other blocks, and no value of a single row and column is an output. Floating values that are read are taken to be finite.
 Expr are_idle(const BlockRegion& region, const Extent& extent, Arena& arena);
 
 }  // namespace heed
