@@ -98,6 +98,18 @@ def sdpa(name):
     raise ValueError(f"PyTorch has no fused call for {name}")
 
 
+def forward_and_backward(function, inputs, learned, cotangent):
+    """A call that takes the gradients of `learned`, some of the inputs."""
+    for x in learned:
+        x.requires_grad_()
+
+    def both():
+        for x in learned:
+            x.grad = None
+        function(*inputs).backward(cotangent)
+    return both
+
+
 def attention(request):
     name, (b, h, t, e) = request["name"], request["shape"]
     inputs = [torch.randn(b, h, t, e) for _ in range(3)]
@@ -116,15 +128,7 @@ def attention(request):
             with torch.no_grad():
                 function(*inputs)
         return forward
-    cotangent = torch.randn(b, h, t, e)
-    for x in learned:
-        x.requires_grad_()
-
-    def both():
-        for x in learned:
-            x.grad = None
-        function(*inputs).backward(cotangent)
-    return both
+    return forward_and_backward(function, inputs, learned, torch.randn(b, h, t, e))
 
 
 # ---- networks --------------------------------------------------------------------------------------------------------------------------
@@ -204,14 +208,7 @@ def rows(request):
         return F.gelu(F.layer_norm(x + residual, (width,), gain, shift)) + residual
 
     function = torch.compile(block) if request["backend"] == "compile" else block
-    for leaf in leaves:
-        leaf.requires_grad_()
-
-    def both():
-        for leaf in leaves:
-            leaf.grad = None
-        function(*leaves).backward(cotangent)
-    return both
+    return forward_and_backward(function, leaves, leaves, cotangent)
 
 
 def adamw(request):

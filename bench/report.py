@@ -61,28 +61,25 @@ def products(rows):
         (f"Geometric mean of the ratios: {mean:.2f}.\n\n" if names else "")
 
 
-def compiling(rows):
+def side_by_side(rows, heading, heed, own, theirs):
+    """A row a case: `own(row)` for heed, `theirs(each)` for each peer that was asked."""
     names = peers_of(rows)
     lines = []
     for row in rows:
-        line = [row["case"], f"{seconds(row['cold_s'])} / {seconds(row['warm_s'])}"]
-        for name in names:
-            each = against(row, name)
-            line.append(f"{seconds(each['cold_s'])} / {seconds(each['warm_s'])}" if each else "")
-        lines.append(line)
-    return table(["training step", "heed", *(NAMES[name] for name in names)], lines)
+        found = [against(row, name) for name in names]
+        lines.append([row["case"], own(row), *(theirs(each) if each else "" for each in found)])
+    return table([heading, heed, *(NAMES[name] for name in names)], lines)
+
+
+def compiling(rows):
+    def both(each):
+        return f"{seconds(each['cold_s'])} / {seconds(each['warm_s'])}"
+    return side_by_side(rows, "training step", "heed", both, both)
 
 
 def memory(rows):
-    names = peers_of(rows)
-    lines = []
-    for row in rows:
-        line = [row["case"], f"{row['heed_mib']:.0f}"]
-        for name in names:
-            each = against(row, name)
-            line.append(f"{each['mib']:.0f}" if "mib" in each else "cannot" if each else "")
-        lines.append(line)
-    return table(["case", "heed, MiB", *(NAMES[name] for name in names)], lines)
+    return side_by_side(rows, "case", "heed, MiB", lambda row: f"{row['heed_mib']:.0f}",
+                        lambda each: f"{each['mib']:.0f}" if "mib" in each else "cannot")
 
 
 def start(rows):

@@ -2,6 +2,7 @@
 // The rules are those of algebra and of indices (docs/index-notation.md); none is a heuristic. Floating nodes of one expression have one
 // dtype; integer nodes are i64.
 #pragma once
+#include <functional>
 #include <span>
 #include <unordered_map>
 
@@ -115,9 +116,13 @@ Expr read_stored(ArrayRef array, std::span<const Expr> indices);
 
 // --- rebuilding
 using Substitution = std::vector<std::pair<AxisRef, Expr>>;
-Expr substitute(Expr x, const Substitution& table);                   // integer expressions for free axes; never captures
-Expr rebuild(Expr x, std::span<const Expr> operands);                 // x with other operands, through its constructor
-Expr rebuild(Expr x, ArrayRef array, std::span<const Expr> indices);  // a read of another array
+Expr substitute(Expr x, const Substitution& table);                 // integer expressions for free axes; never captures
+Expr rebuild(Expr x, std::span<const Expr> operands);               // x with other operands, through its constructor
+Expr with_operands(Expr x, std::span<const Expr> operands);         // the same; x itself if they are its own
+Expr with_stored_operands(Expr x, std::span<const Expr> operands);  // the same; a read is not opened
+// Called for each node, operands first, with what stands for its operands; gives what stands for the node.
+using RewriteNode = std::function<Expr(Expr node, std::span<const Expr> operands)>;
+Expr rewrite(Expr expression, const RewriteNode& node);
 // The body with every read array replaced by the table's; arrays not in it stay.
 Expr replace_arrays(Expr body, const std::unordered_map<ArrayRef, ArrayRef>& table);
 

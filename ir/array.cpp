@@ -249,7 +249,23 @@ Expr rebuild(Expr x, std::span<const Expr> operands) {
   throw std::logic_error("rebuild: unknown operation");
 }
 
-Expr rebuild(Expr, ArrayRef array, std::span<const Expr> indices) { return read(array, indices); }
+Expr with_operands(Expr x, std::span<const Expr> operands) { return std::ranges::equal(x->operands, operands) ? x : rebuild(x, operands); }
+
+Expr with_stored_operands(Expr x, std::span<const Expr> operands) {
+  if (std::ranges::equal(x->operands, operands)) return x;
+  return x->op == Op::read ? read_stored(x->array, operands) : rebuild(x, operands);
+}
+
+Expr rewrite(Expr expression, const RewriteNode& node) {
+  std::unordered_map<Expr, Expr> made;
+  std::vector<Expr> operands;
+  for (Expr each : nodes_of(expression)) {
+    operands.clear();
+    for (Expr operand : each->operands) operands.push_back(made.at(operand));
+    made[each] = node(each, operands);
+  }
+  return made.at(expression);
+}
 
 Expr replace_arrays(Expr body, const std::unordered_map<ArrayRef, ArrayRef>& table) {
   const std::vector<Expr> nodes = nodes_of(body);

@@ -5,15 +5,11 @@
 #include <vector>
 
 #include "ir/algebra.h"
+#include "ir/arena.h"
 #include "ir/guard.h"
 
 namespace heed {
 namespace {
-
-bool is_subset(const AxisSet& a, const AxisSet& b) {
-  return std::all_of(a.begin(), a.end(), [&](AxisRef axis) { return std::find(b.begin(), b.end(), axis) != b.end(); });
-}
-bool has(const AxisSet& set, AxisRef axis) { return std::find(set.begin(), set.end(), axis) != set.end(); }
 
 struct Group {
   AxisSet free;
@@ -58,13 +54,13 @@ std::optional<ProductForm> product_form(Expr sum) {
   ProductForm form{.sum = sum};
   bool shares_summed = false;
   for (AxisRef axis : sum->axes) {
-    shares_summed |= has(groups[0].free, axis) && has(groups[1].free, axis);
+    shares_summed |= contains(groups[0].free, axis) && contains(groups[1].free, axis);
     form.k.push_back(axis);
   }
   if (!shares_summed || span_of(form.k) == 0) return {};
   for (AxisRef axis : sum->free) {
     if (axis->size == 1) continue;
-    bool in_a = has(groups[0].free, axis), in_b = has(groups[1].free, axis);
+    bool in_a = contains(groups[0].free, axis), in_b = contains(groups[1].free, axis);
     (in_a && in_b ? form.batch : in_a ? form.m : form.n).push_back(axis);
   }
   if (form.m.empty() || form.n.empty() || span_of(form.batch) * span_of(form.m) * span_of(form.n) == 0) return {};
@@ -86,7 +82,7 @@ std::optional<ProductForm> product_form_of(ArrayRef array) {
   if (in_branches(array->body).contains(only) && may_leave(only)) return {};
   // A position that the sum lacks is no axis of the product: the sum is not computed again for it.
   for (AxisRef axis : positions(array))
-    if (axis->size != 1 && !has(only->free, axis)) return {};
+    if (axis->size != 1 && !contains(only->free, axis)) return {};
   return product_form(only);
 }
 

@@ -352,8 +352,8 @@ std::vector<AxisRef> axes_by_use(Expr body, const AxisSet& axes) {
   struct Use {
     AxisRef axis;
     std::vector<std::tuple<bool, std::uint32_t, std::size_t>> places;  // inputs first: a graph that is read back has them first
-    std::vector<std::tuple<std::uint32_t, std::size_t, std::int64_t>>
-        weights;  // with which the axis itself stands there, and in conditions
+    // With which the axis itself stands there, and in conditions.
+    std::vector<std::tuple<std::uint32_t, std::size_t, std::int64_t>> weights;
     std::size_t first;
   };
   std::vector<Use> uses;

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "ir/algebra.h"
+#include "ir/arena.h"
 #include "ir/function.h"
 #include "ir/guard.h"
 #include "passes/pull_back.h"
@@ -25,18 +26,10 @@ std::unordered_set<Expr> live_nodes(const std::vector<Expr>& nodes, const IsActi
   return live;
 }
 
-AxisSet united(AxisSet axes, const std::vector<AxisRef>& more) {
-  axes.insert(axes.end(), more.begin(), more.end());
-  std::ranges::sort(axes, {}, &Axis::id);
-  axes.erase(std::ranges::unique(axes).begin(), axes.end());
-  return axes;
-}
-
 // A derivative that differs by case is applied in each case: what the other case holds may be infinite. A guard of the adjoint stays
 // outermost: where it does not hold the slope may read outside.
 Expr times(Expr adjoint, Expr slope) {
-  const bool is_guarded = adjoint->op == Op::select && is_constant(adjoint->operands[2], 0);
-  if (is_guarded && (slope->op == Op::select || may_leave(slope)))
+  if (is_guarded(adjoint) && (slope->op == Op::select || may_leave(slope)))
     return select(adjoint->operands[0], times(adjoint->operands[1], slope), adjoint->operands[2]);
   if (slope->op == Op::select) return select(slope->operands[0], times(adjoint, slope->operands[1]), times(adjoint, slope->operands[2]));
   return multiply(adjoint, slope);
@@ -137,7 +130,7 @@ class BodyAdjoint {
   }
 
   std::vector<ReadAdjoint> operator()(Expr adjoint) {
-    give(definition_->body, adjoint, united({}, positions(definition_)));
+    give(definition_->body, adjoint, as_set(positions(definition_)));
     std::vector<ReadAdjoint> reads;
     for (auto node = nodes_.rbegin(); node != nodes_.rend(); ++node) {
       auto found = terms_.find(*node);
@@ -228,7 +221,7 @@ class BodyAdjoint {
 
   void pass_on_reduction(Expr node, Expr adjoint) {
     Expr body = node->operands[0];
-    const AxisSet scope = united(node->free, node->axes);
+    const AxisSet scope = united(node->free, as_set(node->axes));
     switch (node->reduction) {
       case Reduction::sum:
         return give(body, adjoint, scope);

@@ -60,7 +60,7 @@ class Isolator {
   Expr operands(Expr x, Expr guard) {
     std::vector<Expr> result;
     for (Expr operand : x->operands) result.push_back(visit(operand, guard));
-    return result == x->operands ? x : rebuild(x, result);
+    return with_operands(x, result);
   }
 
   Expr selection(Expr x, Expr guard) {

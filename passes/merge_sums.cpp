@@ -39,9 +39,7 @@ Expr merged(const Chain& chain, const Part& part) {
 Graph merge_sums(const Graph& graph) {
   const std::vector<ArrayRef> arrays = all_arrays(outputs_of(graph));
   const std::unordered_set<ArrayRef> fixed = fixed_arrays(graph, arrays);
-  std::unordered_map<ArrayRef, int> readers;
-  for (ArrayRef array : arrays)
-    for (ArrayRef read : reads_of(array)) ++readers[read];
+  const std::unordered_map<ArrayRef, int> readers = reader_counts(arrays);
   std::unordered_set<ArrayRef> may_open;  // as remade
   return rewrite(graph, [&](ArrayRef definition, const ArrayTable& table) {
     ArrayRef array = redefine(definition, table);
@@ -59,7 +57,9 @@ Graph merge_sums(const Graph& graph) {
       });
       if (body != array->body) array = define(positions(array), body, array->dtype, array->name);
     }
-    if (readers[definition] == 1 && !fixed.contains(definition) && is_large_sum(array)) may_open.insert(array);
+    if (auto read = readers.find(definition);
+        read != readers.end() && read->second == 1 && !fixed.contains(definition) && is_large_sum(array))
+      may_open.insert(array);
     return array;
   });
 }

@@ -26,6 +26,13 @@ std::unordered_set<ArrayRef> fixed_arrays(const Graph& graph, const std::vector<
   return fixed;
 }
 
+std::unordered_map<ArrayRef, int> reader_counts(const std::vector<ArrayRef>& arrays) {
+  std::unordered_map<ArrayRef, int> readers;
+  for (ArrayRef array : arrays)
+    for (ArrayRef read : reads_of(array)) ++readers[read];
+  return readers;
+}
+
 Expr opened(ArrayRef definition, std::span<const Expr> indices) {
   Substitution table;
   const std::vector<AxisRef> places = positions(definition);

@@ -11,6 +11,9 @@ namespace heed {
 // Results, and what enters or leaves a scan or a gradient: arrays that stay arrays.
 std::unordered_set<ArrayRef> fixed_arrays(const Graph& graph, const std::vector<ArrayRef>& arrays);
 
+// How many of the arrays read each.
+std::unordered_map<ArrayRef, int> reader_counts(const std::vector<ArrayRef>& arrays);
+
 // The definition's value at the indices, rounded as it was when it was stored.
 Expr opened(ArrayRef definition, std::span<const Expr> indices);
 

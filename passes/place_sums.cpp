@@ -31,9 +31,7 @@ bool moves_all(ArrayRef array) {
 Graph place_sums(const Graph& graph) {
   const std::vector<ArrayRef> arrays = all_arrays(outputs_of(graph));
   const std::unordered_set<ArrayRef> fixed = fixed_arrays(graph, arrays);
-  std::unordered_map<ArrayRef, int> readers;
-  for (ArrayRef array : arrays)
-    for (ArrayRef read : reads_of(array)) ++readers[read];
+  const std::unordered_map<ArrayRef, int> readers = reader_counts(arrays);
   return rewrite(graph, [&](ArrayRef definition, const ArrayTable& table) {
     ArrayRef made = redefine(definition, table);
     if (definition->body->op != Op::read || made->kind != Array::Kind::definition || !moves_all(made)) return made;

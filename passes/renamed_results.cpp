@@ -5,6 +5,7 @@
 #include <unordered_set>
 
 #include "ir/algebra.h"
+#include "passes/opening.h"
 
 namespace heed {
 
@@ -36,9 +37,7 @@ std::unordered_map<ArrayRef, ArrayRef> renamed_results(const Graph& graph) {
   std::unordered_set<ArrayRef> taken;
   for (const GraphInput& input : graph.inputs) taken.insert(input.array);
   for (const GraphOutput& output : graph.outputs) taken.insert(output.array);
-  std::unordered_map<ArrayRef, int> readers;  // What others read may be better off unstored.
-  for (ArrayRef array : in_order(graph))
-    for (ArrayRef read : reads_of(array)) ++readers[read];
+  const std::unordered_map<ArrayRef, int> readers = reader_counts(in_order(graph));  // What others read may be better off unstored.
   std::unordered_map<ArrayRef, ArrayRef> found;
   for (const GraphOutput& output : graph.outputs)
     if (is_renamed(output.array) && readers.at(output.array->body->array) == 1 && !taken.contains(output.array->body->array))

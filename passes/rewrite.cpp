@@ -107,21 +107,6 @@ class Remaker {
 
 }  // namespace
 
-Expr with_operands(Expr node, std::span<const Expr> operands) {
-  return std::ranges::equal(node->operands, operands) ? node : rebuild(node, operands);
-}
-
-Expr rewrite(Expr expression, const RewriteNode& node) {
-  std::unordered_map<Expr, Expr> made;
-  std::vector<Expr> operands;
-  for (Expr each : nodes_of(expression)) {
-    operands.clear();
-    for (Expr operand : each->operands) operands.push_back(made.at(operand));
-    made[each] = node(each, operands);
-  }
-  return made.at(expression);
-}
-
 ArrayRef redefine(ArrayRef definition, const ArrayTable& table) {
   Expr body = replace_arrays(definition->body, table);
   if (body == definition->body) return definition;

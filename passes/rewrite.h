@@ -1,19 +1,14 @@
-// Rewrites expressions and graphs from their leaves on: what every pass that changes bodies is written with.
+// Rewrites graphs from their leaves on: what every pass that changes bodies is written with.
 #pragma once
 #include <functional>
 #include <span>
 #include <unordered_map>
 #include <vector>
 
+#include "ir/algebra.h"
 #include "ir/graph.h"
 
 namespace heed {
-
-// Called for each node, operands first, with what stands for its operands; gives what stands for the node.
-using RewriteNode = std::function<Expr(Expr node, std::span<const Expr> operands)>;
-Expr rewrite(Expr expression, const RewriteNode& node);
-// The node with other operands, through its constructor; the node itself if they are the same.
-Expr with_operands(Expr node, std::span<const Expr> operands);
 
 using ArrayTable = std::unordered_map<ArrayRef, ArrayRef>;
 // Called for each definition, after all that it reads; gives what stands for it. The table has what stands for each array that was met.

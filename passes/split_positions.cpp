@@ -63,9 +63,7 @@ void apply_splits(const std::vector<Split>& splits, std::vector<Expr>& indices) 
 Graph split(const Graph& graph, bool of_results) {
   const std::vector<ArrayRef> arrays = all_arrays(outputs_of(graph)), results = outputs_of(graph);
   const std::unordered_set<ArrayRef> fixed = fixed_arrays(graph, arrays);
-  std::unordered_map<ArrayRef, int> readers;
-  for (ArrayRef array : arrays)
-    for (ArrayRef read : reads_of(array)) ++readers[read];
+  const std::unordered_map<ArrayRef, int> readers = reader_counts(arrays);
   // A sum that this guard alone reads is made under it: what only guards and moves is no array to read from.
   auto opens = [&](ArrayRef definition) {
     if (!is_guarded(definition->body) || definition->body->operands[1]->op != Op::read) return false;

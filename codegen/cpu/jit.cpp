@@ -12,16 +12,10 @@
 #include <llvm/IR/Module.h>
 #include <llvm/IR/Verifier.h>
 #include <llvm/MC/TargetRegistry.h>
-#include <llvm/Passes/PassBuilder.h>
 #include <llvm/Support/SmallVectorMemoryBuffer.h>
 #include <llvm/Support/TargetSelect.h>
 #include <llvm/Target/TargetMachine.h>
 #include <llvm/TargetParser/Host.h>
-#include <llvm/Transforms/InstCombine/InstCombine.h>
-#include <llvm/Transforms/Scalar/EarlyCSE.h>
-#include <llvm/Transforms/Scalar/LICM.h>
-#include <llvm/Transforms/Scalar/LoopPassManager.h>
-#include <llvm/Transforms/Scalar/SimplifyCFG.h>
 
 #include <algorithm>
 #include <chrono>
@@ -30,6 +24,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include "codegen/clean_up.h"
 #include "codegen/parallel.h"
 
 namespace heed {
@@ -58,29 +53,6 @@ std::unique_ptr<llvm::TargetMachine> make_machine(const Target& target) {
   if (!found) throw std::logic_error("jit: " + error);
   return std::unique_ptr<llvm::TargetMachine>(found->createTargetMachine(triple, target.cpu, target.features, llvm::TargetOptions(),
                                                                          llvm::Reloc::PIC_, {}, llvm::CodeGenOptLevel::Default, true));
-}
-
-// Kernels are written as explicit vector code: cleaning up after the emitter is all that pays.
-void optimize(llvm::Module& module, llvm::TargetMachine& machine) {
-  llvm::LoopAnalysisManager loops;
-  llvm::FunctionAnalysisManager functions;
-  llvm::CGSCCAnalysisManager components;
-  llvm::ModuleAnalysisManager modules;
-  llvm::PassBuilder builder(&machine);
-  builder.registerModuleAnalyses(modules);
-  builder.registerCGSCCAnalyses(components);
-  builder.registerFunctionAnalyses(functions);
-  builder.registerLoopAnalyses(loops);
-  builder.crossRegisterProxies(loops, functions, components, modules);
-  llvm::FunctionPassManager passes;
-  passes.addPass(llvm::EarlyCSEPass(true));
-  passes.addPass(llvm::InstCombinePass());
-  passes.addPass(llvm::SimplifyCFGPass());
-  passes.addPass(llvm::createFunctionToLoopPassAdaptor(llvm::LICMPass(llvm::LICMOptions()), /*UseMemorySSA=*/true));
-  passes.addPass(llvm::EarlyCSEPass(false));
-  llvm::ModulePassManager pipeline;
-  pipeline.addPass(llvm::createModuleToFunctionPassAdaptor(std::move(passes)));
-  pipeline.run(module, modules);
 }
 
 // Machines that are not in use: making one takes as long as a small kernel. One thread uses one at a time.
@@ -218,7 +190,7 @@ CompiledKernels compile_kernels(const std::vector<KernelSource>& sources, const 
     auto machine = machines.take();
     llvm::LLVMContext context;
     auto module = build_module(sources[kernel.source], kernel.name, target, *machine, context);
-    optimize(*module, *machine);
+    clean_up(*module, *machine, false);
     kernel.object = emit(*module, *machine, llvm::CodeGenFileType::ObjectFile);
     machines.give_back(std::move(machine));
     cache.store(kernel_file(kernel.name), kernel.object);
@@ -254,7 +226,7 @@ KernelText kernel_text(const KernelSource& source, const Target& target) {
   auto machine = make_machine(target);
   llvm::LLVMContext context;
   auto module = build_module(source, "kernel", target, *machine, context);
-  optimize(*module, *machine);
+  clean_up(*module, *machine, false);
   KernelText out;
   llvm::raw_string_ostream stream(out.ir);
   module->print(stream, nullptr);

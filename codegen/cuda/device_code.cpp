@@ -5,6 +5,7 @@
 #include <llvm/Analysis/ValueTracking.h>
 #include <llvm/Config/llvm-config.h>
 #include <llvm/ExecutionEngine/Orc/LLJIT.h>
+#include <llvm/IR/IRBuilder.h>
 #include <llvm/IR/InstIterator.h>
 #include <llvm/IR/LegacyPassManager.h>
 #include <llvm/IR/Module.h>
@@ -12,19 +13,11 @@
 #include <llvm/IRReader/IRReader.h>
 #include <llvm/Linker/Linker.h>
 #include <llvm/MC/TargetRegistry.h>
-#include <llvm/Passes/PassBuilder.h>
 #include <llvm/Support/SmallVectorMemoryBuffer.h>
 #include <llvm/Support/SourceMgr.h>
 #include <llvm/Support/TargetSelect.h>
 #include <llvm/Target/TargetMachine.h>
 #include <llvm/TargetParser/Host.h>
-#include <llvm/Transforms/IPO/AlwaysInliner.h>
-#include <llvm/Transforms/InstCombine/InstCombine.h>
-#include <llvm/Transforms/Scalar/EarlyCSE.h>
-#include <llvm/Transforms/Scalar/LICM.h>
-#include <llvm/Transforms/Scalar/LoopPassManager.h>
-#include <llvm/Transforms/Scalar/SROA.h>
-#include <llvm/Transforms/Scalar/SimplifyCFG.h>
 
 #include <algorithm>
 #include <chrono>
@@ -34,6 +27,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include "codegen/clean_up.h"
 #include "codegen/cuda/builtins.h"
 #include "codegen/cuda/device_math.h"
 #include "codegen/parallel.h"
@@ -67,30 +61,6 @@ std::unique_ptr<llvm::TargetMachine> gpu_machine(const CudaTarget& target) {
   options.AllowFPOpFusion = llvm::FPOpFusion::Standard;
   return std::unique_ptr<llvm::TargetMachine>(
       found->createTargetMachine(triple, target.llvm_cpu, "+ptx80", options, llvm::Reloc::PIC_, {}, llvm::CodeGenOptLevel::Default));
-}
-
-void clean_up(llvm::Module& module, llvm::TargetMachine& machine) {
-  llvm::LoopAnalysisManager loops;
-  llvm::FunctionAnalysisManager functions;
-  llvm::CGSCCAnalysisManager components;
-  llvm::ModuleAnalysisManager modules;
-  llvm::PassBuilder builder(&machine);
-  builder.registerModuleAnalyses(modules);
-  builder.registerCGSCCAnalyses(components);
-  builder.registerFunctionAnalyses(functions);
-  builder.registerLoopAnalyses(loops);
-  builder.crossRegisterProxies(loops, functions, components, modules);
-  llvm::FunctionPassManager passes;
-  passes.addPass(llvm::SROAPass(llvm::SROAOptions::ModifyCFG));
-  passes.addPass(llvm::EarlyCSEPass(true));
-  passes.addPass(llvm::InstCombinePass());
-  passes.addPass(llvm::SimplifyCFGPass());
-  passes.addPass(llvm::createFunctionToLoopPassAdaptor(llvm::LICMPass(llvm::LICMOptions()), /*UseMemorySSA=*/true));
-  passes.addPass(llvm::EarlyCSEPass(true));
-  llvm::ModulePassManager pipeline;
-  pipeline.addPass(llvm::AlwaysInlinerPass());
-  pipeline.addPass(llvm::createModuleToFunctionPassAdaptor(std::move(passes)));
-  pipeline.run(module, modules);
 }
 
 // Functions of the C library that the kernel calls come from the library for GPUs.
@@ -178,7 +148,7 @@ std::unique_ptr<llvm::Module> finished_module(const KernelSource& source, const 
   mark_kernel(*module, symbol);
   lower_builtins(*module);
   link_library(*module);
-  clean_up(*module, machine);
+  clean_up(*module, machine, true);
   return module;
 }
 
@@ -329,7 +299,7 @@ DeviceCode simulated_code(const std::vector<KernelSource>& sources, const std::v
     auto context = std::make_unique<llvm::LLVMContext>();
     auto module = build_module(sources[all.first[k]], all.symbols[k], *machine, *context);
     link_library(*module);
-    clean_up(*module, *machine);
+    clean_up(*module, *machine, true);
     report_accesses(*module);
     add_entry(*module, all.symbols[k]);
     modules[k] = llvm::orc::ThreadSafeModule(std::move(module), std::move(context));

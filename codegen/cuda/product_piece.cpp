@@ -104,11 +104,7 @@ class Writer {
 
   void decode_task() {
     llvm::Value* rest = e.task();
-    auto digit = [&](std::int64_t size) {
-      llvm::Value* out = b().CreateURem(rest, number(size));
-      rest = b().CreateUDiv(rest, number(size));
-      return out;
-    };
+    auto digit = [&](std::int64_t size) { return e.take_digit(rest, size); };
     first_row_ = times(digit(s.row_tiles()), s.tile.rows);
     first_column_ = times(digit(s.column_tiles()), s.tile.columns);
     batch_ = digit(s.batches);

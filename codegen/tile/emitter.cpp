@@ -57,6 +57,11 @@ llvm::Value* Emitter::buffers() { return state_->function->getArg(0); }
 llvm::Value* Emitter::fault() { return state_->function->getArg(3); }
 llvm::Value* Emitter::buffer(ArrayRef array) { return state_->pointer_to(state_->accesses.buffer(array)); }
 llvm::Value* Emitter::number(std::int64_t value) { return state_->b.getInt64(static_cast<std::uint64_t>(value)); }
+llvm::Value* Emitter::take_digit(llvm::Value*& rest, std::int64_t size) {
+  llvm::Value* digit = builder().CreateURem(rest, number(size));
+  rest = builder().CreateUDiv(rest, number(size));
+  return digit;
+}
 int Emitter::lanes() const { return state_->shape.lanes; }
 
 void Emitter::State::push(llvm::Value* begin, llvm::Value* end, std::int64_t step, llvm::Value* condition) {

@@ -56,6 +56,8 @@ class Emitter {
   llvm::Value* fault();                 // the same
   llvm::Value* buffer(ArrayRef array);  // pointer
   llvm::Value* number(std::int64_t value);
+  // The lowest digit of a mixed-radix number, to the base `size`; the number becomes what is left.
+  llvm::Value* take_digit(llvm::Value*& rest, std::int64_t size);
   int lanes() const;
 
   // --- loops. They run at least once: begin < end.

@@ -130,25 +130,9 @@ class RegionLowering {
     return result;
   }
 
-  template <class Change>
-  Expr rewrite(Expr root, Change change) {
-    std::unordered_map<Expr, Expr> made;
-    std::vector<Expr> operands;
-    for (Expr node : nodes_of(root)) {
-      operands.clear();
-      for (Expr operand : node->operands) operands.push_back(made.at(operand));
-      made[node] = change(node, std::span<const Expr>(operands));
-    }
-    return made.at(root);
-  }
-  static Expr with_operands(Expr node, std::span<const Expr> operands) {
-    if (std::ranges::equal(node->operands, operands)) return node;
-    return node->op == Op::read ? read_stored(node->array, operands) : rebuild(node, operands);
-  }
-
   // Reads of members by their values; of anything else by its stand-in.
   Expr opened(Expr node, std::span<const Expr> operands, ArrayRef reader) {
-    if (node->op != Op::read) return with_operands(node, operands);
+    if (node->op != Op::read) return with_stored_operands(node, operands);
     if (!classes_.knows(node->array)) return stand_ins_.read(node->array, operands);
     ArrayRef member = node->array;
     auto known = values_.find(member);
@@ -175,7 +159,7 @@ class RegionLowering {
     Expr& known = whole_[member];
     if (!known)
       known = in_stored_type(member, rewrite(member->body, [&](Expr node, std::span<const Expr> operands) {
-                               if (node->op != Op::read) return with_operands(node, operands);
+                               if (node->op != Op::read) return with_stored_operands(node, operands);
                                if (!classes_.knows(node->array)) return stand_ins_.read(node->array, operands);
                                Substitution table;
                                std::vector<AxisRef> places = positions(node->array);
@@ -197,7 +181,7 @@ class RegionLowering {
   Expr extracted(Expr x) {
     const std::unordered_set<Expr> guarded = in_branches(x);
     return rewrite(x, [&](Expr node, std::span<const Expr> operands) -> Expr {
-      Expr made = with_operands(node, operands);
+      Expr made = with_stored_operands(node, operands);
       if (made->op != Op::reduction || shrunk_) return made;
       for (AxisRef axis : made->free)
         if (!is_row(axis)) return made;

@@ -52,15 +52,9 @@ std::optional<Nest> lower_scatter(ArrayRef array, StandIns& stand_ins) {
 
   Arena& arena = *array->arena;
   auto read_by_stand_ins = [&](Expr root) {
-    std::unordered_map<Expr, Expr> made;
-    for (Expr node : nodes_of(root)) {
-      std::vector<Expr> operands;
-      for (Expr operand : node->operands) operands.push_back(made.at(operand));
-      made[node] = node->op == Op::read         ? stand_ins.read(node->array, operands)
-                   : operands == node->operands ? node
-                                                : rebuild(node, operands);
-    }
-    return made.at(root);
+    return rewrite(root, [&](Expr node, std::span<const Expr> operands) {
+      return node->op == Op::read ? stand_ins.read(node->array, operands) : with_operands(node, operands);
+    });
   };
   Nest nest;
   Substitution table;

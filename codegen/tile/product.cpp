@@ -118,11 +118,7 @@ class Writer {
 
   void decode_task() {
     llvm::Value* rest = e.task();
-    auto digit = [&](std::int64_t size) {
-      llvm::Value* out = b().CreateURem(rest, number(size));
-      rest = b().CreateUDiv(rest, number(size));
-      return out;
-    };
+    auto digit = [&](std::int64_t size) { return e.take_digit(rest, size); };
     std::tie(first_panel_, end_panel_) = even_share(digit(s.column_tasks), s.panels, s.column_tasks);
     std::tie(first_tile_, end_tile_) = even_share(digit(s.row_tasks), s.row_tiles, s.row_tasks);
     part_ = digit(s.parts);

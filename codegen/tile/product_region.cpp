@@ -69,13 +69,12 @@ class Opener {
       if (!operands.back()) return done_[x] = nullptr;
     }
     bool is_inside = x->op == Op::read && std::find(inside_.begin(), inside_.end(), x->array) != inside_.end();
-    return done_[x] = is_inside ? open_read(x, operands) : x->op == Op::read ? outside(x, operands) : with(x, operands);
+    return done_[x] = is_inside ? open_read(x, operands) : x->op == Op::read ? outside(x, operands) : with_operands(x, operands);
   }
 
  private:
-  static Expr with(Expr x, const std::vector<Expr>& operands) { return operands == x->operands ? x : rebuild(x, operands); }
   Expr outside(Expr read, const std::vector<Expr>& indices) const {
-    if (!slices_.contains(read->array)) return with(read, indices);
+    if (!slices_.contains(read->array)) return with_operands(read, indices);
     Element element = element_of(read->array, indices, slices_);
     return read_stored(element.array, element.indices);
   }

@@ -79,16 +79,9 @@ void add_strip(Nest& nest, const Repeated& repeated, std::int64_t bytes) {
   Expr again = read_stored(array, indices);
   nest.strips.push_back({array, nest.scratch_bytes});
   nest.scratch_bytes += bytes;
-  std::unordered_map<Expr, Expr> made{{x, again}};
   auto replaced = [&](Expr root) {
-    for (Expr node : nodes_of(root)) {
-      if (made.contains(node)) continue;
-      std::vector<Expr> operands;
-      for (Expr operand : node->operands) operands.push_back(made.at(operand));
-      bool same = operands == node->operands;
-      made[node] = same ? node : node->op == Op::read ? read_stored(node->array, operands) : rebuild(node, operands);
-    }
-    return made.at(root);
+    return rewrite(root,
+                   [&](Expr node, std::span<const Expr> operands) { return node == x ? again : with_stored_operands(node, operands); });
   };
   for (std::size_t later = repeated.first + 1; later < nest.sweeps.size(); ++later) {
     if (nest.sweeps[later].axes != axes) continue;

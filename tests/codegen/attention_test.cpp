@@ -16,6 +16,7 @@
 #include "passes/pipeline.h"
 #include "passes/with_gradients.h"
 #include "tests/codegen/compiled.h"
+#include "tests/machines.h"
 
 namespace heed {
 namespace {
@@ -24,23 +25,6 @@ const Sizes small_sizes{{"A", 3}, {"B", 2},  {"H", 3}, {"G", 2},  {"R", 2},  {"Q
                         {"D", 7}, {"S", 19}, {"F", 3}, {"J", 23}, {"M", 11}, {"N", 31}, {"X", 7},  {"Y", 5}};
 const Sizes large_sizes{{"A", 2},  {"B", 2},   {"H", 4},  {"G", 4},    {"R", 2},   {"Q", 1024}, {"K", 1024}, {"T", 1024}, {"E", 64},
                         {"D", 64}, {"S", 128}, {"F", 32}, {"J", 1024}, {"M", 256}, {"N", 1024}, {"X", 32},   {"Y", 32}};
-
-// Where blocks win at any size, and have few rows.
-Machine eager_machine() {
-  Machine machine;
-  machine.bytes_per_second = 1e3;
-  machine.launch_seconds = 0;
-  machine.enough_rows = machine.most_rows = 8;
-  return machine;
-}
-
-// Where columns are cut into blocks, too.
-Machine narrow_machine() {
-  Machine machine = eager_machine();
-  machine.cache_bytes = 1;
-  machine.columns_of_passes = 16;
-  return machine;
-}
 
 struct Case {
   std::string file, entry;

@@ -16,6 +16,7 @@
 #include "runtime/execute.h"
 #include "runtime/tensor.h"
 #include "tests/device.h"
+#include "tests/machines.h"
 #include "tests/random/check.h"
 
 namespace heed {
@@ -75,16 +76,7 @@ Finding compiled_fault(const Plan& plan) {
   return is_rounding ? std::nullopt : found;
 }
 
-// Where memory is so slow that blocks always win, and blocks have few rows; some of the columns alone, in every other graph; and where they
-// never win.
-Machine eager_machine(bool cuts_columns) {
-  Machine machine;
-  if (cuts_columns) machine.cache_bytes = 1, machine.columns_of_passes = 16;
-  machine.bytes_per_second = 1e3;
-  machine.launch_seconds = 0;
-  machine.enough_rows = machine.most_rows = 8;
-  return machine;
-}
+// Where blocks never win.
 Machine machine_without_blocks() {
   Machine machine;
   machine.launch_seconds = 1e6;
@@ -114,7 +106,7 @@ std::vector<double> errors(const std::vector<Tensor>& exact, const std::vector<T
 
 Finding fault_in_blocks(const Graph& graph, bool* goes_by_blocks) {
   constexpr double rounding = 1e-6, times_worse = 10;
-  Plan plan = make_plan(graph, {.machine = eager_machine(graph.arena->node_count() % 2 == 1)});
+  Plan plan = make_plan(graph, {.machine = graph.arena->node_count() % 2 == 1 ? narrow_machine() : eager_machine()});
   if (goes_by_blocks)
     *goes_by_blocks = std::ranges::any_of(plan.steps, [](const Plan::Step& step) {
       const auto* region = std::get_if<Region>(&step);

@@ -1,0 +1,12 @@
+# Sets RESULT to a C++ literal of a text, in pieces of 8000 characters: compilers limit their length.
+function(text_literal TEXT RESULT)
+  string(LENGTH "${TEXT}" length)
+  set(begin 0)
+  set(literal "")
+  while(begin LESS length)
+    string(SUBSTRING "${TEXT}" ${begin} 8000 part)
+    string(APPEND literal "R\"heed_text(${part})heed_text\"\n")
+    math(EXPR begin "${begin} + 8000")
+  endwhile()
+  set(${RESULT} "${literal}" PARENT_SCOPE)
+endfunction()
