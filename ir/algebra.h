@@ -114,6 +114,9 @@ Expr read(ArrayRef array, std::span<const Expr> indices);
 // The same without opening.
 Expr read_stored(ArrayRef array, std::span<const Expr> indices);
 
+// An array of its own with the same elements, for what has to lie in two places; define would give the array itself.
+ArrayRef copy_of(ArrayRef array);
+
 // --- rebuilding
 using Substitution = std::vector<std::pair<AxisRef, Expr>>;
 Expr substitute(Expr x, const Substitution& table);                 // integer expressions for free axes; never captures

@@ -117,6 +117,17 @@ ArrayRef define(std::span<const AxisRef> axes, Expr body, DType dtype, std::stri
   return made;
 }
 
+ArrayRef copy_of(ArrayRef array) {
+  std::vector<Expr> indices;
+  for (AxisRef axis : positions(array)) indices.push_back(value(axis));
+  Array copy{.kind = Array::Kind::definition, .dtype = array->dtype};
+  copy.shape = array->shape;
+  copy.body = read_stored(array, indices);
+  copy.reads = {array};
+  copy.name = array->name;
+  return stored(*array->arena, std::move(copy));
+}
+
 ArrayRef input(Arena& arena, std::string name, std::vector<std::int64_t> shape, DType dtype, std::optional<Interval> range) {
   Array array{.kind = Array::Kind::input, .dtype = dtype};
   array.name = std::move(name);

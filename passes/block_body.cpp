@@ -176,7 +176,9 @@ class Body {
   }
 
   void add_output(ArrayRef made, Slice slice, const std::string& name) {
-    if (!plan_.slices.emplace(made, std::move(slice)).second) throw std::logic_error("block_body: two outputs of a block are one array");
+    if (made->kind == Array::Kind::input || plan_.slices.contains(made))
+      made = copy_of(made);  // Each slice is stored by a step of its own.
+    plan_.slices.emplace(made, std::move(slice));
     plan_.graph.outputs.push_back({name, made});
   }
 

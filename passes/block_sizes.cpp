@@ -127,11 +127,6 @@ void choose_passes(BlockRegion& region, const std::unordered_set<ArrayRef>& virt
   if (axes.column < 0) return;
   cut.columns = machine.columns_of_passes;
   if (cut.columns * 2 > axes.size_of(axes.column)) return;
-  // Values at single columns that are stored are made by one block with the whole row: parts that add nothing may be left out.
-  for (std::size_t k = 0; k < cut.arrays.size(); ++k)
-    if (std::ranges::find(cut.outputs, cut.arrays[k]) != cut.outputs.end() && axes.reduced[k].empty() &&
-        axes.position_on(k, axes.column) >= 0)
-      return;
   cut.passes = column_passes(cut);
   if (!cut.passes) return;
   // What blocks add to lies along the columns, and is read and written by each: fewer blocks are better.
