@@ -4,9 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <chrono>
-#include <cmath>
 #include <cstring>
 #include <map>
 #include <set>
@@ -17,6 +15,7 @@
 #include "codegen/cuda/product_piece.h"
 #include "codegen/lowered_regions.h"
 #include "codegen/program_bytes.h"
+#include "codegen/region_info.h"
 #include "codegen/tile/lower.h"
 #include "codegen/tile/product.h"
 #include "ir/function.h"
@@ -25,7 +24,6 @@ namespace heed {
 namespace {
 
 std::string dtype_text(ArrayRef array) { return std::string(name_of(array->dtype)); }
-std::int64_t bytes_of(ArrayRef array) { return element_count(array) * byte_size(array->dtype); }
 std::int64_t aligned(std::int64_t bytes) { return (bytes + 63) / 64 * 64; }
 
 ProgramValue::Role role_of(GraphInput::Role role) {
@@ -55,26 +53,6 @@ struct Extra {
   std::int64_t shared = 0, kept = 0;
   std::vector<std::int32_t> shared_buffers, kept_buffers;  // their offsets count from the respective place
 };
-
-// What an array's body computes that may be infinite or NaN of finite arguments.
-void note_not_always_finite(ArrayRef array, std::vector<std::string>& noted) {
-  auto note = [&](std::string_view what) {
-    if (std::ranges::find(noted, what) == noted.end()) noted.emplace_back(what);
-  };
-  auto is_always_finite = [](const ScalarFunction& function) {
-    if (!function.evaluate || function.arity != 1) return true;
-    return std::ranges::all_of(std::array{-1e4, -2.0, 0.0, 1e4}, [&](double x) { return std::isfinite(function.evaluate(std::array{x})); });
-  };
-  if (!array->body) return;
-  for (Expr node : nodes_of(array->body)) {
-    if (node->op == Op::function && is_floating(node->dtype) && !is_always_finite(*node->function)) note(node->function->name);
-    if (node->op != Op::product) continue;
-    for (double power : node->weights) {
-      if (power != std::floor(power)) note("a root");
-      if (power < 0) note("a quotient");
-    }
-  }
-}
 
 class Compiler {
  public:
@@ -133,7 +111,7 @@ class Compiler {
   }
 
   std::int32_t add_buffer(Buffer::Kind kind, std::int64_t offset, ArrayRef array) {
-    Buffer buffer{kind, offset, bytes_of(array), dtype_text(array)};
+    Buffer buffer{kind, offset, byte_count(array), dtype_text(array)};
     auto [found, added] =
         buffer_index_.try_emplace({kind, offset, buffer.bytes, buffer.dtype}, static_cast<std::int32_t>(program.buffers.size()));
     if (added) program.buffers.push_back(buffer);
@@ -145,9 +123,9 @@ class Compiler {
   BufferUse arena_use(ArrayRef array, std::int64_t offset) { return {add_buffer(Buffer::Kind::arena, offset, array)}; }
 
   std::int32_t add_extra(std::int64_t& bytes, std::vector<std::int32_t>& list, ArrayRef array) {
-    program.buffers.push_back({Buffer::Kind::arena, bytes, bytes_of(array), dtype_text(array)});
+    program.buffers.push_back({Buffer::Kind::arena, bytes, byte_count(array), dtype_text(array)});
     list.push_back(static_cast<std::int32_t>(program.buffers.size() - 1));
-    bytes += aligned(bytes_of(array));
+    bytes += aligned(byte_count(array));
     return list.back();
   }
 
@@ -162,7 +140,7 @@ class Compiler {
 
   static bool same(BufferUse a, BufferUse b) { return a.buffer == b.buffer && a.stride == b.stride; }
   static void copy(ArrayRef array, BufferUse from, BufferUse to, std::vector<ProgramStep>& out) {
-    if (bytes_of(array) > 0 && !same(from, to)) out.push_back(Copy{from, to, bytes_of(array)});
+    if (byte_count(array) > 0 && !same(from, to)) out.push_back(Copy{from, to, byte_count(array)});
   }
 
   // A plan's steps, and copies for outputs that lie elsewhere: inputs, and arrays that are several outputs.
@@ -206,7 +184,7 @@ class Compiler {
     }
     for (std::size_t k = 0; k < scan.elements.size(); ++k) {
       BufferUse whole = fixed(scan.elements[k], use(scan.elements[k], outer), out);
-      scope.uses[scan.element_inputs[k]] = {whole.buffer, bytes_of(scan.element_inputs[k])};
+      scope.uses[scan.element_inputs[k]] = {whole.buffer, byte_count(scan.element_inputs[k])};
     }
     std::vector<BufferUse> carried;
     for (std::size_t k = 0; k < scan.carried_inputs.size(); ++k) {
@@ -217,7 +195,7 @@ class Compiler {
     for (ArrayRef array : planned.captured) scope.uses[array] = fixed(array, use(array, outer), out);
     for (std::size_t k = 0; k < scan.yields.size(); ++k) {
       if (results[k].buffer >= 0)
-        scope.outputs.push_back({results[k].buffer, bytes_of(scan.yields[k])});
+        scope.outputs.push_back({results[k].buffer, byte_count(scan.yields[k])});
       else
         scope.outputs.push_back(arena_use(scan.yields[k], outer.base + planned.yield_offsets[k]));
     }
@@ -250,7 +228,8 @@ class Compiler {
                        use(blocks.by_data->end, outer),
                        {blocks.by_data->units.begin(), blocks.by_data->units.end()},
                        blocks.by_data->leaves_out};
-    for (const auto& [array, value] : blocks.initial) work->initial.push_back({use(array, outer), bytes_of(array), element(value, array)});
+    for (const auto& [array, value] : blocks.initial)
+      work->initial.push_back({use(array, outer), byte_count(array), element(value, array)});
     for (ArrayRef array : region.outputs) work->results.push_back(use(array, outer));
     work->region = describe(region);
     const std::size_t offsets = blocks.units.size() + 2;
@@ -259,7 +238,7 @@ class Compiler {
     std::unordered_map<ArrayRef, BufferUse> kept;
     for (ArrayRef array : blocks.kept) {
       kept[array] = local_use(array, start);
-      start += aligned(bytes_of(array));
+      start += aligned(byte_count(array));
     }
     work->local_bytes = start;
     double all_units = 1;
@@ -381,7 +360,7 @@ class Compiler {
         workspace[array] = {add_extra(used, extra_.shared_buffers, array)};
       } else {
         workspace[array] = local_use(array, scope.base + used);
-        used += aligned(bytes_of(array));
+        used += aligned(byte_count(array));
         scope.blocked->local_bytes = std::max(scope.blocked->local_bytes, scope.base + used);
       }
     };
@@ -432,13 +411,13 @@ class Compiler {
   }
 
   std::int32_t describe(const Region& region) {
-    program.regions.push_back(info_of(region));
+    program.regions.push_back(region_info(region));
     return static_cast<std::int32_t>(program.regions.size() - 1);
   }
 
   // The entry of step `index` of a body that is run so many times; bodies of all sizes share it.
   std::int32_t describe_part(const Region& region, std::size_t index, double times, std::int32_t whole, std::vector<std::int32_t>& parts) {
-    RegionInfo info = info_of(region);
+    RegionInfo info = region_info(region);
     info.flop *= times, info.bytes *= times, info.whole = whole;
     if (index == parts.size()) {
       parts.push_back(static_cast<std::int32_t>(program.regions.size()));
@@ -449,47 +428,6 @@ class Compiler {
     known.flop += info.flop, known.bytes += info.bytes;
     known.label = std::move(info.label);
     return parts[index];
-  }
-
-  static RegionInfo info_of(const Region& region) {
-    RegionInfo info;
-    info.label = region.label;
-    std::set<ArrayRef> read;
-    for (ArrayRef array : region.outputs) {
-      const Origin& origin = array->arena->origin(array->origin);
-      if (info.source.empty() && origin.line > 0) {
-        const std::string& named = origin.path.empty() ? array->name : origin.path;
-        const std::string place = fmt::format("{}:{}", origin.file, origin.line);
-        info.source = named.empty() ? place : fmt::format("{} ({})", named, place);
-        info.layer = origin.path, info.line = place;
-      }
-      info.bytes += static_cast<double>(bytes_of(array));
-    }
-    for (const auto* list : {&region.outputs, &region.locals})
-      for (ArrayRef array : *list)
-        for (ArrayRef source : reads_of(array))
-          if (std::ranges::find(region.outputs, source) == region.outputs.end() &&
-              std::ranges::find(region.locals, source) == region.locals.end() && read.insert(source).second)
-            info.bytes += static_cast<double>(bytes_of(source));
-    for (const auto* list : {&region.outputs, &region.locals})
-      for (ArrayRef array : *list) info.flop += flop_of(array);
-    for (const auto* list : {&region.outputs, &region.locals})
-      for (ArrayRef array : *list) note_not_always_finite(array, info.not_always_finite);
-    return info;
-  }
-
-  // Operations of a body, each counted where its axes are.
-  static double flop_of(ArrayRef array) {
-    double total = 0;
-    for (Expr x : nodes_of(array->body)) {
-      double count = 1;
-      for (AxisRef axis : x->op == Op::reduction ? x->operands[0]->free : x->free) count *= static_cast<double>(axis->size);
-      if (x->op == Op::linear || x->op == Op::product)
-        total += count * static_cast<double>(std::max<std::size_t>(1, x->operands.size() - 1));
-      else if (x->op == Op::function || x->op == Op::reduction)
-        total += count;
-    }
-    return total;
   }
 
   const Target& target_;

@@ -121,4 +121,6 @@ std::int64_t element_count(ArrayRef array) {
   return count;
 }
 
+std::int64_t byte_count(ArrayRef array) { return element_count(array) * byte_size(array->dtype); }
+
 }  // namespace heed

@@ -172,5 +172,6 @@ std::vector<ArrayRef> in_order(const Graph& graph);
 // Nodes of an expression, operands first, each once; does not follow reads into arrays.
 std::vector<Expr> nodes_of(Expr expression);
 std::int64_t element_count(ArrayRef array);
+std::int64_t byte_count(ArrayRef array);  // of all elements
 
 }  // namespace heed

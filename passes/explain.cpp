@@ -24,8 +24,6 @@ namespace heed {
 
 namespace {
 
-std::int64_t whole_bytes(ArrayRef array) { return element_count(array) * byte_size(array->dtype); }
-
 std::string kernel_of(const Region& region) {
   if (region.blocks) return "blocks";
   bool has_reduction = false;
@@ -93,7 +91,7 @@ std::int64_t kept_bytes(const RegionFrame& frame) {
     for (std::size_t reader = k + 1; reader < frame.arrays.size(); ++reader) {
       std::vector<ArrayRef> reads = reads_of(frame.arrays[reader]);
       if (frame.level[reader] <= frame.level[k] || std::ranges::find(reads, frame.arrays[k]) == reads.end()) continue;
-      total += static_cast<double>(whole_bytes(frame.arrays[k])) / std::max(rows, 1.0);
+      total += static_cast<double>(byte_count(frame.arrays[k])) / std::max(rows, 1.0);
       break;
     }
   return static_cast<std::int64_t>(total);
@@ -174,7 +172,7 @@ Candidates candidates_of(const Plan& plan) {
 }
 
 std::string why_no_blocks(ArrayRef array) {
-  bool is_small = static_cast<double>(whole_bytes(array)) <= Machine{}.cache_bytes;
+  bool is_small = static_cast<double>(byte_count(array)) <= Machine{}.cache_bytes;
   return is_small ? "it is too small for blocks to save anything" : "blocks of both would cost more than to store it";
 }
 
@@ -220,26 +218,26 @@ Explanation explain(const Plan& plan) {
     RegionRow row = region ? row_of(*region, names) : row_of(*std::get<std::shared_ptr<PlannedScan>>(each));
     row.region = step;
     for (ArrayRef array : read_by(each)) {
-      row.bytes_read += whole_bytes(array);
+      row.bytes_read += byte_count(array);
       first_reader.try_emplace(array, step);
     }
-    for (ArrayRef array : stored_by(each)) row.bytes_written += whole_bytes(array);
+    for (ArrayRef array : stored_by(each)) row.bytes_written += byte_count(array);
     result.regions.push_back(std::move(row));
   }
   const Candidates candidates = candidates_of(plan);
   std::vector<std::pair<std::int64_t, Unfused>> apart;
   auto add = [&](ArrayRef array, const std::string& why) {
     std::string text = fmt::format("{} {}, {}, is stored: {}", words_of(array), names.shape(array),
-                                   amount(static_cast<double>(whole_bytes(array)), "B"), why);
-    apart.emplace_back(whole_bytes(array), Unfused{source_of(array), std::move(text)});
+                                   amount(static_cast<double>(byte_count(array)), "B"), why);
+    apart.emplace_back(byte_count(array), Unfused{source_of(array), std::move(text)});
   };
   for (const Plan::Step& step : plan.steps)
     for (ArrayRef array : stored_by(step)) {
       if (candidates.returned.contains(array)) add(array, "the model returns it");
       auto place = plan.places.find(array);
       if (place == plan.places.end() || place->second.kind != Plan::Place::Kind::arena) continue;
-      result.stored_bytes += whole_bytes(array);
-      result.largest_stored = std::max(result.largest_stored, whole_bytes(array));
+      result.stored_bytes += byte_count(array);
+      result.largest_stored = std::max(result.largest_stored, byte_count(array));
       auto reader = first_reader.find(array);
       if (reader == first_reader.end()) continue;
       std::string why = why_apart(array, step, plan.steps[reader->second]);

@@ -20,7 +20,6 @@ namespace {
 constexpr std::int64_t alignment = 64;
 
 std::int64_t aligned(std::int64_t bytes) { return (bytes + alignment - 1) / alignment * alignment; }
-std::int64_t bytes_of(ArrayRef array) { return element_count(array) * byte_size(array->dtype); }
 
 // Memory that one value after another uses.
 struct Block {
@@ -140,7 +139,7 @@ class Planner {
         blocks_[found->second].to = life.last_read;
         return;
       }
-    block_of_[array] = add_block(bytes_of(array), life.made, life.last_read);
+    block_of_[array] = add_block(byte_count(array), life.made, life.last_read);
   }
 
   void give_blocks(const Region& region) {
@@ -159,12 +158,12 @@ class Planner {
     scan.next_offsets.assign(carried, 0);
     scan.yield_offsets.assign(yields, -1);
     for (std::size_t k = 0; k < carried; ++k) {
-      work(bytes_of(scan.scan->next[k]), &scan.carried_offsets[k]);
-      work(bytes_of(scan.scan->next[k]), &scan.next_offsets[k]);
+      work(byte_count(scan.scan->next[k]), &scan.carried_offsets[k]);
+      work(byte_count(scan.scan->next[k]), &scan.next_offsets[k]);
     }
     for (std::size_t k = 0; k < yields; ++k)
       if (std::ranges::none_of(scan.results, [&](ArrayRef result) { return result->result == static_cast<int>(k); }))
-        work(bytes_of(scan.scan->yields[k]), &scan.yield_offsets[k]);
+        work(byte_count(scan.scan->yields[k]), &scan.yield_offsets[k]);
   }
 
   std::size_t add_block(std::int64_t bytes, int from, int to) {
@@ -182,9 +181,9 @@ class Planner {
 
 std::int64_t work_bytes(const PlannedScan& scan) {
   std::int64_t total = aligned(scan.body.arena_bytes);
-  for (ArrayRef next : scan.scan->next) total += 2 * aligned(bytes_of(next));
+  for (ArrayRef next : scan.scan->next) total += 2 * aligned(byte_count(next));
   for (std::size_t k = 0; k < scan.yield_offsets.size(); ++k)
-    if (scan.yield_offsets[k] >= 0) total += aligned(bytes_of(scan.scan->yields[k]));
+    if (scan.yield_offsets[k] >= 0) total += aligned(byte_count(scan.scan->yields[k]));
   return total;
 }
 
@@ -255,7 +254,7 @@ std::vector<std::int64_t> live_bytes(const Plan& plan) {
   std::vector<std::int64_t> live(plan.steps.size() + 1);
   for (const Lifetime& life : lifetimes(plan)) {
     if (!in_arena(plan, life.array)) continue;
-    for (int step = life.made + is_over_operand(plan, life); step <= life.last_read; ++step) live[step] += aligned(bytes_of(life.array));
+    for (int step = life.made + is_over_operand(plan, life); step <= life.last_read; ++step) live[step] += aligned(byte_count(life.array));
   }
   for (std::size_t step = 0; step < plan.steps.size(); ++step)
     if (const auto* scan = std::get_if<std::shared_ptr<PlannedScan>>(&plan.steps[step])) live[step] += work_bytes(**scan);
@@ -266,7 +265,7 @@ std::vector<Holder> holders(const Plan& plan, int step) {
   std::vector<Holder> found;
   for (const Lifetime& life : lifetimes(plan))
     if (in_arena(plan, life.array) && life.made + is_over_operand(plan, life) <= step && step <= life.last_read)
-      found.push_back({life, aligned(bytes_of(life.array))});
+      found.push_back({life, aligned(byte_count(life.array))});
   if (step < static_cast<int>(plan.steps.size()))
     if (const auto* scan = std::get_if<std::shared_ptr<PlannedScan>>(&plan.steps[step]))
       found.push_back({{nullptr, step, step}, work_bytes(**scan)});
@@ -278,8 +277,8 @@ MemoryFigures memory_figures(const Plan& plan) {
   MemoryFigures figures{.arena_bytes = plan.arena_bytes};
   for (const Lifetime& life : lifetimes(plan)) {
     if (!in_arena(plan, life.array)) continue;
-    figures.stored_bytes += bytes_of(life.array);
-    figures.largest = std::max(figures.largest, bytes_of(life.array));
+    figures.stored_bytes += byte_count(life.array);
+    figures.largest = std::max(figures.largest, byte_count(life.array));
   }
   figures.lower_bound = std::ranges::max(live_bytes(plan));
   return figures;
@@ -295,7 +294,7 @@ void check_memory(const Plan& plan) {
     auto found = plan.places.find(life.array);
     if (found == plan.places.end()) throw std::logic_error(fmt::format("plan_memory: array {} has no place", life.array->id));
     if (found->second.kind == Plan::Place::Kind::arena)
-      pieces.push_back({life, found->second.offset, found->second.offset + bytes_of(life.array)});
+      pieces.push_back({life, found->second.offset, found->second.offset + byte_count(life.array)});
   }
   for (int step = 0; step < static_cast<int>(plan.steps.size()); ++step) {
     const auto* planned = std::get_if<std::shared_ptr<PlannedScan>>(&plan.steps[step]);
@@ -305,11 +304,11 @@ void check_memory(const Plan& plan) {
     auto work = [&](std::int64_t offset, std::int64_t bytes) { pieces.push_back({{nullptr, step, step}, offset, offset + bytes}); };
     work(scan.arena_offset, scan.body.arena_bytes);
     for (std::size_t k = 0; k < scan.scan->next.size(); ++k) {
-      work(scan.carried_offsets[k], bytes_of(scan.scan->next[k]));
-      work(scan.next_offsets[k], bytes_of(scan.scan->next[k]));
+      work(scan.carried_offsets[k], byte_count(scan.scan->next[k]));
+      work(scan.next_offsets[k], byte_count(scan.scan->next[k]));
     }
     for (std::size_t k = 0; k < scan.yield_offsets.size(); ++k)
-      if (scan.yield_offsets[k] >= 0) work(scan.yield_offsets[k], bytes_of(scan.scan->yields[k]));
+      if (scan.yield_offsets[k] >= 0) work(scan.yield_offsets[k], byte_count(scan.scan->yields[k]));
   }
   std::ranges::sort(pieces, {}, &Piece::begin);
   for (std::size_t a = 0; a < pieces.size(); ++a) {
@@ -333,7 +332,7 @@ void check_memory(const Plan& plan) {
 std::int64_t scratch_bytes(const Blocks& blocks) {
   std::int64_t most = 0, kept = 0;
   for (const Plan& body : blocks.bodies) most = std::max(most, body.arena_bytes);
-  for (ArrayRef array : blocks.kept) kept += aligned(bytes_of(array));
+  for (ArrayRef array : blocks.kept) kept += aligned(byte_count(array));
   return most + kept;
 }
 

@@ -186,7 +186,7 @@ double traffic_of(const Nest& nest) {
   for (ArrayRef local : nest.locals) arrays.insert(local);
   double bytes = 0;
   auto touch = [&](ArrayRef array) {
-    if (arrays.insert(array).second) bytes += static_cast<double>(element_count(array) * byte_size(array->dtype));
+    if (arrays.insert(array).second) bytes += static_cast<double>(byte_count(array));
   };
   for (const Sweep& sweep : nest.sweeps) {
     for (Expr x : computed(sweep))

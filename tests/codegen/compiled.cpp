@@ -42,7 +42,7 @@ Plan placed(const Graph& graph) {
   for (ArrayRef array : in_order(graph)) {
     if (array->kind != Array::Kind::definition) continue;
     plan.places[array] = {Plan::Place::Kind::arena, plan.arena_bytes};
-    plan.arena_bytes += (element_count(array) * byte_size(array->dtype) + 63) / 64 * 64;
+    plan.arena_bytes += (byte_count(array) + 63) / 64 * 64;
   }
   for (std::size_t k = graph.outputs.size(); k-- > 0;)
     if (graph.outputs[k].array->kind == Array::Kind::definition)

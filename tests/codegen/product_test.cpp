@@ -43,7 +43,7 @@ struct Values {
   std::map<ArrayRef, std::unique_ptr<Guarded>> arrays;
   char* add(ArrayRef array) {
     auto& entry = arrays[array];
-    if (!entry) entry = std::make_unique<Guarded>(element_count(array) * byte_size(array->dtype), byte_size(array->dtype));
+    if (!entry) entry = std::make_unique<Guarded>(byte_count(array), byte_size(array->dtype));
     return entry->data();
   }
 };
@@ -112,13 +112,12 @@ void check(const Region& region, std::vector<std::string_view> targets = {"host"
     for (int threads : {1, 2, 3, 7}) {
       Values values;
       for (const auto& input : graph.inputs)
-        std::memcpy(values.add(input.array), inputs.at(input.array->name).bytes.data(),
-                    static_cast<std::size_t>(element_count(input.array) * byte_size(input.array->dtype)));
+        std::memcpy(values.add(input.array), inputs.at(input.array->name).bytes.data(), static_cast<std::size_t>(byte_count(input.array)));
       run(*kernels, compiled, values, threads);
       for (std::size_t k = 0; k < region.outputs.size(); ++k) {
         ArrayRef array = region.outputs[k];
         Tensor found(array->dtype, array->shape);
-        std::memcpy(found.bytes.data(), values.add(array), static_cast<std::size_t>(element_count(array) * byte_size(array->dtype)));
+        std::memcpy(found.bytes.data(), values.add(array), static_cast<std::size_t>(byte_count(array)));
         if (threads == 1) {
           first.push_back(found);
         } else {
