@@ -146,10 +146,11 @@ def compare(peers, backends, case, run_heed, options, repeat):
 
 
 def say(row):
-    rest = ", ".join(f"{each['backend']} {each['ratio']:.2f}" if "ratio" in each else f"{each['backend']}: {each['error'][:40]}"
-                     for each in row.get("against", []))
-    ours = f": {row['heed_s'] * 1e3:.2f} ms; {rest}" if "heed_s" in row else ""
-    print(f"{row['part']} {row['case']}{ours}", file=sys.stderr, flush=True)
+    text = f"{row['part']} {row['case']}"
+    if "heed_s" in row:
+        text += f": {row['heed_s'] * 1e3:.2f} ms; " + ", ".join(
+            f"{each['backend']} {each['ratio']:.2f}" if "ratio" in each else f"{each['backend']}: {each['error'][:40]}" for each in row["against"])
+    print(text, file=sys.stderr, flush=True)
 
 
 def write_documents(path, length, size=256):
