@@ -91,6 +91,9 @@ std::vector<Case> cases() {
     out.push_back(matrices(m, k, n, "nt"));
     out.push_back(matrices(k, n, m, "tn"));
   }
+  for (auto [m, n, k] :
+       std::vector<std::array<std::int64_t, 3>>{{768, 3072, 1024}, {3072, 768, 1024}, {768, 2304, 1024}, {768, 50257, 1024}})
+    out.push_back(matrices(m, n, k, "tn"));
   out.push_back(matrices(4096, 3072, 768, "nn"));
   out.push_back(matrices(32768, 128, 64, "nn"));
   out.push_back(matrices(64, 128, 32768, "tn"));

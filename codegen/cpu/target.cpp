@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <map>
 #include <stdexcept>
+#include <thread>
 
 namespace heed {
 namespace {
@@ -64,14 +65,15 @@ Target at_level(const Level& level) {
   target.vector_registers = level.vector_registers;
   target.has_fma = level.has_fma;
   read_caches(target);
+  target.cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   return target;
 }
 
 }  // namespace
 
 std::string Target::text() const {
-  return fmt::format("{} {} {}x{} {} {} {} {}", cpu, features, vector_bytes, vector_registers, has_fma, level1_bytes, level2_bytes,
-                     level3_bytes);
+  return fmt::format("{} {} {}x{} {} {} {} {} {}", cpu, features, vector_bytes, vector_registers, has_fma, level1_bytes, level2_bytes,
+                     level3_bytes, cores);
 }
 
 namespace {

@@ -13,6 +13,7 @@ struct Target {
   int vector_registers = 16;
   bool has_fma = false;                                                                    // without it `fma` would be a call for each lane
   std::int64_t level1_bytes = 32 << 10, level2_bytes = 512 << 10, level3_bytes = 4 << 20;  // data caches; the first two of one core
+  int cores = 1;                                                                           // that work may be shared by
 
   int lanes(std::int64_t element_bytes) const { return static_cast<int>(vector_bytes / element_bytes); }
   std::string text() const;  // all of the above: two targets with equal text get equal code

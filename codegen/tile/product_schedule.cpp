@@ -7,7 +7,7 @@
 #include <cmath>
 #include <numeric>
 
-#include "codegen/tile/access.h"
+#include "codegen/tile/operand_cost.h"
 #include "codegen/tile/vectors.h"
 #include "ir/algebra.h"
 
@@ -20,72 +20,6 @@ std::int64_t ceil_divide(std::int64_t a, std::int64_t b) { return (a + b - 1) / 
 std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_divide(a, b) * b; }
 std::int64_t between(std::int64_t low, double x, std::int64_t high) {
   return x <= static_cast<double>(low) ? low : x >= static_cast<double>(high) ? high : static_cast<std::int64_t>(x);
-}
-
-// How the address moves from lane to lane of vectors along `axis`: nothing if not by a constant.
-std::optional<std::int64_t> lane_stride(const LinearForm& address, AxisRef lane) {
-  std::int64_t stride = 0;
-  for (const IntegerTerm& term : address.terms) {
-    if (std::find(term.x->free.begin(), term.x->free.end(), lane) == term.x->free.end()) continue;
-    if (term.x != value(lane)) return {};
-    stride += term.weight;
-  }
-  return stride;
-}
-
-struct VectorCost {
-  double cycles;     // for a vector of useful values
-  std::int64_t run;  // of cut_into_vectors
-  bool is_scattered;
-};
-
-// The cost of values of x whose lanes lie along `axis`, cut into runs.
-VectorCost vector_cost(Expr x, AxisRef axis, int lanes, std::int64_t run) {
-  if (axis->size == 1) return {4.0 * lanes, 0, false};
-  double waste = static_cast<double>(round_up(run > 0 ? run : axis->size, lanes)) / static_cast<double>(run > 0 ? run : axis->size);
-  if (x->op == Op::read && std::ranges::all_of(x->operands, is_affine))  // the most common case, without cutting the axis
-    if (auto stride = lane_stride(affine_address(x), axis))
-      return {(*stride == 0 || *stride == 1 ? 2.0 : 1 + 1.5 * lanes) * waste, run, false};
-  VectorAxis vectors = cut_into_vectors(axis, lanes, run);
-  VectorCost out{1, run, false};
-  bool has_whole = vectors.whole() > 0;
-  AxisRef lane = has_whole ? vectors.lane : vectors.rest_lane;
-  for (Expr node : nodes_of(has_whole ? in_whole_vector(vectors, x) : in_last_vector(vectors, x))) {
-    bool varies = std::find(node->free.begin(), node->free.end(), lane) != node->free.end();
-    if (node->op == Op::function)
-      out.cycles += 12;
-    else if (node->op == Op::select && varies)
-      out.cycles += 2;
-    else if (node->op == Op::product || node->op == Op::cast || (node->op == Op::linear && is_floating(node->dtype)))
-      out.cycles += 1;
-    if (node->op != Op::read || !varies) continue;
-    std::optional<std::int64_t> moves = lane_stride(affine_address(node), lane);
-    for (Expr index : node->operands)  // by data: not in the address
-      if (!is_affine(index) && std::find(index->free.begin(), index->free.end(), lane) != index->free.end()) moves = {};
-    out.is_scattered |= !moves;
-    out.cycles += moves == 1 ? 1.0 : 1.5 * lanes;
-  }
-  // Part of a vector costs as much as the whole.
-  out.cycles *= waste;
-  return out;
-}
-
-// The best of cutting the axis into no runs, or into those at whose ends its digits change.
-VectorCost best_vector_cost(Expr x, AxisRef axis, int lanes) {
-  VectorCost best = vector_cost(x, axis, lanes, 0);
-  if (!best.is_scattered) return best;
-  std::vector<std::int64_t> lengths;
-  for (Expr node : nodes_of(x))
-    if ((node->op == Op::quotient || node->op == Op::remainder) && node->operands[0] == value(axis) && node->integer >= 4 &&
-        node->integer <= 1024 && node->integer < axis->size && axis->size % node->integer == 0)
-      lengths.push_back(node->integer);
-  std::ranges::sort(lengths);
-  lengths.erase(std::unique(lengths.begin(), lengths.end()), lengths.end());
-  for (std::int64_t length : lengths) {
-    VectorCost cost = vector_cost(x, axis, lanes, length);
-    if (cost.cycles < best.cycles) best = cost;
-  }
-  return best;
 }
 
 // A length of blocks of the depth, a multiple of the unit, within which flat addresses of the operands may become plain: what the
@@ -147,127 +81,206 @@ bool stores_contiguously(const FlatProduct& product, int lanes) {
   });
 }
 
-ProductSchedule schedule_product(const FlatProduct& product, const Target& target, bool is_shared) {
-  std::int64_t bytes = byte_size(product.dtype);
-  ProductSchedule s{};
-  s.batches = product.batch->size, s.m = product.row->size, s.n = product.column->size, s.k = product.depth->size;
-  s.tile = choose_tile(target, bytes, s.m, s.n);
-  int lanes = s.tile.lanes;
-  s.row_tiles = ceil_divide(s.m, s.tile.rows);
-  s.height = s.m / s.row_tiles;
-  s.high_tiles = s.m % s.row_tiles;
-  s.panels = ceil_divide(s.n, s.tile.columns());
-  s.last_vectors = ceil_divide(s.n - (s.panels - 1) * s.tile.columns(), lanes);
+namespace {
 
-  // The depth: whole where it is short, else in blocks of a size at which addresses are plain, if there is one. Blocks hold whole runs.
-  VectorCost a_along = best_vector_cost(product.a, product.depth, lanes), b_along = best_vector_cost(product.b, product.depth, lanes);
-  std::int64_t longest = 4096 / bytes;
-  s.depth_block = round_up(std::max<std::int64_t>(s.k, 1), lanes);
-  if (s.k > longest) {
+// Chooses step by step: tiles, blocks of the depth, how b and a are brought in, tasks.
+class Scheduler {
+ public:
+  Scheduler(const FlatProduct& product, const Target& target, bool is_shared)
+      : product_(product), target_(target), is_shared_(is_shared), bytes_(byte_size(product.dtype)) {}
+
+  ProductSchedule schedule() {
+    cut_into_tiles();
+    cut_depth();
+    bring_in_b();
+    share_depth();
+    bring_in_a();
+    s.batches_a_task = 1;
+    if (s.row_tasks * s.column_tasks == 1 && flop() < 1e6)
+      s.batches_a_task =
+          std::max<std::int64_t>(1, std::min<std::int64_t>(s.batches / wanted_, static_cast<std::int64_t>(1e6 / std::max(flop(), 1.0))));
+    s.cost = batch_cost() * static_cast<double>(s.batches);
+    return s;
+  }
+
+ private:
+  double flop() const { return 2.0 * static_cast<double>(s.m) * static_cast<double>(s.n) * static_cast<double>(s.k); }
+
+  void cut_into_tiles() {
+    s.batches = product_.batch->size, s.m = product_.row->size, s.n = product_.column->size, s.k = product_.depth->size;
+    s.tile = choose_tile(target_, bytes_, s.m, s.n);
+    s.row_tiles = ceil_divide(s.m, s.tile.rows);
+    s.height = s.m / s.row_tiles;
+    s.high_tiles = s.m % s.row_tiles;
+    s.panels = ceil_divide(s.n, s.tile.columns());
+    s.last_vectors = ceil_divide(s.n - (s.panels - 1) * s.tile.columns(), s.tile.lanes);
+    wanted_ = is_shared_ ? between(1, flop() * static_cast<double>(s.batches) / 2e6, 32) : 1;
+    double vectors = static_cast<double>((s.panels - 1) * s.tile.vectors + s.last_vectors);
+    double loads = static_cast<double>(s.tile.rows + s.tile.vectors) / (s.tile.rows * s.tile.vectors);
+    arithmetic_ = static_cast<double>(s.m) * vectors * static_cast<double>(s.k) * 0.5 *
+                  std::max({1.0, 2 * loads, 10.0 / (s.tile.rows * s.tile.vectors)});
+  }
+
+  // Whole where it is short, else in blocks of a size at which addresses are plain, if there is one. Blocks hold whole runs.
+  void cut_depth() {
+    const int lanes = s.tile.lanes;
+    a_along_ = best_vector_cost(product_.a, product_.depth, lanes), b_along_ = best_vector_cost(product_.b, product_.depth, lanes);
+    a_across_ = best_vector_cost(product_.a, product_.row, lanes);
+    // A tile that takes a line of a for each step wants short blocks: the lines stay in the first cache.
+    std::int64_t longest = (a_across_.cycles < a_along_.cycles ? 2048 : 4096) / bytes_;
+    s.depth_block = round_up(std::max<std::int64_t>(s.k, 1), lanes);
+    if (s.k <= longest) return;
     std::int64_t unit = lanes;
-    for (VectorCost* along : {&a_along, &b_along})
+    for (VectorCost* along : {&a_along_, &b_along_})
       if (along->run > 0) unit = std::lcm(unit, along->run);
     if (unit > longest) {
       unit = lanes;
-      a_along = vector_cost(product.a, product.depth, lanes, 0);
-      b_along = vector_cost(product.b, product.depth, lanes, 0);
+      a_along_ = vector_cost(product_.a, product_.depth, lanes, 0);
+      b_along_ = vector_cost(product_.b, product_.depth, lanes, 0);
     }
-    std::int64_t natural = natural_block(product, 2 * longest, unit);
+    std::int64_t natural = natural_block(product_, 2 * longest, unit);
     std::int64_t blocks = ceil_divide(s.k, longest * 3 / 4);
     s.depth_block = natural > 0 ? natural : round_up(ceil_divide(s.k, blocks), unit);
   }
-  auto plain_at = [&](Expr operand, AxisRef line, std::int64_t block) {
+
+  std::optional<PlainOperand> plain_at(Expr operand, AxisRef line, std::int64_t block) const {
     Arena& arena = *operand->arena;
-    return plain_operand(operand, product.dtype, line, product.depth, fresh_axis(arena, ceil_divide(s.k, block)), fresh_axis(arena, block));
-  };
+    return plain_operand(operand, product_.dtype, line, product_.depth, fresh_axis(arena, ceil_divide(s.k, block)),
+                         fresh_axis(arena, block));
+  }
+
+  // Of an operand that is packed, for an element: its instructions, and its way from memory.
+  double packing_cost(const VectorCost& cost) const { return cost.cycles / s.tile.lanes + cycles_per_byte * static_cast<double>(bytes_); }
 
   // Few rows do not repay packing b: its rows are read where they are, in short blocks so that they stay in the cache. Neither does one
-  // panel of whole lines: it lies in memory as it would be packed.
-  double a_cost = 0, b_cost = 0;
-  s.b_packing = Packing::across_depth;
-  bool is_one_panel = s.n == s.tile.columns() && s.n * bytes % line_bytes == 0;
-  if (s.m <= 32 || is_one_panel)
-    if (auto plain = plain_at(product.b, product.column, s.m <= 32 ? 32 : s.depth_block);
-        plain && plain->line_stride == 1 && plain->depth_stride >= 0 && s.n >= lanes) {
-      s.b_packing = Packing::in_place;
-      if (s.m <= 32) s.depth_block = std::min<std::int64_t>(s.depth_block, 32);
+  // panel of whole lines that lies in memory much as it would be packed.
+  void bring_in_b() {
+    const int lanes = s.tile.lanes;
+    VectorCost across = best_vector_cost(product_.b, product_.column, lanes);
+    s.b_packing = Packing::across_depth, s.b_run = across.run;
+    const bool has_few_rows = s.m <= 32;
+    if (has_few_rows || (s.n == s.tile.columns() && s.n * bytes_ % line_bytes == 0)) {
+      std::int64_t block = has_few_rows ? std::min<std::int64_t>(s.depth_block, 32) : s.depth_block;
+      auto plain = plain_at(product_.b, product_.column, block);
+      if (plain && plain->line_stride == 1 && plain->depth_stride >= 0 && s.n >= lanes &&
+          (has_few_rows || arithmetic_ * in_place_penalty(s.n * bytes_, plain->depth_stride * bytes_, block, target_) <=
+                               packing_cost(across) * static_cast<double>(s.n * s.k))) {
+        s.b_packing = Packing::in_place;
+        s.depth_block = block;
+      }
     }
-  if (a_along.run > 0 && s.depth_block < s.k && s.depth_block % a_along.run != 0) a_along = vector_cost(product.a, product.depth, lanes, 0);
-  if (s.b_packing != Packing::in_place) {
-    VectorCost across = best_vector_cost(product.b, product.column, lanes);
-    if (across.run > 0) across.cycles += 3;  // a line is put together first
-    b_along.cycles += 8;
-    bool along = b_along.cycles < across.cycles;
-    if (along) s.b_packing = Packing::along_depth;
-    s.b_run = along ? b_along.run : across.run;
-    b_cost = (along ? b_along : across).cycles / lanes;
-  } else {
-    s.b_run = best_vector_cost(product.b, product.column, lanes).run;
-  }
-  s.depth_blocks = std::max<std::int64_t>(1, ceil_divide(s.k, s.depth_block));
-
-  auto plain = plain_at(product.a, product.row, s.depth_block);
-  // Neighbours in memory serve one row's next steps, or the next tile's rows: either way lines are not fetched in vain.
-  if (plain && (std::abs(plain->depth_stride) <= 2 || std::abs(plain->line_stride) <= 2 || s.panels == 1)) {
-    s.a_packing = Packing::in_place;
-  } else {
-    VectorCost across = best_vector_cost(product.a, product.row, lanes);
-    bool is_across = across.cycles < a_along.cycles;
-    s.a_packing = is_across ? Packing::across_depth : Packing::along_depth;
-    s.a_run = (is_across ? across : a_along).run;
-    a_cost = (is_across ? across : a_along).cycles / lanes;
+    if (s.b_packing != Packing::in_place) {
+      if (across.run > 0) across.cycles += 3;  // a line is put together first
+      b_along_.cycles += 8;
+      const bool along = b_along_.cycles < across.cycles;
+      s.b_packing = along ? Packing::along_depth : Packing::across_depth;
+      if (along) s.b_run = b_along_.run;
+      b_cost_ = packing_cost(along ? b_along_ : across);
+    }
+    if (a_along_.run > 0 && s.depth_block < s.k && s.depth_block % a_along_.run != 0)
+      a_along_ = vector_cost(product_.a, product_.depth, lanes, 0);
+    s.depth_blocks = std::max<std::int64_t>(1, ceil_divide(s.k, s.depth_block));
   }
 
-  // Tasks: a block of b in half of the second cache, and enough of them to share out.
-  double flop = 2.0 * static_cast<double>(s.m) * static_cast<double>(s.n) * static_cast<double>(s.k);
-  double all = flop * static_cast<double>(s.batches);
-  std::int64_t wanted = is_shared ? between(1, all / 2e6, 32) : 1;
-  std::int64_t block_bytes = s.depth_block * s.tile.columns() * bytes;
-  std::int64_t most_panels = s.b_packing == Packing::in_place ? std::max<std::int64_t>(1, 2048 / s.tile.columns())
-                                                              : std::max<std::int64_t>(1, target.level2_bytes / 2 / block_bytes);
-  s.column_tasks = ceil_divide(s.panels, most_panels);
-  auto tasks = [&] { return s.batches * s.row_tasks * s.column_tasks; };
-  auto split_rows = [&](std::int64_t fewest) {
-    s.row_tasks = between(1, static_cast<double>(ceil_divide(wanted, s.batches * s.column_tasks)), std::max<std::int64_t>(1, s.m / fewest));
-  };
-  s.row_tasks = 1;
-  split_rows(256);
-  if (tasks() < wanted) s.column_tasks = std::max(s.column_tasks, std::min(s.panels, ceil_divide(wanted, s.batches * s.row_tasks)));
-  if (tasks() * 2 < wanted) split_rows(64);
-  if (s.depth_blocks > 1) {  // The sums of a task stay in the cache, too.
-    std::int64_t rows = std::max<std::int64_t>(64, (1 << 20) / (s.most_panels() * s.tile.columns() * bytes));
-    s.row_tasks = std::max(s.row_tasks, ceil_divide(s.m, rows));
-  }
-  s.row_tasks = std::min(s.row_tasks, s.row_tiles);
-  // Every task has something to do.
-  s.row_tasks = ceil_divide(s.row_tiles, s.most_tiles());
-  s.column_tasks = ceil_divide(s.panels, s.most_panels());
-  s.parts = 1;
-  if (s.depth_blocks > 1 && tasks() * 2 < wanted) {
-    s.parts = std::min(s.depth_blocks, ceil_divide(wanted, tasks()));
+  // The order of a sum depends on the parts of its depth, so they follow from shapes alone: where rows and columns do not make tasks
+  // enough.
+  void share_depth() {
+    s.parts = 1;
+    std::int64_t tasks = std::min(s.batches, wanted_) * std::min(s.panels, wanted_) * most_row_tasks();
+    if (s.depth_blocks == 1 || tasks * 2 >= wanted_) return;
+    s.parts = std::min(s.depth_blocks, ceil_divide(wanted_, tasks));
     s.parts = ceil_divide(s.depth_blocks, ceil_divide(s.depth_blocks, s.parts));
   }
-  s.batches_a_task = 1;
-  if (s.row_tasks * s.column_tasks == 1 && flop < 1e6)
-    s.batches_a_task =
-        std::max<std::int64_t>(1, std::min<std::int64_t>(s.batches / wanted, static_cast<std::int64_t>(1e6 / std::max(flop, 1.0))));
 
-  s.tiles_a_strip = s.most_tiles();
-  if (s.a_packing != Packing::in_place) {
-    std::int64_t rows = between(16, static_cast<double>(target.level2_bytes / 4 / (s.depth_block * bytes)), 128);
-    s.tiles_a_strip = std::min(s.tiles_a_strip, std::max<std::int64_t>(1, rows / (s.height + 1)));
+  std::int64_t most_row_tasks() const { return std::clamp<std::int64_t>(s.m / 64, 1, s.row_tiles); }
+
+  // Read in place where neighbours in memory serve one row's next steps, or the next tile's rows and packing would cost more.
+  void bring_in_a() {
+    ProductSchedule packed = s;
+    const bool is_across = a_across_.cycles < a_along_.cycles;
+    packed.a_packing = is_across ? Packing::across_depth : Packing::along_depth;
+    packed.a_run = (is_across ? a_across_ : a_along_).run;
+    double packed_cost = cut_into_tasks(packed, packing_cost(is_across ? a_across_ : a_along_), 0);
+    auto plain = plain_at(product_.a, product_.row, s.depth_block);
+    const bool follows_depth = plain && (std::abs(plain->depth_stride) <= 2 || s.panels == 1);
+    if (follows_depth || (plain && std::abs(plain->line_stride) <= 2)) {
+      double penalty = follows_depth ? 0 : in_place_penalty(line_bytes, std::abs(plain->depth_stride) * bytes_, s.depth_block, target_);
+      s.a_packing = Packing::in_place;
+      task_cost_ = cut_into_tasks(s, cycles_per_byte / 2 * static_cast<double>(bytes_), penalty);  // what it reads comes ahead of it
+      if (follows_depth || task_cost_ <= packed_cost) return;
+    }
+    s = packed;
+    task_cost_ = packed_cost;
   }
 
-  double row_count = static_cast<double>(s.m), depth = static_cast<double>(s.k), columns = static_cast<double>(s.n);
-  double vectors = static_cast<double>((s.panels - 1) * s.tile.vectors + s.last_vectors);
-  double loads = static_cast<double>(s.tile.rows + s.tile.vectors) / (s.tile.rows * s.tile.vectors);
-  s.cost = row_count * vectors * depth * 0.5 * std::max({1.0, 2 * loads, 10.0 / (s.tile.rows * s.tile.vectors)});
-  s.cost += columns * depth * b_cost * static_cast<double>(s.row_tasks) + row_count * depth * a_cost * static_cast<double>(s.column_tasks);
-  for (const auto& output : product.outputs)
-    s.cost += row_count * columns / lanes * vector_cost(output.value, product.column, lanes, 0).cycles;
-  s.cost += row_count * columns * (stores_contiguously(product, lanes) ? 1.0 / lanes : 1.5) * static_cast<double>(product.outputs.size());
-  s.cost *= static_cast<double>(s.batches);
-  return s;
+  // Chooses tasks, each with a block of b in half of the second cache: the more there are, the more often operands are packed, the fewer,
+  // the longer cores wait for the last one. Returns what a batch costs besides its arithmetic.
+  double cut_into_tasks(ProductSchedule& out, double a_cost, double penalty) const {
+    std::int64_t block_bytes = out.depth_block * out.tile.columns() * bytes_;
+    std::int64_t most_panels = out.b_packing == Packing::in_place ? 2048 / out.tile.columns() : target_.level2_bytes / 2 / block_bytes;
+    std::int64_t fewest_columns = ceil_divide(out.panels, std::max<std::int64_t>(1, most_panels));
+    const double elements_a = static_cast<double>(out.m * out.k), elements_b = static_cast<double>(out.n * out.k);
+    const auto cores = static_cast<double>(target_.cores);
+    double best = 0;
+    ProductSchedule tried = out;
+    for (std::int64_t columns = fewest_columns; columns <= std::max(fewest_columns, std::min(out.panels, most_tasks)); ++columns) {
+      tried.column_tasks = columns;
+      if (ceil_divide(out.panels, tried.most_panels()) < columns) continue;  // some would have nothing to do
+      std::int64_t fewest_rows = 1;
+      if (out.depth_blocks > 1)  // The sums of a task stay in the cache, too.
+        fewest_rows = ceil_divide(out.m, std::max<std::int64_t>(64, (1 << 20) / (tried.most_panels() * out.tile.columns() * bytes_)));
+      fewest_rows = std::min(fewest_rows, out.row_tiles);
+      for (std::int64_t rows = fewest_rows; rows <= std::max(fewest_rows, std::min(most_row_tasks(), most_tasks / columns)); ++rows) {
+        tried.row_tasks = rows;
+        if (rows > fewest_rows && ceil_divide(out.row_tiles, tried.most_tiles()) < rows) continue;
+        double cost = b_cost_ * elements_b * static_cast<double>(rows) + a_cost * elements_a * static_cast<double>(columns);
+        if (is_shared_) {
+          auto tasks = static_cast<double>(out.batches * out.parts * columns * rows);
+          double longest = static_cast<double>(tried.most_tiles() * tried.most_panels()) /
+                           static_cast<double>(out.row_tiles * out.panels * out.batches * out.parts);
+          double idle = std::max(0.0, cores * std::ceil(tasks / cores) * longest - 1) + (cores - 1) / 2 / tasks;
+          cost += idle * arithmetic_ + cycles_per_task * static_cast<double>(columns * rows);
+        }
+        if (best > 0 && cost >= best) continue;
+        best = cost;
+        out.row_tasks = ceil_divide(out.row_tiles, tried.most_tiles()), out.column_tasks = columns;
+      }
+    }
+    out.tiles_a_strip = out.most_tiles();
+    if (out.a_packing != Packing::in_place) {
+      std::int64_t rows = between(16, static_cast<double>(target_.level2_bytes / 4 / (out.depth_block * bytes_)), 128);
+      out.tiles_a_strip = std::min(out.tiles_a_strip, std::max<std::int64_t>(1, rows / (out.height + 1)));
+    }
+    return best + penalty * arithmetic_;
+  }
+
+  double batch_cost() const {
+    const int lanes = s.tile.lanes;
+    double row_count = static_cast<double>(s.m), columns = static_cast<double>(s.n), cost = arithmetic_ + task_cost_;
+    for (const auto& output : product_.outputs)
+      cost += row_count * columns / lanes * vector_cost(output.value, product_.column, lanes, 0).cycles;
+    return cost +
+           row_count * columns * (stores_contiguously(product_, lanes) ? 1.0 / lanes : 1.5) * static_cast<double>(product_.outputs.size());
+  }
+
+  static constexpr double cycles_per_byte = 0.1;   // from the third cache or memory, into the second one
+  static constexpr double cycles_per_task = 2000;  // to hand it out, and to begin
+  static constexpr std::int64_t most_tasks = 64;
+
+  const FlatProduct& product_;
+  const Target& target_;
+  const bool is_shared_;
+  const std::int64_t bytes_;
+  ProductSchedule s{};
+  VectorCost a_along_{}, a_across_{}, b_along_{};
+  std::int64_t wanted_ = 1;                             // tasks for any number of cores
+  double arithmetic_ = 0, b_cost_ = 0, task_cost_ = 0;  // cycles: of a batch, of packing an element, of a batch besides arithmetic
+};
+
+}  // namespace
+
+ProductSchedule schedule_product(const FlatProduct& product, const Target& target, bool is_shared) {
+  return Scheduler(product, target, is_shared).schedule();
 }
 
 }  // namespace heed
