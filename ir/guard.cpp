@@ -38,7 +38,8 @@ std::vector<Fact> facts_of(std::span<const Expr> conditions) {
   return facts;
 }
 
-// Takes multiples of facts away from x, each chosen so that a term goes, until its interval is decided.
+// Takes multiples of facts away from x, each chosen so that a term goes, until its interval is decided. Every term is tried: what is seen
+// must not depend on the order of terms, which follows from the names of axes.
 bool is_at_least_zero(Expr x, const std::vector<Fact>& facts, int depth) {
   if (bounds(x).low >= 0) return true;
   if (depth == 0) return false;
@@ -51,7 +52,6 @@ bool is_at_least_zero(Expr x, const std::vector<Fact>& facts, int depth) {
       std::int64_t multiple = mine->weight / term.weight;
       if (multiple < 0 && !fact.is_zero) continue;
       if (is_at_least_zero(subtract(x, scale(multiple, fact.form)), facts, depth - 1)) return true;
-      break;
     }
   }
   return false;

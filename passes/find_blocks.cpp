@@ -215,8 +215,8 @@ class Finder {
     std::uint32_t oldest = ~0U;
     for (ArrayRef array : region)
       if (!is_virtual(array)) oldest = std::min(oldest, array->id);
-    auto visit = [&](ArrayRef array) {
-      if (array->id >= oldest && seen.insert(array).second) stack.push_back(array);
+    auto visit = [&](ArrayRef array) {  // What is older reads nothing of the region, but for younger ones that are made with it.
+      if ((array->id >= oldest || region_of_.contains(array)) && seen.insert(array).second) stack.push_back(array);
     };
     auto visit_reads = [&](ArrayRef array) {
       for (ArrayRef read : reads_of(array))

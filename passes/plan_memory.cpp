@@ -218,20 +218,25 @@ bool may_overwrite(const Region& region, ArrayRef output, ArrayRef operand) {
     return own_axes == frame->outer && kind_of(frame->arrays[k]) == Kind::map;
   };
   if (!is_elementwise(at)) return false;
-  std::unordered_set<ArrayRef> reach{operand};  // The operand, and locals made from it.
+  // A kernel opens the locals that it reads; an output of the region it opens or reads back.
+  std::unordered_set<ArrayRef> opened{operand}, opened_or_stored;
   for (std::size_t k = 0; k < frame->arrays.size(); ++k) {
     ArrayRef array = frame->arrays[k];
-    bool touches = false;
+    bool opens = false, reads = false;
     for (Expr node : nodes_of(array->body)) {
-      if (node->op != Op::read || !reach.contains(node->array)) continue;
-      touches = true;
+      if (node->op != Op::read) continue;
+      opens |= opened.contains(node->array);
+      reads |= opened_or_stored.contains(node->array);
       if (node->array == operand && !reads_element_of(*frame, k, at, node)) return false;
     }
-    if (!touches) continue;
+    if (!opens && !reads) continue;
     if (!is_elementwise(k)) return false;
-    bool is_output = std::ranges::find(region.outputs, array) != region.outputs.end();
-    if (is_output && k > at) return false;
-    if (!is_output) reach.insert(array);
+    const bool is_output = std::ranges::find(region.outputs, array) != region.outputs.end();
+    // What is stored in the same sweep was computed from the same values.
+    const bool is_in_same_sweep = frame->level[k] == frame->level[at],
+               is_later = is_in_same_sweep ? k > at : frame->level[k] > frame->level[at];
+    if (is_output && is_later && (opens || !is_in_same_sweep)) return false;
+    (opens && !is_output ? opened : opened_or_stored).insert(array);
   }
   return true;
 }

@@ -36,8 +36,9 @@ std::int64_t scratch_bytes(const Blocks& blocks);
 // Throws std::logic_error naming both values if two that are live at once share memory. For tests and reports of faults.
 void check_memory(const Plan& plan);
 
-// Whether an output of a region may be written over an operand: it and all that depends on the operand are maps at the region's outer axes,
-// the operand is read at the element that is written alone, and no later output depends on it.
+// Whether an output of a region may be written over an operand: it and all that depends on the operand, also by way of other outputs, are
+// maps at the region's outer axes, the operand is read at the element that is written alone, and what is stored later depends on it by way
+// of this output at most, in the same sweep.
 bool may_overwrite(const Region& region, ArrayRef output, ArrayRef operand);
 
 }  // namespace heed

@@ -6,12 +6,15 @@
 #include <algorithm>
 #include <unordered_set>
 
+#include "gradient_check.h"
 #include "ir/region_frame.h"
 #include "networks.h"
 #include "notation.h"
 #include "passes/kind.h"
 #include "passes/lifetimes.h"
 #include "passes/pipeline.h"
+#include "passes/with_gradients.h"
+#include "tests/machines.h"
 
 namespace heed {
 namespace {
@@ -184,6 +187,21 @@ TEST_F(Fuse, RowsReadAtOtherRowsAreStored) {
   EXPECT_TRUE(std::ranges::any_of(found, [&](const Region& region) {
     return std::ranges::any_of(region.outputs, [](ArrayRef array) { return element_count(array) == 512 * 512; });
   }));
+}
+
+// Of two regions one reads an early value of the other, which has a late one that reads the first.
+TEST_F(Fuse, RegionsInBlocksDoNotWaitForEachOther) {
+  Graph graph = graph_of_text(
+      "fn f(q: f32[4, 27], k: f32[27, 4], v: f32[27, 2], mix: f32[1], share: f32[27, 27]) -> (f32[27, 2], f32[27]) {\n"
+      "  i = iota(27)[:, None]\n  j = iota(27)[None, :]\n"
+      "  s = where(j <= i and i - j < 3, transpose(q) @ transpose(k) / 2.0 * mix, -inf)\n"
+      "  e = exp(s - maximum(max(s, axis = 0, keep = true), -1e9))\n"
+      "  p = e / (sum(e, axis = 0, keep = true) + 1e-6)\n"
+      "  return (p * share) @ v, max(maximum(s, -5.0), axis = -1)\n}\n",
+      {}, "f");
+  Plan plan = make_plan(with_gradients(graph, true), {.machine = eager_machine()});
+  expect_sound(plan);
+  EXPECT_GT(in_blocks(regions_of(plan)), 1);
 }
 
 TEST_F(Fuse, AScatterIsAlone) {

@@ -99,6 +99,20 @@ TEST_F(Update, ASharedNewValueIsOneBufferAndACopy) {
   EXPECT_EQ(plan.in_place.size(), 1u);
 }
 
+// A kernel that makes `spread` computes what it reads again, after `made` was stored.
+TEST_F(Update, IsElsewhereIfALaterSweepReadsWhatIsMade) {
+  ArrayRef old = input(*arena, "x", {64}, DType::f32);
+  ArrayRef made = mapped({old}, [](std::vector<Expr> v) { return exponential(v[0]); });
+  ArrayRef beside = mapped({made}, [](std::vector<Expr> v) { return scale(2.0, v[0]); });
+  EXPECT_TRUE(may_overwrite({.locals = {}, .outputs = {made, beside}, .label = ""}, made, old));
+  ArrayRef spread = array(*arena, {64, 64}, [&](Indices p) { return multiply(at(made, {p[0]}), at(parameter, p)); });
+  EXPECT_FALSE(may_overwrite({.locals = {}, .outputs = {made, spread}, .label = ""}, made, old));
+  ArrayRef sum =
+      array(*arena, {64}, [&](Indices p) { return summed(*arena, {64}, [&](Indices k) { return at(parameter, {p[0], k[0]}); }); });
+  ArrayRef after_sum = mapped({made, sum}, [](std::vector<Expr> v) { return multiply(v[0], v[1]); });
+  EXPECT_FALSE(may_overwrite({.locals = {sum}, .outputs = {made, after_sum}, .label = ""}, made, old));
+}
+
 // Chains of maps, reductions and moved reads over random shapes.
 Graph random_graph(std::mt19937& random) {
   auto pick = [&](int n) { return static_cast<int>(random() % static_cast<unsigned>(n)); };

@@ -16,7 +16,6 @@
 #include "runtime/execute.h"
 #include "runtime/tensor.h"
 #include "tests/device.h"
-#include "tests/machines.h"
 #include "tests/random/check.h"
 
 namespace heed {
@@ -104,9 +103,9 @@ std::vector<double> errors(const std::vector<Tensor>& exact, const std::vector<T
   return found;
 }
 
-Finding fault_in_blocks(const Graph& graph, bool* goes_by_blocks) {
+Finding fault_in_blocks(const Graph& graph, const Machine& machine, bool* goes_by_blocks) {
   constexpr double rounding = 1e-6, times_worse = 10;
-  Plan plan = make_plan(graph, {.machine = graph.arena->node_count() % 2 == 1 ? narrow_machine() : eager_machine()});
+  Plan plan = make_plan(graph, {.machine = machine});
   if (goes_by_blocks)
     *goes_by_blocks = std::ranges::any_of(plan.steps, [](const Plan::Step& step) {
       const auto* region = std::get_if<Region>(&step);
@@ -146,9 +145,9 @@ Finding check_compiled(const Graph& graph) {
 Finding check_compiled_gradients(const Graph& graph) {
   return guarded([&] { return make_plan(with_gradients(graph)); });
 }
-Finding check_in_blocks(const Graph& graph, bool* goes_by_blocks) {
+Finding check_in_blocks(const Graph& graph, const Machine& machine, bool* goes_by_blocks) {
   try {
-    return fault_in_blocks(with_gradients(graph, true), goes_by_blocks);
+    return fault_in_blocks(with_gradients(graph, true), machine, goes_by_blocks);
   } catch (const std::exception& error) {
     return error.what();
   }
