@@ -101,9 +101,9 @@ Expr from_array(ArrayRef definition, Expr node, bool guarded = false) {
   if (definition->dtype != body->dtype) return nullptr;  // Rounded when it was stored.
   std::vector<Expr> at;
   for (AxisRef place : positions(definition)) {
-    const AxisSet& free = definition->body->free;
-    const bool repeated = place->size != 1 && std::ranges::find(free, place) == free.end();
-    if (repeated && place->size == 0) return nullptr;
+    auto has = [&](Expr x) { return std::ranges::find(x->free, place) != x->free.end(); };
+    const bool repeated = place->size != 1 && !has(node);
+    if (repeated && (place->size == 0 || has(definition->body))) return nullptr;  // No element, or another guard for each.
     at.push_back(repeated ? integer(*body->arena, 0) : value(place));  // the adjoint has no axis that the body lacks
   }
   return scale(1 / factor, read_stored(definition, at));
