@@ -104,7 +104,7 @@ Expr from_array(ArrayRef definition, Expr node, bool guarded = false) {
     auto has = [&](Expr x) { return std::ranges::find(x->free, place) != x->free.end(); };
     const bool repeated = place->size != 1 && !has(node);
     if (repeated && (place->size == 0 || has(definition->body))) return nullptr;  // No element, or another guard for each.
-    at.push_back(repeated ? integer(*body->arena, 0) : value(place));  // the adjoint has no axis that the body lacks
+    at.push_back(repeated ? integer(*body->arena, 0) : value(place));             // the adjoint has no axis that the body lacks
   }
   return scale(1 / factor, read_stored(definition, at));
 }

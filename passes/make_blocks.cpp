@@ -48,7 +48,6 @@ void make_whole_rows(const BlockRegion& region, const BodyMaker& maker, Blocks& 
         sorts[{count, width}] = {first, {0, all - width}, 0};
         if (width == blocks.columns) break;
       }
-    for (BlockPlace& place : places) place = {place.row, place.rows, 0, blocks.columns};
   }
   std::map<std::int64_t, int> narrowest;  // by rows
   for (auto& [size, sort] : sorts) {

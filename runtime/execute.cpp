@@ -166,16 +166,15 @@ Executor::Columns Executor::needed(const BlockedWork& work, std::size_t rows, co
   return {value_of(work.by_data->begin), value_of(work.by_data->end)};
 }
 
-// The block with the narrowest body that has the columns.
+// The block with the narrowest body that has those of its columns that are needed.
 BlockedWork::Block Executor::narrowed(const BlockedWork& work, BlockedWork::Block block, Columns needed) {
   constexpr std::int64_t step = 16;  // columns begin at a multiple of it
-  const std::int64_t begin = std::min(needed.begin, needed.end) / step * step;
-  const std::int64_t all = block.column + work.widths[static_cast<std::size_t>(block.body)];
+  const auto width = [&](std::int32_t body) { return work.widths[static_cast<std::size_t>(body)]; };
+  const std::int64_t last = block.column + width(block.body);
+  const std::int64_t begin = std::max(block.column, std::min(needed.begin, needed.end) / step * step), end = std::min(needed.end, last);
   std::int32_t body = block.narrowest;
-  while (body < block.body && work.widths[static_cast<std::size_t>(body)] < needed.end - begin) ++body;
-  block.body = body;
-  block.column = std::min(begin, all - work.widths[static_cast<std::size_t>(body)]);
-  return block;
+  while (body < block.body && width(body) < end - begin) ++body;
+  return {body, block.row, std::min(begin, last - width(body)), block.narrowest};
 }
 
 void Executor::run_blocks(const BlockedWork& work, std::int64_t index, Fault& fault, Profile* profile) {

@@ -76,15 +76,18 @@ build tsan test_runtime
 export ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1
 # Random graphs that the tests under ctest do not reach, on all cores; each names its seed where it fails.
 random_graphs() {  # TEST COUNT
+  local log=build/random.${1//[^[:alnum:]]/_}.log
   HEED_RANDOM_SEED=20001 HEED_RANDOM_COUNT=$2 HEED_RANDOM_SECONDS=100000 build/dev/tests/test_random --gtest_brief=1 \
-    --gtest_filter="RandomGraphs.$1" >"build/random.$1.log" 2>&1 || {
-    cat "build/random.$1.log" >&2
+    --gtest_filter="$1" >"$log" 2>&1 || {
+    cat "$log" >&2
     return 1
   }
 }
 export -f random_graphs
 echo "random graphs" >&2
-printf '%s\n' 'PassesKeepTheirMeaning 10000' 'CompiledAsEvaluated 2000' 'CompiledGradientsAsEvaluated 500' 'PassesKeepGradients 700' |
+printf '%s\n' 'RandomGraphs.PassesKeepTheirMeaning 10000' 'RandomGraphs.CompiledAsEvaluated 2000' \
+  'RandomGraphs.CompiledGradientsAsEvaluated 500' 'RandomGraphs.PassesKeepGradients 700' \
+  'Halves/RandomAttentions.InBlocksAsWithout/0 500' 'Halves/RandomAttentions.InBlocksAsWithout/1 500' |
   xargs --max-procs "$jobs" -I '{}' bash -c 'random_graphs {}'
 
 # One summary for all: the sanitizers' tests first, so that ctest's last words are those of the whole suite.

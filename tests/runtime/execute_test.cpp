@@ -144,6 +144,39 @@ TEST(Execute, PartsOfColumnsAreLeftOutByData) {
   }
 }
 
+void add_row_and_column_of_wide(void* const* buffers, void*, std::int64_t, Fault*) {
+  const auto* offsets = static_cast<const std::int64_t*>(buffers[0]);
+  static_cast<float*>(buffers[1])[offsets[0]] += 1000 + static_cast<float>(offsets[1]);
+}
+
+// Of 32 columns a row becomes 16 where those are enough, and has none but its own.
+TEST(Execute, BlocksAreNarrowedByData) {
+  Program program;
+  program.inputs = {{"begin", Role::data, {"i64", {4}}}, {"end", Role::data, {"i64", {4}}}};
+  program.outputs = {{"y", Role::result, {"f32", {4}}}};
+  program.buffers = {
+      {Buffer::Kind::input, 0, 32}, {Buffer::Kind::input, 1, 32}, {Buffer::Kind::output, 0, 16}, {Buffer::Kind::local, 0, 16}};
+  auto work = std::make_shared<BlockedWork>();
+  work->parallel_rows = true;
+  work->of_rows = {0, 1, 2, 3};
+  work->blocks = {{1, 0, 16, 0}, {1, 1, 1, 0}, {1, 2, 1, 0}, {1, 3, 64, 0}};
+  work->by_data = {{0}, {1}, {}, false};
+  work->widths = {16, 32};
+  work->bodies = {{Launch{add_row_and_column, 1, {{3}, {2}}}}, {Launch{add_row_and_column_of_wide, 1, {{3}, {2}}}}};
+  work->local_bytes = 64;
+  work->initial = {{{2}, 16, std::vector<std::byte>(4)}};
+  program.steps = {work};
+  ThreadPool pool(2);
+  Executor executor(std::make_shared<Program>(program), pool);
+  const HostTensor y(TensorType{"f32", {4}});
+  std::int64_t begin[] = {0, 16, 20, 0}, end[] = {100, 33, 30, 70};
+  void* inputs[] = {begin, end};
+  void* outputs[] = {y.data()};
+  executor.run(inputs, outputs);
+  const float expected[] = {1016, 1001, 16, 64};
+  for (std::size_t k = 0; k < 4; ++k) EXPECT_EQ(at(y, k), expected[k]) << k;
+}
+
 TEST(Execute, LoopsWithStridesAndCopies) {
   for (const bool reverse : {false, true}) {
     Program program;
