@@ -152,18 +152,18 @@ class Scheduler {
   // Of an operand that is packed, for an element: its instructions, and its way from memory.
   double packing_cost(const VectorCost& cost) const { return cost.cycles / s.tile.lanes + cycles_per_byte * static_cast<double>(bytes_); }
 
-  // Few rows do not repay packing b: its rows are read where they are, in short blocks so that they stay in the cache. Neither does one
-  // panel of whole lines that lies in memory much as it would be packed.
+  // Few rows do not repay packing b: its rows are read where they are, in short blocks so that they stay in the cache. Neither do more rows
+  // where panels are whole lines, and lie in memory much as they would be packed.
   void bring_in_b() {
     const int lanes = s.tile.lanes;
     VectorCost across = best_vector_cost(product_.b, product_.column, lanes);
     s.b_packing = Packing::across_depth, s.b_run = across.run;
     const bool has_few_rows = s.m <= 32;
-    if (has_few_rows || (s.n == s.tile.columns() && s.n * bytes_ % line_bytes == 0)) {
+    if (has_few_rows || (s.n % s.tile.columns() == 0 && s.tile.columns() * bytes_ % line_bytes == 0)) {
       std::int64_t block = has_few_rows ? std::min<std::int64_t>(s.depth_block, 32) : s.depth_block;
       auto plain = plain_at(product_.b, product_.column, block);
       if (plain && plain->line_stride == 1 && plain->depth_stride >= 0 && s.n >= lanes &&
-          (has_few_rows || arithmetic_ * in_place_penalty(s.n * bytes_, plain->depth_stride * bytes_, block, target_) <=
+          (has_few_rows || arithmetic_ * in_place_penalty(s.tile.columns() * bytes_, plain->depth_stride * bytes_, block, target_) <=
                                packing_cost(across) * static_cast<double>(s.n * s.k))) {
         s.b_packing = Packing::in_place;
         s.depth_block = block;
