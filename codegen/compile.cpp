@@ -478,6 +478,7 @@ Compilation compile(const Plan& plan, const CompileOptions& options) {
   CompiledKernels kernels = compile_kernels(compiler.sources, options.target, options.settings);
   for (std::size_t k = 0; k < launches.size(); ++k) launches[k]->function = kernels.functions[k];
   take(kernels);
+  result.codes = kernels.codes;
   result.kernels = std::move(kernels.names);
   return result;
 }

@@ -23,6 +23,7 @@ struct Compilation {
   std::vector<std::string> kernels;  // on the processor: in the cache, of each launch
   std::vector<std::string> built;    // labels of the regions that the compiled kernels are of, each once
   int compiled = 0, from_cache = 0;  // distinct kernels
+  int codes = 0;                     // on the processor: pieces of code that the compiled ones are
   double lower_seconds = 0, compile_seconds = 0;
 };
 

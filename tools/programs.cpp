@@ -94,10 +94,11 @@ CompiledProgram compile_graph(const Graph& graph, const RunOptions& options, boo
     cache.store(*found.compilation, found.note);
     if (verbose)
       fmt::print(stderr,
-                 "{}: planned anew ({}): {} regions, {} kernels compiled and {} from the cache; passes {:.3f} s, lowering {:.3f} s, "
+                 "{}: planned anew ({}): {} regions, {} kernels compiled{} and {} from the cache; passes {:.3f} s, lowering {:.3f} s, "
                  "machine code {:.3f} s\n{}",
-                 graph.name, found.why_none, plan.steps.size(), found.compilation->compiled, found.compilation->from_cache, planned,
-                 found.compilation->lower_seconds, found.compilation->compile_seconds,
+                 graph.name, found.why_none, plan.steps.size(), found.compilation->compiled,
+                 found.compilation->codes > 0 ? fmt::format(" (as {} pieces of code)", found.compilation->codes) : "",
+                 found.compilation->from_cache, planned, found.compilation->lower_seconds, found.compilation->compile_seconds,
                  found.compilation->built.empty() ? "" : fmt::format("compiled: {}\n", some_of(found.compilation->built)));
   } else if (verbose) {
     fmt::print(stderr, "{}: the program and its {} kernels are from the cache; looked up in {:.3f} s, loaded in {:.3f} s\n", graph.name,

@@ -1,5 +1,5 @@
-// Objects are looked up on disk before any IR is built; what is missing is built and compiled on several threads, each with a
-// context and a target machine of its own; all objects are then linked into memory by ORC.
+// Objects are looked up on disk before any IR is built; what is missing is built and, where it shares no code with what was built before,
+// compiled on several threads; all objects are then linked into memory by ORC.
 #include "codegen/cpu/jit.h"
 
 #include <fmt/format.h>
@@ -23,8 +23,10 @@
 #include <mutex>
 #include <stdexcept>
 #include <thread>
+#include <unordered_map>
 
 #include "codegen/clean_up.h"
+#include "codegen/cpu/shared_code.h"
 #include "codegen/parallel.h"
 
 namespace heed {
@@ -94,10 +96,13 @@ std::unique_ptr<llvm::Module> build_module(const KernelSource& source, const std
     function.addFnAttr("prefer-vector-width", std::to_string(target.vector_bytes * 8));
     function.addFnAttr(llvm::Attribute::NoUnwind);
   }
+  return module;
+}
+
+void verify(const llvm::Module& module, const KernelSource& source) {
   std::string mistakes;
   llvm::raw_string_ostream stream(mistakes);
-  if (llvm::verifyModule(*module, &stream)) throw std::logic_error(fmt::format("jit: invalid code for {}: {}", source.key, mistakes));
-  return module;
+  if (llvm::verifyModule(module, &stream)) throw std::logic_error(fmt::format("jit: invalid code for {}: {}", source.key, mistakes));
 }
 
 std::string emit(llvm::Module& module, llvm::TargetMachine& machine, llvm::CodeGenFileType type) {
@@ -110,29 +115,67 @@ std::string emit(llvm::Module& module, llvm::TargetMachine& machine, llvm::CodeG
   return std::string(bytes.begin(), bytes.end());
 }
 
-std::string symbol_of(const KernelSource& source, const std::string& salt) { return "heed_" + content_name(salt + source.key); }
+std::string name_of(const KernelSource& source, const std::string& salt) { return "heed_" + content_name(salt + source.key); }
 
+// An object has one kernel or several. On disk, one that shares its object with others is a line that says which.
 struct Kernel {
   std::string name;
-  std::size_t source;  // the first that it is made from
+  std::size_t source;          // the first that it is made from
+  std::string object, symbol;  // the name of its object, and what it is called in there
+};
+using Objects = std::map<std::string, std::string>;  // by name
+
+constexpr std::string_view reference = "in ";
+
+// Notes the kernel's place, and its object among the others; false if the cache lacks it.
+bool find(const ObjectCache& cache, Kernel& kernel, Objects& objects) {
+  auto content = cache.find(kernel_file(kernel.name));
+  if (!content) return false;
+  kernel.object = kernel.symbol = kernel.name;
+  if (content->starts_with(reference)) {
+    kernel.symbol = content->substr(reference.size());
+    kernel.object = kernel.symbol.substr(0, kernel.symbol.rfind('_'));
+    if (objects.contains(kernel.object)) return true;
+    content = cache.find(kernel_file(kernel.object));
+    if (!content) return false;
+  }
+  objects[kernel.object] = std::move(*content);
+  return true;
+}
+
+// Kernels that share code; the first one's module becomes that of all.
+struct Group {
+  std::vector<Kernel*> kernels;
+  std::vector<LooseKernel*> members;
   std::string object;
+
+  // Its name, and the places of its kernels.
+  void name_object() {
+    std::string names;
+    for (const Kernel* kernel : kernels) names += kernel->name;
+    const bool alone = kernels.size() == 1;
+    const std::string name = alone ? names : "heed_" + content_name(names);
+    for (std::size_t k = 0; k < kernels.size(); ++k) {
+      kernels[k]->object = name;
+      kernels[k]->symbol = alone ? name : fmt::format("{}_{}", name, k);
+    }
+  }
 };
 
 // Objects in memory, joined by ORC's linker alone: no target needs to be known to LLVM for that.
 class Linked {
  public:
-  explicit Linked(const std::vector<Kernel>& kernels)
+  Linked(const std::vector<Kernel>& kernels, const Objects& objects)
       : session_(take("start", llvm::orc::SelfExecutorProcessControl::Create())), layer_(session_) {
     llvm::orc::JITDylib& library = session_.createBareJITDylib("kernels");
     library.addGenerator(take("start", llvm::orc::DynamicLibrarySearchGenerator::GetForCurrentProcess('\0')));
     llvm::orc::SymbolLookupSet wanted;
-    for (const Kernel& kernel : kernels) {
-      if (auto error = layer_.add(library, llvm::MemoryBuffer::getMemBuffer(kernel.object, kernel.name, false)))
-        fail("link", std::move(error));
-      wanted.add(session_.intern(kernel.name));
-    }
+    for (const auto& [name, object] : objects)
+      if (auto error = layer_.add(library, llvm::MemoryBuffer::getMemBuffer(object, name, false))) fail("link", std::move(error));
+    for (const Kernel& kernel : kernels) wanted.add(session_.intern(kernel.symbol));
     auto found = take("link", session_.lookup(llvm::orc::makeJITDylibSearchOrder(&library), std::move(wanted)));
-    for (const auto& [name, symbol] : found) addresses_[(*name).str()] = symbol.getAddress().toPtr<KernelFunction>();
+    for (const Kernel& kernel : kernels)
+      addresses_[kernel.name] = found.at(session_.intern(kernel.symbol)).getAddress().toPtr<KernelFunction>();
   }
   ~Linked() {
     if (auto error = session_.endSession()) llvm::consumeError(std::move(error));
@@ -145,8 +188,8 @@ class Linked {
   std::map<std::string, KernelFunction> addresses_;
 };
 
-void link(const std::vector<Kernel>& kernels, CompiledKernels& out) {
-  auto linked = std::make_shared<Linked>(kernels);
+void link(const std::vector<Kernel>& kernels, const Objects& objects, CompiledKernels& out) {
+  auto linked = std::make_shared<Linked>(kernels, objects);
   for (const std::string& name : out.names) out.functions.push_back(linked->address(name));
   out.owner = std::move(linked);
 }
@@ -156,8 +199,23 @@ std::vector<Kernel> distinct(const std::vector<std::string>& names) {
   std::map<std::string_view, std::size_t> first;
   for (std::size_t k = 0; k < names.size(); ++k) first.emplace(names[k], k);
   std::vector<Kernel> kernels;
-  for (const auto& [name, source] : first) kernels.push_back({std::string(name), source, {}});
+  for (const auto& [name, source] : first) kernels.push_back({std::string(name), source, {}, {}});
   return kernels;
+}
+
+// By code, the longest first.
+std::vector<Group> grouped(const std::vector<Kernel*>& kernels, std::vector<LooseKernel>& loose) {
+  std::vector<Group> groups;
+  std::unordered_map<std::string_view, std::size_t> known;
+  for (std::size_t k = 0; k < kernels.size(); ++k) {
+    auto [found, is_new] = known.try_emplace(loose[k].bytes, groups.size());
+    if (is_new) groups.emplace_back();
+    groups[found->second].kernels.push_back(kernels[k]);
+    groups[found->second].members.push_back(&loose[k]);
+  }
+  for (Group& group : groups) group.name_object();
+  std::ranges::sort(groups, std::ranges::greater(), [](const Group& group) { return group.members[0]->instructions; });
+  return groups;
 }
 
 double seconds_since(std::chrono::steady_clock::time_point begin) {
@@ -173,32 +231,48 @@ CompiledKernels compile_kernels(const std::vector<KernelSource>& sources, const 
   initialize_llvm();
 
   std::string salt = fmt::format("{}\n{}\n{}\n", build_name(), LLVM_VERSION_STRING, target.text());
-  for (const KernelSource& source : sources) out.names.push_back(symbol_of(source, salt));
+  for (const KernelSource& source : sources) out.names.push_back(name_of(source, salt));
   std::vector<Kernel> kernels = distinct(out.names);
   ObjectCache cache(settings.cache);
+  Objects objects;
   std::vector<Kernel*> missing;
-  for (Kernel& kernel : kernels) {
-    if (auto found = cache.find(kernel_file(kernel.name)))
-      kernel.object = std::move(*found);
-    else
-      missing.push_back(&kernel);
-  }
+  for (Kernel& kernel : kernels)
+    if (!find(cache, kernel, objects)) missing.push_back(&kernel);
   int threads = settings.threads > 0 ? settings.threads : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   Machines machines(target);
+
+  std::vector<LooseKernel> loose(missing.size());
   in_parallel(missing.size(), threads, [&](std::size_t k) {
-    Kernel& kernel = *missing[k];
     auto machine = machines.take();
-    llvm::LLVMContext context;
-    auto module = build_module(sources[kernel.source], kernel.name, target, *machine, context);
-    clean_up(*module, *machine, false);
-    kernel.object = emit(*module, *machine, llvm::CodeGenFileType::ObjectFile);
+    loose[k].context = std::make_unique<llvm::LLVMContext>();
+    loose[k].module = build_module(sources[missing[k]->source], "kernel", target, *machine, *loose[k].context);
+    loose[k].function = loose[k].module->getFunction("kernel");
     machines.give_back(std::move(machine));
-    cache.store(kernel_file(kernel.name), kernel.object);
+    loosen(loose[k]);
   });
+  std::vector<Group> groups = grouped(missing, loose);
+  in_parallel(groups.size(), threads, [&](std::size_t k) {
+    Group& group = groups[k];
+    llvm::Module& module = *group.members[0]->module;
+    std::vector<std::string> symbols;
+    for (const Kernel* kernel : group.kernels) symbols.push_back(kernel->symbol);
+    share_code(group.members, symbols);
+    verify(module, sources[group.kernels[0]->source]);
+    auto machine = machines.take();
+    clean_up(module, *machine, false);
+    group.object = emit(module, *machine, llvm::CodeGenFileType::ObjectFile);
+    machines.give_back(std::move(machine));
+    const std::string& name = group.kernels[0]->object;
+    cache.store(kernel_file(name), group.object);
+    for (const Kernel* kernel : group.kernels)
+      if (kernel->name != name) cache.store(kernel_file(kernel->name), fmt::format("{}{}", reference, kernel->symbol));
+  });
+  for (Group& group : groups) objects[group.kernels[0]->object] = std::move(group.object);
   if (!missing.empty()) cache.trim();
   for (const Kernel* kernel : missing) out.built.push_back(kernel->source);
-  link(kernels, out);
+  link(kernels, objects, out);
   out.compiled = static_cast<int>(missing.size());
+  out.codes = static_cast<int>(groups.size());
   out.from_cache = static_cast<int>(kernels.size() - missing.size());
   out.seconds = seconds_since(begin);
   return out;
@@ -210,12 +284,10 @@ std::optional<CompiledKernels> load_kernels(const std::vector<std::string>& name
   out.names = names;
   ObjectCache cache(settings.cache);
   std::vector<Kernel> kernels = distinct(names);
-  for (Kernel& kernel : kernels) {
-    auto found = cache.find(kernel_file(kernel.name));
-    if (!found) return {};
-    kernel.object = std::move(*found);
-  }
-  if (!kernels.empty()) link(kernels, out);
+  Objects objects;
+  for (Kernel& kernel : kernels)
+    if (!find(cache, kernel, objects)) return {};
+  if (!kernels.empty()) link(kernels, objects, out);
   out.from_cache = static_cast<int>(kernels.size());
   out.seconds = seconds_since(begin);
   return out;
@@ -226,6 +298,7 @@ KernelText kernel_text(const KernelSource& source, const Target& target) {
   auto machine = make_machine(target);
   llvm::LLVMContext context;
   auto module = build_module(source, "kernel", target, *machine, context);
+  verify(*module, source);
   clean_up(*module, *machine, false);
   KernelText out;
   llvm::raw_string_ostream stream(out.ir);

@@ -35,6 +35,7 @@ struct CompiledKernels {
   std::vector<std::size_t> built;         // the sources that were compiled, each kernel once
   std::shared_ptr<void> owner;            // the functions live as long as this
   int compiled = 0, from_cache = 0;       // distinct kernels
+  int codes = 0;                          // pieces of code that the compiled ones are: several kernels may be one but for constants
   double seconds = 0;
 };
 

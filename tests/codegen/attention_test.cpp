@@ -97,6 +97,15 @@ void expect_nothing_large(const Case& each, bool gradients, const std::set<std::
 TEST_P(Attention, ForwardStoresNothingLarge) { expect_nothing_large(GetParam(), false, stores_forward); }
 TEST_P(Attention, BackwardStoresNothingLarge) { expect_nothing_large(GetParam(), true, stores_backward); }
 
+// Blocks under a causal mask have bodies of several widths, whose kernels do the same.
+TEST(Blocks, OfSeveralWidthsShareCode) {
+  Plan plan = make_plan(graph_of({"attention_variants.heed", "causal"}, large_sizes, true));
+  CompileOptions options = test_options();
+  Compilation compilation = compile(plan, options);
+  EXPECT_GT(compilation.compiled, 30);
+  EXPECT_LE(compilation.codes * 2, compilation.compiled);
+}
+
 // --- Passes over columns
 
 Graph written(const std::string& text, const Sizes& sizes, bool gradients) {

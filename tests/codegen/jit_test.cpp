@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <csignal>
 #include <filesystem>
@@ -205,7 +206,82 @@ TEST_F(Cache, ManyAtOnce) {
   for (auto& thread : threads) thread.join();
   EXPECT_EQ(wrong, 0);
   EXPECT_EQ(compile(sources).from_cache, 20);
-  EXPECT_EQ(files().size(), 20U);
+  for (const fs::path& path : files()) EXPECT_EQ(path.extension(), kernel_extension);
+}
+
+// Writes the sum of `count` numbers that follow from `first` and the position, each divided by `divisor`.
+KernelSource sums(std::int64_t first, std::int64_t count, std::int64_t divisor) {
+  return {fmt::format("sums {} {} {}", first, count, divisor), [=](llvm::Module& module, const std::string& symbol) {
+            llvm::LLVMContext& context = module.getContext();
+            llvm::IRBuilder<> builder(context);
+            auto number = [&](std::int64_t value) { return builder.getInt64(static_cast<std::uint64_t>(value)); };
+            auto* type = llvm::FunctionType::get(builder.getVoidTy(),
+                                                 {builder.getPtrTy(), builder.getPtrTy(), builder.getInt64Ty(), builder.getPtrTy()}, false);
+            auto* function = llvm::Function::Create(type, llvm::Function::ExternalLinkage, symbol, module);
+            auto* entry = llvm::BasicBlock::Create(context, "entry", function);
+            auto* body = llvm::BasicBlock::Create(context, "body", function);
+            auto* end = llvm::BasicBlock::Create(context, "end", function);
+            builder.SetInsertPoint(entry);
+            auto* buffer = builder.CreateLoad(builder.getPtrTy(), function->getArg(0));
+            builder.CreateBr(body);
+            builder.SetInsertPoint(body);
+            auto* at = builder.CreatePHI(builder.getInt64Ty(), 2);
+            auto* sum = builder.CreatePHI(builder.getInt64Ty(), 2);
+            auto* next = builder.CreateAdd(at, number(1));
+            auto* more = builder.CreateAdd(sum, builder.CreateSDiv(builder.CreateMul(at, number(first)), number(divisor)));
+            at->addIncoming(number(0), entry);
+            at->addIncoming(next, body);
+            sum->addIncoming(number(0), entry);
+            sum->addIncoming(more, body);
+            builder.CreateCondBr(builder.CreateICmpSLT(next, number(count)), body, end);
+            builder.SetInsertPoint(end);
+            builder.CreateStore(more, buffer);
+            builder.CreateRetVoid();
+          }};
+}
+std::int64_t sum_of(std::int64_t first, std::int64_t count, std::int64_t divisor) {
+  std::int64_t sum = 0;
+  for (std::int64_t at = 0; at < count; ++at) sum += at * first / divisor;
+  return sum;
+}
+
+TEST_F(Cache, KernelsThatDifferInConstantsShareCode) {
+  std::vector<KernelSource> sources{sums(7, 10, 3), sums(8, 10, 3), sums(7, 1000, 3), writes(5), writes(6), sums(1 << 20, 3, 3)};
+  std::vector<std::int64_t> expected{sum_of(7, 10, 3), sum_of(8, 10, 3), sum_of(7, 1000, 3), 5, 6, sum_of(1 << 20, 3, 3)};
+  auto kernels = compile(sources);
+  EXPECT_EQ(kernels.compiled, 6);
+  EXPECT_EQ(kernels.codes, 2);
+  for (std::size_t k = 0; k < sources.size(); ++k) EXPECT_EQ(run(kernels.functions[k]), expected[k]) << k;
+  EXPECT_NE(kernels.functions[0], kernels.functions[1]);
+  // From the cache some of them, among others.
+  auto some = compile({sums(8, 10, 3), sums(9, 10, 3), writes(6)});
+  EXPECT_EQ(some.compiled, 1);
+  EXPECT_EQ(some.from_cache, 2);
+  EXPECT_EQ(run(some.functions[0]), sum_of(8, 10, 3));
+  EXPECT_EQ(run(some.functions[1]), sum_of(9, 10, 3));
+  EXPECT_EQ(run(some.functions[2]), 6);
+  auto loaded = load_kernels(kernels.names, settings);
+  ASSERT_TRUE(loaded);
+  for (std::size_t k = 0; k < sources.size(); ++k) EXPECT_EQ(run(loaded->functions[k]), expected[k]) << k;
+}
+
+// Whoever divides in a loop is compiled for its divisor.
+TEST_F(Cache, DivisorsInLoopsStay) {
+  auto kernels = compile({sums(7, 10, 3), sums(7, 10, 5)});
+  EXPECT_EQ(kernels.codes, 2);
+  EXPECT_EQ(run(kernels.functions[0]), sum_of(7, 10, 3));
+  EXPECT_EQ(run(kernels.functions[1]), sum_of(7, 10, 5));
+}
+
+TEST_F(Cache, LosesAllThatShareALostObject) {
+  std::vector<KernelSource> sources{writes(1), writes(2), writes(3)};
+  auto names = compile(sources).names;
+  for (const fs::path& path : files())
+    if (std::ranges::none_of(names, [&](const std::string& name) { return path.filename() == kernel_file(name); })) fs::remove(path);
+  EXPECT_FALSE(load_kernels(names, settings));
+  auto again = compile(sources);
+  EXPECT_EQ(again.compiled, 3);
+  for (std::size_t k = 0; k < sources.size(); ++k) EXPECT_EQ(run(again.functions[k]), static_cast<std::int64_t>(k) + 1);
 }
 
 TEST_F(Cache, AFaultOfABuilderIsThrown) {

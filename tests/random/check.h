@@ -33,6 +33,7 @@ Finding check_derivatives(const Graph& graph);          // gradients against dif
 Finding check_round_trip(const Graph& graph);           // printed and read back; also its plan, region by region
 Finding check_compiled(const Graph& graph);             // compiled code against the evaluator; the same bits with more threads
 Finding check_compiled_gradients(const Graph& graph);
+Finding check_shared_code(const Graph& graph);  // kernels of one piece of code against each compiled by itself: the same bits
 // Gradients too, by the plan of a machine on which what can goes by blocks: as near to f64 as without blocks, ten times aside.
 Finding check_in_blocks(const Graph& graph, const Machine& machine, bool* goes_by_blocks = nullptr);
 Finding check_plan(const Plan& plan);  // of one that is made already

@@ -1,9 +1,11 @@
 // Compiled code against the evaluator.
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <filesystem>
 #include <limits>
 
 #include "codegen/compile.h"
@@ -16,6 +18,7 @@
 #include "runtime/execute.h"
 #include "runtime/tensor.h"
 #include "tests/device.h"
+#include "tests/machines.h"
 #include "tests/random/check.h"
 
 namespace heed {
@@ -128,6 +131,26 @@ Finding fault_in_blocks(const Graph& graph, const Machine& machine, bool* goes_b
   return {};
 }
 
+// The cache gives the one program kernels that were compiled by themselves; the other is compiled as it is.
+Finding fault_of_shared_code(const Plan& plan) {
+  static int number = 0;
+  const auto folder = std::filesystem::temp_directory_path() / fmt::format("heed_shared_code_{}_{}", getpid(), number++);
+  CompileOptions apart, together;
+  apart.settings.cache.folder = folder;
+  together.settings.cache.enabled = false;
+  for (const ListedKernel& kernel : kernel_sources(plan, apart)) compile_kernels({kernel.source}, apart.target, apart.settings);
+  Compilation of_apart = compile(plan, apart), of_together = compile(plan, together);
+  std::error_code ignored;
+  std::filesystem::remove_all(folder, ignored);
+  if (of_apart.compiled > 0) return fmt::format("{} of {} kernels were not in the cache", of_apart.compiled, of_together.compiled);
+  auto inputs = values_for(plan.graph);
+  std::vector<Tensor> expected = run(of_apart.program, inputs, 1), results = run(of_together.program, inputs, 1);
+  for (std::size_t k = 0; k < results.size(); ++k)
+    if (results[k].bytes != expected[k].bytes)
+      return fmt::format("output {} has other bits where {} kernels are {} pieces of code", k, of_together.compiled, of_together.codes);
+  return {};
+}
+
 // What is thrown is a fault, too.
 Finding guarded(const std::function<Plan()>& plan) {
   try {
@@ -144,6 +167,13 @@ Finding check_compiled(const Graph& graph) {
 }
 Finding check_compiled_gradients(const Graph& graph) {
   return guarded([&] { return make_plan(with_gradients(graph)); });
+}
+Finding check_shared_code(const Graph& graph) {
+  try {
+    return fault_of_shared_code(make_plan(with_gradients(graph), {.machine = eager_machine()}));
+  } catch (const std::exception& error) {
+    return error.what();
+  }
 }
 Finding check_in_blocks(const Graph& graph, const Machine& machine, bool* goes_by_blocks) {
   try {

@@ -31,10 +31,10 @@ void report(std::uint64_t seed, const std::string& what, const Graph& graph, con
                 << text << "see: heed run --evaluator " << file.string();
 }
 
-void check_random_graphs(const std::string& what, const GraphCheck& check, bool smooth = false) {
+void check_random_graphs(const std::string& what, const GraphCheck& check, bool smooth = false, std::int64_t usual = 200) {
   auto begin = std::chrono::steady_clock::now();
   auto first = static_cast<std::uint64_t>(setting("HEED_RANDOM_SEED", 1));
-  std::int64_t count = setting("HEED_RANDOM_COUNT", 200), limit = setting("HEED_RANDOM_SECONDS", 25), done = 0, failures = 0;
+  std::int64_t count = setting("HEED_RANDOM_COUNT", usual), limit = setting("HEED_RANDOM_SECONDS", 25), done = 0, failures = 0;
   for (std::uint64_t seed = first; done < count && failures < 3; ++seed, ++done) {
     if (std::chrono::steady_clock::now() - begin > std::chrono::seconds(limit)) break;
     Graph graph = random_graph(seed, smooth);
@@ -52,6 +52,7 @@ TEST(RandomGraphs, GradientsAreDerivatives) { check_random_graphs("derivatives",
 TEST(RandomGraphs, PrintedOnesReadBack) { check_random_graphs("round_trip", check_round_trip); }
 TEST(RandomGraphs, CompiledAsEvaluated) { check_random_graphs("compiled", check_compiled); }
 TEST(RandomGraphs, CompiledGradientsAsEvaluated) { check_random_graphs("compiled_gradients", check_compiled_gradients); }
+TEST(RandomGraphs, SharedCodeGivesTheSameBits) { check_random_graphs("shared_code", check_shared_code, false, 40); }
 
 // Each was a fault once that long runs found.
 TEST(RandomGraphs, SeedsThatFailedOnce) {
