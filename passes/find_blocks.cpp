@@ -324,9 +324,37 @@ class Finder {
 
 }  // namespace
 
+namespace {
+
+// Whether what is made for `wanted` besides `arrays` reads one of `hidden`.
+bool reads_one(const std::vector<ArrayRef>& wanted, const std::unordered_set<ArrayRef>& arrays,
+               const std::unordered_set<ArrayRef>& hidden) {
+  std::vector<ArrayRef> stack = wanted;
+  std::unordered_set<ArrayRef> seen;
+  while (!stack.empty()) {
+    ArrayRef array = stack.back();
+    stack.pop_back();
+    if (hidden.contains(array)) return true;
+    if (arrays.contains(array) || !seen.insert(array).second) continue;
+    for (ArrayRef read : reads_of(array)) stack.push_back(read);
+  }
+  return false;
+}
+
+}  // namespace
+
 std::vector<BlockRegion> find_blocks(const std::vector<ArrayRef>& arrays, const std::unordered_set<ArrayRef>& results,
                                      const Machine& machine) {
-  return Finder(arrays, results, machine).run();
+  std::vector<BlockRegion> regions = Finder(arrays, results, machine).run();
+  // Arrays that choose columns are made before the region: what is stored nowhere chooses none.
+  std::unordered_set<ArrayRef> hidden;
+  for (const BlockRegion& region : regions)
+    for (ArrayRef array : region.arrays)
+      if (std::ranges::find(region.outputs, array) == region.outputs.end()) hidden.insert(array);
+  const std::unordered_set<ArrayRef> all(arrays.begin(), arrays.end());
+  for (BlockRegion& region : regions)
+    if (region.by_data && reads_one({region.by_data->begin, region.by_data->end}, all, hidden)) region.by_data.reset();
+  return regions;
 }
 
 }  // namespace heed

@@ -79,7 +79,7 @@ bool has_fault_in_blocks(std::uint64_t seed, const Machine& machine, bool* goes_
 
 // Each was a fault once that long runs found.
 TEST(RandomAttention, SeedsThatFailedOnce) {
-  for (std::uint64_t seed : {287U, 528U, 729U, 2511U, 4670U, 6638U, 8840U, 18783U})
+  for (std::uint64_t seed : {287U, 528U, 729U, 2511U, 4670U, 6638U, 8840U, 13174U, 18783U})
     for (const Machine& machine : {eager_machine(), narrow_machine()}) has_fault_in_blocks(seed, machine);
 }
 
