@@ -322,10 +322,6 @@ class Finder {
   std::unordered_map<ArrayRef, std::size_t> region_of_;
 };
 
-}  // namespace
-
-namespace {
-
 // Whether what is made for `wanted` besides `arrays` reads one of `hidden`.
 bool reads_one(const std::vector<ArrayRef>& wanted, const std::unordered_set<ArrayRef>& arrays,
                const std::unordered_set<ArrayRef>& hidden) {

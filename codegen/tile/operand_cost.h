@@ -8,6 +8,8 @@
 
 namespace heed {
 
+constexpr std::int64_t line_bytes = 64;  // of a cache
+
 // How the address moves from lane to lane of vectors along `lane`: nothing if not by a constant.
 std::optional<std::int64_t> lane_stride(const LinearForm& address, AxisRef lane);
 

@@ -14,8 +14,6 @@
 namespace heed {
 namespace {
 
-constexpr std::int64_t line_bytes = 64;  // of a cache
-
 std::int64_t ceil_divide(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_divide(a, b) * b; }
 std::int64_t between(std::int64_t low, double x, std::int64_t high) {

@@ -1,6 +1,6 @@
 // How a product is computed: the tile of registers, the blocks that fit the caches, the tasks, and how each operand is brought
-// into the order the inner loop reads. Everything follows from shapes, strides and the target, never from the
-// threads of a run.
+// into the order the inner loop reads. Everything follows from shapes, strides and the target, never from
+// the threads of a run.
 #pragma once
 #include <cstdint>
 #include <optional>
