@@ -36,9 +36,19 @@ bool moves(Expr body) {
   return true;
 }
 
+// Storing rounds nothing: what is read is of the array's type, or the type is the one of expressions.
+bool keeps_values(ArrayRef array) {
+  if (!is_floating(array->dtype) || compute_type(array->dtype) == array->dtype) return true;
+  return std::ranges::all_of(nodes_of(array->body), [&](Expr node) {
+    if (!is_floating(node->dtype)) return true;
+    return node->op == Op::read ? node->array->dtype == array->dtype
+                                : node->op != Op::constant || round_to(array->dtype, node->real) == node->real;
+  });
+}
+
 bool only_moves(ArrayRef array) {
   auto [entry, is_new] = array->arena->tables().only_moves.try_emplace(array, false);
-  if (is_new) entry->second = moves(array->body);
+  if (is_new) entry->second = keeps_values(array) && moves(array->body);
   return entry->second;
 }
 

@@ -50,4 +50,10 @@ std::string AxisNames::shape(ArrayRef array) const {
   return fmt::format("[{}]", fmt::join(sizes, ", "));
 }
 
+std::string AxisNames::typed_shape(ArrayRef array) const {
+  const std::string sizes = array->shape.empty() ? "" : shape(array);
+  if (array->dtype == DType::f32 && !sizes.empty()) return sizes;
+  return std::string(name_of(array->dtype)) + sizes;
+}
+
 }  // namespace heed

@@ -15,6 +15,8 @@ class AxisNames {
   std::string name(ArrayRef array, AxisRef axis) const;
   // "[B, T, 384]": a name, or the size where there is none.
   std::string shape(ArrayRef array) const;
+  // "bf16[B, T, 384]"; without the type if that is f32, "f32" for one number.
+  std::string typed_shape(ArrayRef array) const;
 
  private:
   using Names = std::unordered_map<AxisRef, std::string>;

@@ -227,7 +227,7 @@ Explanation explain(const Plan& plan) {
   const Candidates candidates = candidates_of(plan);
   std::vector<std::pair<std::int64_t, Unfused>> apart;
   auto add = [&](ArrayRef array, const std::string& why) {
-    std::string text = fmt::format("{} {}, {}, is stored: {}", words_of(array), names.shape(array),
+    std::string text = fmt::format("{} {}, {}, is stored: {}", words_of(array), names.typed_shape(array),
                                    amount(static_cast<double>(byte_count(array)), "B"), why);
     apart.emplace_back(byte_count(array), Unfused{source_of(array), std::move(text)});
   };

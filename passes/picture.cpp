@@ -41,12 +41,6 @@ std::vector<std::string> clusters_of(const std::string& path) {
   return clusters;
 }
 
-std::string typed_shape(ArrayRef array, const AxisNames& names) {
-  std::string shape = array->shape.empty() ? "" : names.shape(array);
-  if (array->dtype == DType::f32) return shape.empty() ? "f32" : shape;
-  return std::string(name_of(array->dtype)) + shape;
-}
-
 class Painter {
  public:
   explicit Painter(const Graph& graph) : graph_(graph), names_(graph) {
@@ -100,13 +94,13 @@ class Painter {
     auto role = roles_.find(read);
     if (role == roles_.end()) {
       if (auto maker = made_by_.find(read); maker != made_by_.end() && maker->second != box)
-        add_link(maker->second, box, typed_shape(read, names_));
+        add_link(maker->second, box, names_.typed_shape(read));
       return;
     }
     Box& reader = picture_.boxes[box];
     switch (role->second) {
       case GraphInput::Role::data:
-        add_link(input_box(read), box, typed_shape(read, names_));
+        add_link(input_box(read), box, names_.typed_shape(read));
         return;
       case GraphInput::Role::parameter: {
         std::string text = short_name(read->name, reader) + " " + fmt::format("[{}]", fmt::join(read->shape, ", "));
@@ -143,7 +137,7 @@ class Painter {
     int box = static_cast<int>(picture_.boxes.size());
     picture_.boxes.push_back({.kind = Box::Kind::result, .path = {}, .title = output.name, .lines = {}, .parameters = {}, .updates = {}});
     int from = maker != made_by_.end() ? maker->second : roles_.contains(output.array) ? input_box(output.array) : -1;
-    if (from >= 0) add_link(from, box, typed_shape(output.array, names_));
+    if (from >= 0) add_link(from, box, names_.typed_shape(output.array));
   }
 
   void add_link(int from, int to, std::string shape) {
@@ -229,7 +223,7 @@ Picture picture_of(const Plan& plan) {
       if (region->blocks) group.subtitle = words_of(count_blocks(*region->blocks));
       for (ArrayRef array : group.arrays) {
         bool is_stored = std::ranges::find(region->outputs, array) != region->outputs.end();
-        group.lines.push_back(fmt::format("{} {} {}", is_stored ? "→" : "·", inside_words(array, names), typed_shape(array, names)));
+        group.lines.push_back(fmt::format("{} {} {}", is_stored ? "→" : "·", inside_words(array, names), names.typed_shape(array)));
       }
     } else {
       const PlannedScan& scan = *std::get<std::shared_ptr<PlannedScan>>(step);

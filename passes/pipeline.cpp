@@ -13,6 +13,7 @@
 #include "passes/erase_stop_gradient.h"
 #include "passes/fuse.h"
 #include "passes/isolate_reductions.h"
+#include "passes/lower_precision.h"
 #include "passes/merge_sums.h"
 #include "passes/name_sums.h"
 #include "passes/narrow_reductions.h"
@@ -51,6 +52,14 @@ constexpr Pass pass_list[] = {
     {"align_layouts", "lays reductions out as what follows them reads them", align_layouts},
     {"place_sums", "makes a reduction where its only reader moves it", place_sums},
     {"split_results", "gives flattened positions of results back the axes they were made of", split_results},
+    {.name = "lower_to_bf16",
+     .purpose = "holds factors of products, and what is stored between regions, in bf16",
+     .function = [](const Graph& graph) { return lower_precision(graph, DType::bf16); },
+     .precision = DType::bf16},
+    {.name = "lower_to_f16",
+     .purpose = "the same in f16",
+     .function = [](const Graph& graph) { return lower_precision(graph, DType::f16); },
+     .precision = DType::f16},
 };
 
 const Pass& pass_named(const std::string& name) {
@@ -91,7 +100,7 @@ Graph run_passes(const Graph& graph, const PipelineOptions& options) {
   for (const std::string& name : options.only) chosen.push_back(&pass_named(name));
   if (options.only.empty())
     for (const Pass& pass : pass_list)
-      if (pass.keeps_order || !options.exact) chosen.push_back(&pass);
+      if ((pass.keeps_order || !options.exact) && pass.precision.value_or(options.precision) == options.precision) chosen.push_back(&pass);
   if (!options.to.empty()) {
     const Pass* last = &pass_named(options.to);
     auto after = options.only.empty() ? std::ranges::find_if(chosen, [&](const Pass* pass) { return pass > last; })

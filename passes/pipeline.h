@@ -1,6 +1,7 @@
 // The passes in their order: from a graph as it was written to a plan.
 #pragma once
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -16,7 +17,8 @@ struct Pass {
   std::string_view name;     // as `heed opt --to NAME` has it
   std::string_view purpose;  // a line
   Graph (*function)(const Graph&);
-  bool keeps_order = true;  // of products and sums as they are written
+  bool keeps_order = true;              // of products and sums as they are written
+  std::optional<DType> precision = {};  // it runs only where this one is asked for
 };
 // In the order in which they run. `fuse` and `plan_memory` come after them and are named in `pass_names` only.
 std::span<const Pass> passes();
@@ -26,6 +28,7 @@ struct PipelineOptions {
   std::string to;                 // the last pass to run; "" for all
   std::vector<std::string> only;  // run these alone, in this order
   bool exact = false;             // products and sums keep the order in which they are written
+  DType precision = DType::f32;   // bf16, f16: of the factors of products, and of what is stored between regions
   // Called with the graph as it came and after each pass: its number, its name ("input" at first) and the graph.
   std::function<void(int, std::string_view, const Graph&)> watch;
   std::int64_t memory = 0;                       // bytes that a plan may take (passes/fit_memory.h); 0: any

@@ -24,6 +24,12 @@ bool gathers(Expr body) {
                              [](Expr node) { return node->op == Op::read && !std::ranges::all_of(node->operands, is_affine); });
 }
 
+// Of floating values in the type in which they are computed: a sum in f32 of factors in bf16 is no larger for its type.
+double computed_bytes(double elements, ArrayRef array) {
+  return elements * static_cast<double>(byte_size(is_floating(array->dtype) ? compute_type(array->dtype) : array->dtype));
+}
+double computed_bytes(ArrayRef array) { return computed_bytes(static_cast<double>(element_count(array)), array); }
+
 double elements_read(Expr read) {
   std::unordered_set<AxisRef> axes;
   for (Expr index : read->operands) axes.insert(index->free.begin(), index->free.end());
@@ -36,17 +42,17 @@ double elements_read(Expr read) {
 
 std::unordered_set<ArrayRef> virtual_values(const std::vector<ArrayRef>& arrays, const std::unordered_set<ArrayRef>& kept) {
   std::unordered_set<ArrayRef> found;
-  std::unordered_map<ArrayRef, double> source;  // bytes of the largest stored value a virtual one is made from
+  std::unordered_map<ArrayRef, double> source;  // of the largest stored value a virtual one is made from
   for (ArrayRef array : arrays) {
     if (array->kind != Array::Kind::definition || kept.contains(array)) continue;
-    const double size = bytes_of(array);
+    const double size = computed_bytes(array);
     double largest = 1;
     bool is_elementwise = false;
     for (Expr node : nodes_of(array->body)) {
       if (node->op != Op::read) continue;
       auto known = source.find(node->array);
       // Of an array that holds queries, keys and values side by side, what is read counts.
-      const double read_bytes = std::min(bytes_of(node->array), elements_read(node) * static_cast<double>(byte_size(node->array->dtype)));
+      const double read_bytes = std::min(computed_bytes(node->array), computed_bytes(elements_read(node), node->array));
       largest = std::max(largest, known == source.end() ? read_bytes : known->second);
       is_elementwise |= known != source.end() && element_count(node->array) >= element_count(array);
     }
@@ -73,7 +79,8 @@ std::unordered_set<ArrayRef> virtual_values(const std::vector<ArrayRef>& arrays,
   // What is looked up or spread out for them alone is made with them.
   for (auto array = arrays.rbegin(); array != arrays.rend(); ++array) {
     if ((*array)->kind != Array::Kind::definition || kept.contains(*array) || kind_of(*array) != Kind::map) continue;
-    if (std::ranges::any_of(reads_of(*array), [&](ArrayRef read) { return bytes_of(read) * much_larger > bytes_of(*array); })) continue;
+    if (std::ranges::any_of(reads_of(*array), [&](ArrayRef read) { return computed_bytes(read) * much_larger > computed_bytes(*array); }))
+      continue;
     if (std::ranges::all_of(readers[*array], [&](ArrayRef reader) { return shrinks.contains(reader); })) shrinks.insert(*array);
   }
   return shrinks;

@@ -51,7 +51,8 @@ int compared(const nlohmann::ordered_json& now, const std::string& path) {
     throw UserError(fmt::format("{}: not the JSON of `heed bench --json`", path));
   }
   before.emplace("device", "cpu");  // of measurements from before there were others
-  for (const char* key : {"what", "name", "sizes", "threads", "device"})
+  before.emplace("precision", "f32");
+  for (const char* key : {"what", "name", "sizes", "threads", "device", "precision"})
     if (before.value(key, nlohmann::ordered_json()) != now[key])
       throw UserError(fmt::format("{} measured {} {}, this run {}: nothing to compare", path, key,
                                   before.value(key, nlohmann::ordered_json()).dump(), now[key].dump()));
@@ -65,12 +66,13 @@ int compared(const nlohmann::ordered_json& now, const std::string& path) {
   return success;
 }
 
-int bench(const Options& options) {
+int bench(Options options) {
   using Clock = std::chrono::steady_clock;
   Model model(options.model);
   Purpose purpose = purpose_of(model, options.purpose, false);
   model.bind_shapes(given_shapes(options.inputs));
   Graph graph = elaborate_for(model, purpose, !options.cotangents.empty()).graph;
+  choose_precision(model, purpose, options.run);
   CompiledProgram compiled = compile_graph(graph, options.run, options.model.verbose);
   int threads = options.run.threads > 0 ? options.run.threads : usable_threads();
   ThreadPool pool(threads);
@@ -118,7 +120,8 @@ int bench(const Options& options) {
                                  {"peak_rss_bytes", peak_memory()},
                                  {"threads", threads},
                                  {"cpu", host_target().cpu},
-                                 {"device", options.run.device}};
+                                 {"device", options.run.device},
+                                 {"precision", options.run.precision}};
   if (options.json) {
     fmt::print("{}\n", json.dump());
   } else {

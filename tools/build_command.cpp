@@ -25,12 +25,13 @@ struct Options {
   ModelOptions model;
   PurposeOptions purpose;
   PipelineOptions plan;
-  std::string target = "cpu", precision = "f32", folder;
+  std::string target = "cpu", precision, folder;
 };
 
 // Kernels for the processor: LLVM IR and assembly.
-int build_for_processor(const Plan& plan, const std::filesystem::path& folder) {
+int build_for_processor(const Plan& plan, const std::string& precision, const std::filesystem::path& folder) {
   CompileOptions options;
+  set_precision(options, precision);
   int number = 0;
   for (const ListedKernel& kernel : kernel_sources(plan, options)) {
     KernelText text = kernel_text(kernel.source, options.target);
@@ -88,9 +89,6 @@ int build_for_gpu(const Plan& plan, const CudaTarget& target, const std::string&
 
 int build_model(const Options& options) {
   std::optional<CudaTarget> gpu;
-  if (options.target == "cpu" && options.precision != "f32")
-    throw UserError(
-        fmt::format("--precision {}: the processor computes products in f32; GPUs from sm_80 on have tensor cores", options.precision));
   if (options.target != "cpu") try {
       gpu = cuda_target_named(options.target);
     } catch (const std::runtime_error& error) {
@@ -99,11 +97,14 @@ int build_model(const Options& options) {
   Model model(options.model);
   PipelineOptions plan_options = options.plan;
   if (gpu) plan_options.machine.columns_of_passes = 0;
-  Plan plan = make_plan(elaborate_for(model, purpose_of(model, options.purpose, false)).graph, plan_options);
+  const Purpose purpose = purpose_of(model, options.purpose, false);
+  const Graph graph = elaborate_for(model, purpose).graph;
+  const std::string precision = choose_precision(model, purpose, options.precision, plan_options);
+  Plan plan = make_plan(graph, plan_options);
   make_folder(options.folder);
   std::filesystem::path folder(options.folder);
   replace_file((folder / "plan.heed").string(), print(plan));
-  return gpu ? build_for_gpu(plan, *gpu, options.precision, folder) : build_for_processor(plan, folder);
+  return gpu ? build_for_gpu(plan, *gpu, precision, folder) : build_for_processor(plan, precision, folder);
 }
 
 }  // namespace
@@ -113,12 +114,11 @@ Command build_command() {
           "heed build examples/gpt.heed --target cpu --train -o out", [](CLI::App& app) -> std::function<int()> {
             auto options = std::make_shared<Options>();
             add_model_options(app, options->model);
-            add_plan_options(app, options->plan);
+            add_plan_options(app, options->plan, options->precision);
             app.add_flag("--grad", options->purpose.grad, "with gradients");
             app.add_flag("--train", options->purpose.train, "the whole training step");
             app.add_option("--target", options->target,
                            "cpu (default), or a GPU: sm_75, sm_80, sm_86, sm_89, sm_90, sm_90a, sm_100, sm_120");
-            add_precision_option(app, options->precision);
             app.add_option("-o,--output", options->folder, "folder for the files")->required();
             return [options] { return build_model(*options); };
           }};

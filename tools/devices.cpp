@@ -61,11 +61,14 @@ void set_precision(CompileOptions& options, const std::string& precision) {
                       : precision == "bf16" ? Precision::bf16
                       : precision == "f16"  ? Precision::f16
                                             : Precision::f32;
-  if (options.precision == Precision::f32) return;
-  if (!options.cuda)
-    throw UserError(fmt::format("--precision {}: the processor computes products in f32; --device cuda has tensor cores", precision));
-  if (options.cuda->chip < 80)
-    throw UserError(fmt::format("--precision {}: {} has no such tensor cores; sm_80 and later have", precision, options.cuda->name));
+  if (!options.cuda) {
+    if (options.precision == Precision::tf32)
+      throw UserError(
+          "precision tf32: processors multiply no such factors, tensor cores of GPUs do; bf16 is for both, and f32 is the default");
+    return;
+  }
+  if (options.precision != Precision::f32 && options.cuda->chip < 80)
+    throw UserError(fmt::format("precision {}: {} has no such tensor cores; sm_80 and later have", precision, options.cuda->name));
 }
 
 void set_target(CompileOptions& options, const std::string& name) {

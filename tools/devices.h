@@ -15,7 +15,7 @@ std::shared_ptr<Device> open_device(const std::string& name);
 
 // What kernels for it are compiled for.
 void set_target(CompileOptions& options, const std::string& device_name);
-// "f32", "tf32", "bf16" or "f16", after the target. Throws UserError where the target has no such products.
+// "f32", "tf32", "bf16" or "f16", after the target; "" is f32. Throws UserError where the target has no such products.
 void set_precision(CompileOptions& options, const std::string& precision);
 
 }  // namespace heed

@@ -24,7 +24,7 @@ struct Options {
   ModelOptions model;
   PurposeOptions purpose;
   PipelineOptions plan;
-  std::string to, output;
+  std::string precision, to, output;
   int time_limit = 60;
 };
 
@@ -58,12 +58,14 @@ void run_graphviz(const std::string& text, const std::string& format, const std:
 
 int draw_model(const Options& options) {
   Model model(options.model);
-  Graph graph = elaborate_for(model, purpose_of(model, options.purpose, true)).graph;
+  const Purpose purpose = purpose_of(model, options.purpose, true);
+  Graph graph = elaborate_for(model, purpose).graph;
+  PipelineOptions pipeline = options.plan;
+  choose_precision(model, purpose, options.precision, pipeline);
   std::string text;
   if (options.to == "fuse" || options.to == "plan_memory") {
-    text = draw(make_plan(graph, options.plan));
+    text = draw(make_plan(graph, pipeline));
   } else {
-    PipelineOptions pipeline = options.plan;
     pipeline.to = options.to;
     text = draw(options.to.empty() || options.to == "elaborate" ? graph : run_passes(graph, pipeline));
   }
@@ -90,7 +92,7 @@ Command dot_command() {
   return {"dot", "draws a program", "heed dot examples/gpt.heed --grad -o gpt.svg", [](CLI::App& app) -> std::function<int()> {
             auto options = std::make_shared<Options>();
             add_model_options(app, options->model);
-            add_plan_options(app, options->plan);
+            add_plan_options(app, options->plan, options->precision);
             app.add_flag("--grad", options->purpose.grad, "the whole training step, or with the gradients of the sum of the outputs");
             app.add_flag("--train", options->purpose.train, "the whole training step");
             app.add_option("--to", options->to, "after this pass; `fuse`: the regions. Without it the program as written");

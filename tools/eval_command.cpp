@@ -19,12 +19,13 @@ struct Options {
   bool json = false;
 };
 
-int evaluate_model(const Options& options) {
+int evaluate_model(Options options) {
   Model model(options.model);
   TrainBlock block = model.train_block();
   if (!block.test) throw UserError(fmt::format("{}: the train block has no `data test = …` to evaluate on", model.path()));
   DataSet data = open_data(*block.test);
   bind_data(model, block, data);
+  choose_precision(model, Purpose::training, options.run);  // as the log of training has the metrics
   auto programs = evaluation_programs(model, options.run, options.model.verbose);
   std::int64_t batch = std::min(block.batch, data.rows);
   NamedTensors weights = load_weights(options.weights, *programs(batch));

@@ -149,10 +149,12 @@ NamedTensors run_compiled(const Graph& graph, NamedTensors inputs, const RunOpti
   return results;
 }
 
-NamedTensors run_evaluated(const Graph& graph, const NamedTensors& inputs) {
+NamedTensors run_evaluated(const Graph& graph, const NamedTensors& inputs, const PipelineOptions& options) {
   std::map<std::string, Tensor> tensors;
   for (const auto& [name, value] : inputs) tensors.emplace(name, as_tensor(value));
-  std::vector<Tensor> values = evaluate(differentiate(graph), tensors);  // `grad(…)` of the file itself
+  // As it is written, but for `grad(…)` of the file itself; where values are rounded, passes say which.
+  const bool rounds = options.precision != DType::f32;
+  std::vector<Tensor> values = evaluate(rounds ? run_passes(graph, options) : differentiate(graph), tensors);
   NamedTensors results;
   for (std::size_t k = 0; k < values.size(); ++k) results[graph.outputs[k].name] = as_host_tensor(values[k]);
   return results;
@@ -204,7 +206,7 @@ NamedTensors complete_inputs(const Graph& graph, NamedTensors given, std::int64_
   NamedTensors scalars;
   for (const GraphInput& input : initial.inputs)
     scalars[input.array->name] = given.contains(input.array->name) ? given[input.array->name].copy() : scalar(seed);
-  NamedTensors values = evaluator ? run_evaluated(initial, scalars) : run_compiled(initial, std::move(scalars), options, false);
+  NamedTensors values = evaluator ? run_evaluated(initial, scalars) : run_compiled(initial, std::move(scalars), in_f32(options), false);
   for (auto& [name, value] : values)
     if (!given.contains(name)) given[name] = std::move(value);
   return given;

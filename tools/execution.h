@@ -45,7 +45,7 @@ struct ProfileOptions {
 // The same two ways, for one run: results and updates by name. A profile is of some more runs after that one.
 NamedTensors run_compiled(const Graph& graph, NamedTensors inputs, const RunOptions& options, bool verbose,
                           const ProfileOptions& profile = {});
-NamedTensors run_evaluated(const Graph& graph, const NamedTensors& inputs);
+NamedTensors run_evaluated(const Graph& graph, const NamedTensors& inputs, const PipelineOptions& options = {});
 
 Tensor as_tensor(const HostTensor& tensor);
 HostTensor as_host_tensor(const Tensor& tensor);

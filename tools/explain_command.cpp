@@ -18,6 +18,7 @@ struct Options {
   ModelOptions model;
   PurposeOptions purpose;
   PipelineOptions plan;
+  std::string precision;
   bool json = false, memory = false;
   int threads = 0;
 };
@@ -40,7 +41,11 @@ nlohmann::ordered_json as_json(const RegionRow& row) {
 
 int explain_model(const Options& options) {
   Model model(options.model);
-  Plan plan = make_plan(elaborate_for(model, purpose_of(model, options.purpose, false)).graph, options.plan);
+  const Purpose purpose = purpose_of(model, options.purpose, false);
+  const Graph graph = elaborate_for(model, purpose).graph;
+  PipelineOptions plan_options = options.plan;
+  choose_precision(model, purpose, options.precision, plan_options);
+  Plan plan = make_plan(graph, plan_options);
   if (options.memory) return explain_memory(plan, options.threads, options.json);
   Explanation explanation = explain(plan);
   if (!options.json) {
@@ -65,7 +70,7 @@ Command explain_command() {
           [](CLI::App& app) -> std::function<int()> {
             auto options = std::make_shared<Options>();
             add_model_options(app, options->model);
-            CLI::Option* memory = add_plan_options(app, options->plan);
+            CLI::Option* memory = add_plan_options(app, options->plan, options->precision);
             memory->expected(0, 1);
             memory->description("alone: the memory of a run at its peak, and who holds it; 2GB, 500MB: the plan that takes no more");
             app.add_flag("--grad", options->purpose.grad, "with gradients");

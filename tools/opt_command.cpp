@@ -19,7 +19,7 @@ struct Options {
   PurposeOptions purpose;
   PipelineOptions plan;
   std::vector<std::string> passes;
-  std::string to, dump;
+  std::string precision, to, dump;
 };
 
 std::string pass_list() {
@@ -30,8 +30,10 @@ std::string pass_list() {
 
 int run_opt(const Options& options) {
   Model model(options.model);
-  Elaborated elaborated = elaborate_for(model, purpose_of(model, options.purpose, true));
+  const Purpose purpose = purpose_of(model, options.purpose, true);
+  Elaborated elaborated = elaborate_for(model, purpose);
   PipelineOptions pipeline = options.plan;
+  choose_precision(model, purpose, options.precision, pipeline);
   pipeline.to = options.to;
   pipeline.only = options.passes;
   if (!options.dump.empty()) {
@@ -64,7 +66,7 @@ Command opt_command() {
           [](CLI::App& app) -> std::function<int()> {
             auto options = std::make_shared<Options>();
             add_model_options(app, options->model);
-            add_plan_options(app, options->plan);
+            add_plan_options(app, options->plan, options->precision);
             app.add_flag("--grad", options->purpose.grad, "the whole training step, or the gradient of the sum of the outputs");
             app.add_flag("--train", options->purpose.train, "the whole training step");
             app.add_option("--passes", options->passes, "runs these alone: a,b,c")->delimiter(',')->allow_extra_args(false);

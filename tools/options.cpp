@@ -77,7 +77,28 @@ void add_model_options(CLI::App& app, ModelOptions& options) {
   app.add_flag("-v,--verbose", options.verbose, "says what is done and why");
 }
 
-CLI::Option* add_plan_options(CLI::App& app, PipelineOptions& options) {
+namespace {
+
+void add_precision_option(CLI::App& app, std::string& precision) {
+  app.add_option_function<std::string>(
+      "--precision",
+      [&precision](const std::string& given) {
+        static const std::vector<std::string> known{"f32", "tf32", "bf16", "f16"};
+        if (std::ranges::find(known, given) == known.end()) {
+          std::string near = nearest_name(given, known);
+          throw UserError(
+              fmt::format("--precision {}: known are f32, tf32, bf16, f16{}", given, near.empty() ? "" : "; did you mean " + near + "?"));
+        }
+        precision = given;
+      },
+      "in what factors of products and stored values are held: f32, bf16, f16, or on a GPU tf32 (factors alone); sums and parameters are "
+      "f32. Default: what the train block of a training step says, or f32");
+}
+
+}  // namespace
+
+CLI::Option* add_plan_options(CLI::App& app, PipelineOptions& options, std::string& precision) {
+  add_precision_option(app, precision);
   app.add_flag("--exact", options.exact, "products and sums keep the order in which they are written, also where another costs less");
   CLI::Option* memory = app.add_option("--memory", options.memory,
                                        "2GB, 500MB: values are made again instead of being stored until the program takes no more")
@@ -108,25 +129,9 @@ std::string memory_note(std::int64_t limit, const MemoryFit& fit) {
                      text(fit.bytes_at_ease), fit.flop / fit.flop_at_ease);
 }
 
-void add_precision_option(CLI::App& app, std::string& precision) {
-  app.add_option_function<std::string>(
-      "--precision",
-      [&precision](const std::string& given) {
-        static const std::vector<std::string> known{"f32", "tf32", "bf16", "f16"};
-        if (std::ranges::find(known, given) == known.end()) {
-          std::string near = nearest_name(given, known);
-          throw UserError(
-              fmt::format("--precision {}: known are f32, tf32, bf16, f16{}", given, near.empty() ? "" : "; did you mean " + near + "?"));
-        }
-        precision = given;
-      },
-      "of the factors of products on a GPU: f32 (default), tf32, bf16, f16; sums are f32");
-}
-
 void add_run_options(CLI::App& app, RunOptions& options) {
-  add_plan_options(app, options.plan);
+  add_plan_options(app, options.plan, options.precision);
   app.add_option("--device", options.device, "cpu (default), cuda, cuda:N, or cuda-sim: a GPU simulated on the processor");
-  add_precision_option(app, options.precision);
   app.add_option("--threads", options.threads, "how many (default: as many as the machine has)")->check(CLI::Range(1, 1024));
   app.add_option("--seed", options.seed, "of random inputs, parameters and dropout (default 0)");
   app.add_option("--cache", options.cache, "folder of compiled programs and kernels, or `off`");

@@ -53,6 +53,24 @@ Elaborated elaborate_for(const Model& model, Purpose purpose, bool cotangents) {
   return elaborated;
 }
 
+std::string choose_precision(const Model& model, Purpose purpose, const std::string& given, PipelineOptions& plan) {
+  std::string precision = !given.empty() ? given : purpose == Purpose::training ? model.train_block().precision : "f32";
+  if (precision == "f16" && purpose == Purpose::training)
+    throw UserError("precision f16: most gradients of a training step are too small for f16; bf16 has the range of f32");
+  plan.precision = precision == "bf16" ? DType::bf16 : precision == "f16" ? DType::f16 : DType::f32;
+  return precision;
+}
+
+void choose_precision(const Model& model, Purpose purpose, RunOptions& options) {
+  options.precision = choose_precision(model, purpose, options.precision, options.plan);
+}
+
+RunOptions in_f32(RunOptions options) {
+  options.precision = "f32";
+  options.plan.precision = DType::f32;
+  return options;
+}
+
 namespace {
 
 CompileOptions compile_options(const RunOptions& options) {
@@ -82,7 +100,8 @@ CompiledProgram compile_graph(const Graph& graph, const RunOptions& options, boo
   auto seconds = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(); };
   std::shared_ptr<Device> device = open_device(options.device);
   CompileOptions settings = compile_options(options);
-  ProgramCache cache(fmt::format("{} {}\n{}", options.plan.exact, options.plan.memory, fingerprint(graph)), settings);
+  ProgramCache cache(
+      fmt::format("{} {} {}\n{}", options.plan.exact, options.plan.memory, name_of(options.plan.precision), fingerprint(graph)), settings);
   ProgramCache::Found found = cache.find();
   if (!found.compilation) {
     PipelineOptions plan_options = options.plan;

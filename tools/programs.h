@@ -24,6 +24,11 @@ Purpose purpose_of(const Model& model, const PurposeOptions& options, bool grad_
 // `cotangents`: gradients of the sum of output * cotangent (passes/with_gradients.h).
 Elaborated elaborate_for(const Model& model, Purpose purpose, bool cotangents = false);
 
+// In what a program computes: as `given` by --precision, or if that is empty as the train block of a training step says, or f32. The plan
+// is told. Throws UserError for a training step in f16.
+std::string choose_precision(const Model& model, Purpose purpose, const std::string& given, PipelineOptions& plan);
+void choose_precision(const Model& model, Purpose purpose, RunOptions& options);
+
 struct CompiledProgram {
   std::shared_ptr<const Program> program;
   double seconds = 0;  // of passes and code generation
@@ -33,5 +38,7 @@ CompiledProgram compile_graph(const Graph& graph, const RunOptions& options, boo
 
 // The graph that gives parameters and states their first values from the seed.
 Graph initial_values(const Graph& graph);
+// They are made in the same precision whatever is trained in.
+RunOptions in_f32(RunOptions options);
 
 }  // namespace heed

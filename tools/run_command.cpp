@@ -68,11 +68,12 @@ void write_values(const std::string& output, const std::vector<std::string>& ord
   for (const std::string& name : order) write_npy((std::filesystem::path(output) / (name + ".npy")).string(), values.at(name));
 }
 
-int run(const Options& options) {
+int run(Options options) {
   Model model(options.model);
   model.bind_shapes(given_shapes(options.inputs));
   Graph graph = model.elaborate().graph;
   if (options.grad) graph = differentiate(with_gradients(graph, !options.cotangents.empty()));
+  choose_precision(model, options.grad ? Purpose::gradients : Purpose::forward, options.run);
   NamedTensors given = given_inputs(graph, options.inputs, options.run.seed);
   give_cotangents(graph, options.cotangents, options.run.seed, given);
   if (!options.weights.empty()) give_weights(graph, options.weights, given);
@@ -80,7 +81,7 @@ int run(const Options& options) {
   if (options.evaluator && (options.profile || !options.trace.empty()))
     throw UserError("--profile and --trace measure compiled code, --evaluator runs none: leave one of them out");
   NamedTensors values = options.evaluator
-                            ? run_evaluated(graph, inputs)
+                            ? run_evaluated(graph, inputs, options.run.plan)
                             : run_compiled(graph, std::move(inputs), options.run, options.model.verbose, {options.profile, options.trace});
   std::vector<std::string> order;
   for (const GraphOutput& output : graph.outputs)

@@ -33,12 +33,14 @@ std::string resuming_command(const Options& options) {
   std::string command = "heed train " + quoted(options.model.target);
   for (const std::string& setting : options.model.settings) command += " --set " + quoted(setting);
   for (const std::string& size : options.model.sizes) command += " --size " + quoted(size);
+  if (!options.run.precision.empty()) command += " --precision " + options.run.precision;
+  if (options.run.device != "cpu") command += " --device " + quoted(options.run.device);
   if (options.run.seed != 0) command += fmt::format(" --seed {}", options.run.seed);
   if (options.steps) command += fmt::format(" --steps {}", *options.steps);
   return command + fmt::format(" --out {} --resume", quoted(options.folder));
 }
 
-int train_model(const Options& options) {
+int train_model(Options options) {
   Model model(options.model);
   TrainBlock block = model.train_block();
   DataSet data = open_data(*block.train);
@@ -47,12 +49,14 @@ int train_model(const Options& options) {
 
   bind_data(model, block, data);
   Graph step = model.elaborate_training().graph;
+  const std::string resuming = resuming_command(options);
+  choose_precision(model, Purpose::training, options.run);
   CompiledProgram compiled = compile_graph(step, options.run, options.model.verbose);
   fmt::print(stderr, "compiled in {:.2f} s ({} kernels, {} from the cache)\n", compiled.seconds, compiled.compiled + compiled.from_cache,
              compiled.from_cache);
 
   TrainPrograms programs;
-  programs.initial = compile_graph(initial_values(step), options.run, options.model.verbose).program;
+  programs.initial = compile_graph(initial_values(step), in_f32(options.run), options.model.verbose).program;
   programs.step = compiled.program;
   programs.evaluation = evaluation_programs(model, options.run, options.model.verbose);
   TrainSettings settings;
@@ -72,7 +76,7 @@ int train_model(const Options& options) {
   InterruptFlag stop;
   TrainResult result = train(programs, data, test ? &*test : nullptr, settings, pool, stop.raised());
   if (!result.interrupted) return success;
-  fmt::print(stderr, "stopped after step {} with a checkpoint; go on with: {}\n", result.step, resuming_command(options));
+  fmt::print(stderr, "stopped after step {} with a checkpoint; go on with: {}\n", result.step, resuming);
   return interrupted;
 }
 

@@ -34,7 +34,7 @@ Finding check_each_pass(const Graph& graph, std::string_view from, std::vector<T
   Finding fault;
   std::optional<Graph> first;
   auto inputs = values_for(graph);
-  PipelineOptions options;
+  PipelineOptions options{.precision = DType::bf16};  // its pass, too; in f64 nothing is rounded
   options.watch = [&](int, std::string_view name, const Graph& now) {
     if (fault) return;
     verify(now, name);

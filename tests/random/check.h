@@ -36,6 +36,8 @@ Finding check_compiled_gradients(const Graph& graph);
 Finding check_shared_code(const Graph& graph);  // kernels of one piece of code against each compiled by itself: the same bits
 // Gradients too, by the plan of a machine on which what can goes by blocks: as near to f64 as without blocks, ten times aside.
 Finding check_in_blocks(const Graph& graph, const Machine& machine, bool* goes_by_blocks = nullptr);
+// In bf16, with gradients: as near to f64 as the evaluator's roundings of the same graph; the same bits with more threads.
+Finding check_in_bf16(const Graph& graph, const Machine& machine);
 Finding check_plan(const Plan& plan);  // of one that is made already
 
 // Smaller graphs of which the check still says something: fewer outputs, values inside given from outside.

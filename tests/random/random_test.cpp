@@ -54,6 +54,10 @@ TEST(RandomGraphs, CompiledAsEvaluated) { check_random_graphs("compiled", check_
 TEST(RandomGraphs, CompiledGradientsAsEvaluated) { check_random_graphs("compiled_gradients", check_compiled_gradients); }
 TEST(RandomGraphs, SharedCodeGivesTheSameBits) { check_random_graphs("shared_code", check_shared_code, false, 40); }
 
+TEST(RandomGraphs, InBf16AsEvaluated) {
+  check_random_graphs("bf16", [](const Graph& graph) { return check_in_bf16(graph, {}); }, true, 40);
+}
+
 // Each was a fault once that long runs found.
 TEST(RandomGraphs, SeedsThatFailedOnce) {
   for (std::uint64_t seed : {1004U, 5036U, 5159U, 5257U, 20701U, 20820U, 20843U, 22394U, 22674U, 24726U, 32631U, 41722U})
@@ -81,6 +85,13 @@ bool has_fault_in_blocks(std::uint64_t seed, const Machine& machine, bool* goes_
 TEST(RandomAttention, SeedsThatFailedOnce) {
   for (std::uint64_t seed : {287U, 528U, 729U, 2511U, 4670U, 6638U, 8840U, 13174U, 18783U})
     for (const Machine& machine : {eager_machine(), narrow_machine()}) has_fault_in_blocks(seed, machine);
+}
+
+TEST(RandomAttention, InBf16AsEvaluated) {
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    const GraphCheck check = [&](const Graph& graph) { return check_in_bf16(graph, seed % 2 ? eager_machine() : narrow_machine()); };
+    if (Graph graph = attention_graph(seed); check(graph)) report(seed, "attention in bf16", graph, check);
+  }
 }
 
 // Half of the graphs of HEED_RANDOM_COUNT for each of the two (500 in all), so that they can run side by side.

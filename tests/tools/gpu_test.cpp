@@ -67,19 +67,7 @@ INSTANTIATE_TEST_SUITE_P(
                          {"sm_80", "sm_90a"}}),
     [](const auto& each) { return std::string(each.param.name); });
 
-// The first numbers of every line of values, as printed.
-std::vector<double> numbers_of(const std::string& text) {
-  std::vector<double> all;
-  std::istringstream words(text);
-  for (std::string word; words >> word;) {
-    char* end = nullptr;
-    double number = std::strtod(word.c_str(), &end);
-    if (end != word.c_str() && *end == 0) all.push_back(number);
-  }
-  return all;
-}
-
-void expect_same_numbers(std::vector<std::string> arguments) {
+void expect_same_numbers(std::vector<std::string> arguments, double tolerance = 2e-5) {
   Outcome cpu = run_heed(arguments, source_folder());
   arguments.insert(arguments.end(), {"--device", "cuda-sim"});
   Outcome gpu = run_heed(arguments, source_folder());
@@ -87,7 +75,7 @@ void expect_same_numbers(std::vector<std::string> arguments) {
   std::vector<double> expected = numbers_of(cpu.output), got = numbers_of(gpu.output);
   ASSERT_FALSE(expected.empty());
   ASSERT_EQ(got.size(), expected.size());
-  for (std::size_t k = 0; k < got.size(); ++k) EXPECT_NEAR(got[k], expected[k], 2e-5 * (1 + std::abs(expected[k])));
+  for (std::size_t k = 0; k < got.size(); ++k) EXPECT_NEAR(got[k], expected[k], tolerance * (1 + std::abs(expected[k])));
 }
 
 TEST(SimulatedGpu, AttentionWithGradients) {
@@ -96,6 +84,11 @@ TEST(SimulatedGpu, AttentionWithGradients) {
 
 TEST(SimulatedGpu, AttentionInBlocks) {
   expect_same_numbers({"run", "examples/attention_variants.heed:causal", "--grad", "--size", "B=1,H=1,Q=512,K=512,E=16,D=16"});
+}
+
+TEST(SimulatedGpu, AttentionInBf16) {
+  expect_same_numbers(
+      {"run", "examples/attention_variants.heed:causal", "--grad", "--precision", "bf16", "--size", "B=1,H=2,Q=150,K=150,E=64,D=64"}, 4e-3);
 }
 
 TEST(SimulatedGpu, GradientsAreChecked) {

@@ -15,6 +15,17 @@ namespace heed {
 
 namespace fs = std::filesystem;
 
+std::vector<double> numbers_of(const std::string& text) {
+  std::vector<double> all;
+  std::istringstream words(text);
+  for (std::string word; words >> word;) {
+    char* end = nullptr;
+    double number = std::strtod(word.c_str(), &end);
+    if (end != word.c_str() && *end == 0) all.push_back(number);
+  }
+  return all;
+}
+
 std::string read_text(const fs::path& path) {
   std::ifstream file(path, std::ios::binary);
   std::stringstream text;

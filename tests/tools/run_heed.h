@@ -29,6 +29,8 @@ class Folder {
   std::filesystem::path path_;
 };
 
+// The words of a text that are numbers.
+std::vector<double> numbers_of(const std::string& text);
 std::string read_text(const std::filesystem::path& path);
 std::filesystem::path source_folder();                       // of this repository
 std::filesystem::path data_folder(const std::string& name);  // of data that is not part of it: $HEED_DATA or ../shared/data; may not exist
