@@ -5,6 +5,7 @@
 #include <llvm/IR/InlineAsm.h>
 #include <llvm/IR/IntrinsicsNVPTX.h>
 #include <llvm/IR/Module.h>
+#include <llvm/Transforms/Utils/BasicBlockUtils.h>
 
 #include <functional>
 #include <stdexcept>
@@ -65,6 +66,13 @@ Value* store_results(llvm::IRBuilderBase& b, Value* results, Value* all) {
   return nullptr;
 }
 
+llvm::Type* shared_pointer(llvm::IRBuilderBase& b) { return llvm::PointerType::get(b.getContext(), 3); }
+
+Value* loaded_matrices(llvm::IRBuilderBase& b, Arguments a, llvm::Intrinsic::ID id) {
+  auto* load = llvm::Intrinsic::getDeclaration(b.GetInsertBlock()->getModule(), id, {shared_pointer(b)});
+  return store_results(b, a[0], b.CreateCall(load, {b.CreateAddrSpaceCast(a[1], shared_pointer(b))}));
+}
+
 struct Lowering {
   llvm::StringRef name;
   Value* (*make)(llvm::IRBuilderBase& b, Arguments arguments);
@@ -87,12 +95,27 @@ const Lowering lowerings[] = {
      [](llvm::IRBuilderBase& b, Arguments a) {
        return intrinsic(b, llvm::Intrinsic::nvvm_shfl_sync_bfly_i32, {b.getInt32(whole_warp), a[0], a[1], b.getInt32(31)});
      }},
+    {"heed.copy_async",
+     [](llvm::IRBuilderBase& b, Arguments a) -> Value* {
+       if (!llvm::isa<llvm::Constant>(a[4])) {
+         auto* call = &*b.GetInsertPoint();
+         b.SetInsertPoint(llvm::SplitBlockAndInsertIfThen(b.CreateIsNotNull(a[4]), call, false));
+       }
+       std::uint64_t bytes = llvm::cast<llvm::ConstantInt>(a[2])->getZExtValue();
+       auto id = bytes == 16  ? llvm::Intrinsic::nvvm_cp_async_cg_shared_global_16_s
+                 : bytes == 8 ? llvm::Intrinsic::nvvm_cp_async_ca_shared_global_8_s
+                              : llvm::Intrinsic::nvvm_cp_async_ca_shared_global_4_s;
+       Value* from = b.CreateAddrSpaceCast(a[1], llvm::PointerType::get(b.getContext(), 1));
+       return intrinsic(b, id, {b.CreateAddrSpaceCast(a[0], shared_pointer(b)), from, a[3]});
+     }},
+    {"heed.commit_copies", [](llvm::IRBuilderBase& b, Arguments) { return intrinsic(b, llvm::Intrinsic::nvvm_cp_async_commit_group, {}); }},
+    {"heed.wait_for_copies",
+     [](llvm::IRBuilderBase& b, Arguments a) { return intrinsic(b, llvm::Intrinsic::nvvm_cp_async_wait_group, {a[0]}); }},
     {"heed.load_matrices",
+     [](llvm::IRBuilderBase& b, Arguments a) { return loaded_matrices(b, a, llvm::Intrinsic::nvvm_ldmatrix_sync_aligned_m8n8_x4_b16); }},
+    {"heed.load_matrices_transposed",
      [](llvm::IRBuilderBase& b, Arguments a) {
-       llvm::Type* pointer = llvm::PointerType::get(b.getContext(), 3);
-       auto* load = llvm::Intrinsic::getDeclaration(b.GetInsertBlock()->getModule(),
-                                                    llvm::Intrinsic::nvvm_ldmatrix_sync_aligned_m8n8_x4_b16, {pointer});
-       return store_results(b, a[0], b.CreateCall(load, {b.CreateAddrSpaceCast(a[1], pointer)}));
+       return loaded_matrices(b, a, llvm::Intrinsic::nvvm_ldmatrix_sync_aligned_m8n8_x4_trans_b16);
      }},
     {"heed.multiply_bf16",
      [](llvm::IRBuilderBase& b, Arguments a) {
@@ -149,8 +172,20 @@ Value* shuffle_xor(llvm::IRBuilderBase& b, Value* value, int mask) {
   return b.CreateBitCast(whole, type);
 }
 
-std::vector<Value*> load_matrices(llvm::IRBuilderBase& b, Value* address) {
-  return with_results(b, "heed.load_matrices", b.getInt32Ty(), {address});
+void copy_async(llvm::IRBuilderBase& b, Value* to, Value* from, int bytes, Value* present, Value* condition) {
+  llvm::Type *pointer = b.getPtrTy(), *i32 = b.getInt32Ty();
+  b.CreateCall(
+      declared(b, "heed.copy_async", b.getVoidTy(), {pointer, pointer, i32, i32, i32}, true),
+      {to, from, b.getInt32(static_cast<std::uint32_t>(bytes)), present, condition ? b.CreateZExt(condition, i32) : b.getInt32(1)});
+}
+void commit_copies(llvm::IRBuilderBase& b) { b.CreateCall(declared(b, "heed.commit_copies", b.getVoidTy(), {}, true)); }
+void wait_for_copies(llvm::IRBuilderBase& b, int groups) {
+  b.CreateCall(declared(b, "heed.wait_for_copies", b.getVoidTy(), {b.getInt32Ty()}, true),
+               {b.getInt32(static_cast<std::uint32_t>(groups))});
+}
+
+std::vector<Value*> load_matrices(llvm::IRBuilderBase& b, Value* address, bool transposed) {
+  return with_results(b, transposed ? "heed.load_matrices_transposed" : "heed.load_matrices", b.getInt32Ty(), {address});
 }
 
 std::vector<Value*> multiply_matrices(llvm::IRBuilderBase& b, MatrixKind kind, const std::vector<Value*>& left,

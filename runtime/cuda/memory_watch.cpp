@@ -34,7 +34,7 @@ bool MemoryWatch::ordered(const Toucher& first, const Toucher& second) {
   return first.thread / 32 == second.thread / 32 && first.warp_time != second.warp_time;
 }
 
-std::string MemoryWatch::access(const void* pointer, std::int32_t bytes, AccessKind kind, const Toucher& by) {
+std::string MemoryWatch::access(const void* pointer, std::int32_t bytes, std::int32_t alignment, AccessKind kind, const Toucher& by) {
   auto at = reinterpret_cast<std::uintptr_t>(pointer);
   const char* doing = kind == AccessKind::read ? "reads" : "writes";
   auto inside = [&](const Piece& piece) { return at >= piece.begin && at + static_cast<std::uintptr_t>(bytes) <= piece.end; };
@@ -56,16 +56,17 @@ std::string MemoryWatch::access(const void* pointer, std::int32_t bytes, AccessK
     last_ = static_cast<std::size_t>(found - pieces_.begin());
   }
   Piece& piece = pieces_[last_];
-  if (at % static_cast<std::uintptr_t>(bytes) != 0) return fmt::format("{} {} bytes unaligned in {}", doing, bytes, piece.name);
+  if (at % static_cast<std::uintptr_t>(alignment) != 0) return fmt::format("{} {} bytes unaligned in {}", doing, bytes, piece.name);
   if (kind == AccessKind::atomic) return {};
   if (piece.touches.empty()) piece.touches.resize((piece.end - piece.begin + word - 1) / word);
   // Elements narrower than a word share its record: two threads may write side by side.
   bool exact = bytes >= word;
   for (std::uintptr_t k = (at - piece.begin) / word; k * word < at - piece.begin + static_cast<std::uintptr_t>(bytes); ++k) {
     Touch& touch = piece.touches[k];
-    if (touch.age != piece.age) touch = {piece.age, {}, {}, false, false, false};
+    if (touch.age != piece.age) touch = {.age = piece.age, .reader = {}, .writer = {}};
     auto place = [&] { return fmt::format("{}, byte {}", piece.name, k * word); };
     auto who = [&](const Toucher& other) { return fmt::format("thread {} of block {}", other.thread, other.block); };
+    if (touch.under_way) return fmt::format("{} what a copy of {} writes that was not waited for: {}", doing, who(touch.writer), place());
     if (exact && touch.written && !ordered(touch.writer, by))
       return fmt::format("{} what {} writes, with no barrier between: {}", doing, who(touch.writer), place());
     if (kind == AccessKind::write) {
@@ -79,6 +80,30 @@ std::string MemoryWatch::access(const void* pointer, std::int32_t bytes, AccessK
     }
   }
   return {};
+}
+
+// Of a place that was just accessed as a whole: in the piece that was found last.
+void MemoryWatch::set_under_way(const void* at, std::int32_t bytes, bool is) {
+  Piece& piece = pieces_[last_];
+  std::uintptr_t begin = reinterpret_cast<std::uintptr_t>(at) - piece.begin;
+  for (std::uintptr_t k = begin / word; k * word < begin + static_cast<std::uintptr_t>(bytes); ++k) piece.touches[k].under_way = is;
+}
+
+std::string MemoryWatch::begin_write(const void* at, std::int32_t bytes, const Toucher& by) {
+  std::string wrong = access(at, bytes, AccessKind::write, by);
+  if (wrong.empty()) set_under_way(at, bytes, true);
+  return wrong;
+}
+
+std::string MemoryWatch::end_write(const void* at, std::int32_t bytes, const Toucher& by) {
+  last_ = static_cast<std::size_t>(std::ranges::find_if(pieces_,
+                                                        [&](const Piece& piece) {
+                                                          return reinterpret_cast<std::uintptr_t>(at) >= piece.begin &&
+                                                                 reinterpret_cast<std::uintptr_t>(at) < piece.end;
+                                                        }) -
+                                   pieces_.begin());
+  set_under_way(at, bytes, false);
+  return access(at, bytes, AccessKind::write, by);
 }
 
 }  // namespace heed

@@ -23,7 +23,11 @@ class MemoryWatch {
   void new_touches();  // of the first piece alone: shared memory belongs to another block from now on
 
   // What is wrong with an access; empty if nothing is.
-  std::string access(const void* at, std::int32_t bytes, AccessKind kind, const Toucher& by);
+  std::string access(const void* at, std::int32_t bytes, AccessKind kind, const Toucher& by) { return access(at, bytes, bytes, kind, by); }
+  std::string access(const void* at, std::int32_t bytes, std::int32_t alignment, AccessKind kind, const Toucher& by);
+  // A write that goes on until it is ended: nobody may touch its place in between. Whole words.
+  std::string begin_write(const void* at, std::int32_t bytes, const Toucher& by);
+  std::string end_write(const void* at, std::int32_t bytes, const Toucher& by);
 
  private:
   static constexpr std::int64_t word = 4;
@@ -31,6 +35,7 @@ class MemoryWatch {
     std::uint32_t age = 0;  // of no meaning unless it is the piece's
     Toucher reader, writer;
     bool read = false, written = false, many = false;  // many: readers of several warps
+    bool under_way = false;                            // the writer has not ended
   };
   struct Piece {
     std::uintptr_t begin, end;
@@ -39,6 +44,7 @@ class MemoryWatch {
     std::uint32_t age = 1;
   };
   static bool ordered(const Toucher& first, const Toucher& second);
+  void set_under_way(const void* at, std::int32_t bytes, bool is);
 
   std::vector<Piece> pieces_;
   std::size_t last_ = 0;

@@ -29,12 +29,22 @@ struct Meeting {
   const void* places[warp_size] = {};
 };
 
+// A copy into shared memory that a thread has begun.
+struct AsyncCopy {
+  std::byte* to;
+  const std::byte* from;
+  std::int32_t bytes, present;  // `present` come from memory, the others are zero
+  std::uint32_t group;          // of the thread's groups, from 0
+};
+
 struct Thread {
   Fiber fiber;
   int index = 0;
   const std::uint64_t* awaited = nullptr;  // waits while this is `seen`
   std::uint64_t seen = 0;
   std::uint32_t warp_time = 0;
+  std::vector<AsyncCopy> copies;  // under way, the oldest first
+  std::uint32_t groups = 0;       // of copies, committed so far
 };
 
 struct Block {
@@ -43,6 +53,7 @@ struct Block {
   std::vector<Meeting> warps;
   Meeting barrier;
   std::byte* shared = nullptr;
+  std::int64_t shared_bytes = 0;
 };
 
 // The launch that runs; kernels reach it through the builtins.
@@ -105,19 +116,76 @@ std::int32_t shuffle_xor(std::int32_t value, std::int32_t mask) {
   return result;
 }
 
-void access_memory(const void* at, std::int32_t bytes, std::int32_t kind);
+Toucher own_touch() {
+  const Simulation& s = *simulation;
+  return {s.block.index, s.running->index, static_cast<std::uint32_t>(s.block.barrier.held), s.running->warp_time};
+}
 
-// Matrix m's line l is where lane 8 m + l says; a lane gets word lane % 4 of line lane / 4 of each.
-void load_matrices(std::int32_t* results, const std::byte* line) {
+void check(const std::string& wrong) {
+  if (!wrong.empty()) give_up(wrong);
+}
+
+void access_memory(const void* at, std::int32_t bytes, std::int32_t kind) {
+  check(simulation->watch.access(at, bytes, static_cast<AccessKind>(kind), own_touch()));
+}
+
+// Copies land as late as they may: when their thread waits for them.
+void copy_async(std::byte* to, const std::byte* from, std::int32_t bytes, std::int32_t present, std::int32_t condition) {
+  Simulation& s = *simulation;
+  if (condition == 0) return;
+  if (present < 0 || present > bytes) give_up(fmt::format("copies {} of {} bytes", present, bytes));
+  if (reinterpret_cast<std::uintptr_t>(from) % static_cast<std::uintptr_t>(bytes) != 0)
+    give_up(fmt::format("copies {} bytes from an unaligned place", bytes));
+  if (to < s.block.shared || to >= s.block.shared + s.block.shared_bytes)
+    give_up(fmt::format("copies {} bytes to outside of shared memory", bytes));
+  if (present > 0) check(s.watch.access(from, present, 1, AccessKind::read, own_touch()));
+  check(s.watch.begin_write(to, bytes, own_touch()));
+  s.running->copies.push_back({to, from, bytes, present, s.running->groups});
+}
+
+void commit_copies() { ++simulation->running->groups; }
+
+void wait_for_copies(std::int32_t still) {
+  Simulation& s = *simulation;
+  Thread& self = *s.running;
+  auto landed = [&](const AsyncCopy& copy) { return copy.group + static_cast<std::uint32_t>(still) < self.groups; };
+  for (const AsyncCopy& copy : self.copies) {
+    if (!landed(copy)) continue;
+    check(s.watch.end_write(copy.to, copy.bytes, own_touch()));
+    std::memset(copy.to, 0, static_cast<std::size_t>(copy.bytes));
+    std::memcpy(copy.to, copy.from, static_cast<std::size_t>(copy.present));
+  }
+  std::erase_if(self.copies, landed);
+}
+
+// Matrix m's line l is where lane 8 m + l says. `take(matrix, lines)` gives this lane's word of a matrix.
+template <class Take>
+void load_matrices(std::int32_t* results, const std::byte* line, Take take) {
   access_memory(line, 16, static_cast<std::int32_t>(AccessKind::read));
   Meeting& warp = own_warp();
   const int lane = simulation->running->index % warp_size;
   warp.places[lane] = line;
   meet(warp, warp_size, "load of matrices");
   for (int matrix = 0; matrix < 4; ++matrix)
-    std::memcpy(results + matrix, static_cast<const std::byte*>(warp.places[matrix * 8 + lane / 4]) + lane % 4 * 4, 4);
+    results[matrix] = take(lane, [&](int k) { return static_cast<const std::byte*>(warp.places[matrix * 8 + k]); });
   meet(warp, warp_size, "load of matrices");
   ++simulation->running->warp_time;
+}
+
+void load_plain(std::int32_t* results, const std::byte* line) {
+  load_matrices(results, line, [](int lane, auto lines) {
+    std::int32_t word = 0;
+    std::memcpy(&word, lines(lane / 4) + lane % 4 * 4, 4);
+    return word;
+  });
+}
+
+void load_transposed(std::int32_t* results, const std::byte* line) {
+  load_matrices(results, line, [](int lane, auto lines) {
+    std::uint16_t halves[2];
+    for (int k = 0; k < 2; ++k) std::memcpy(&halves[k], lines(lane % 4 * 2 + k) + lane / 4 * 2, 2);
+    return static_cast<std::int32_t>(halves[0] | static_cast<std::uint32_t>(halves[1]) << 16);
+  });
 }
 
 // The fragments that a lane brings to a product of matrices.
@@ -174,13 +242,6 @@ Word pack_bf16(float low, float high) {
   return word;
 }
 
-void access_memory(const void* at, std::int32_t bytes, std::int32_t kind) {
-  Simulation& s = *simulation;
-  Toucher by{s.block.index, s.running->index, static_cast<std::uint32_t>(s.block.barrier.held), s.running->warp_time};
-  std::string wrong = s.watch.access(at, bytes, static_cast<AccessKind>(kind), by);
-  if (!wrong.empty()) give_up(wrong);
-}
-
 void run_thread(void*) { simulation->entry(simulation->arguments); }
 
 class SimulatedDevice : public Device {
@@ -216,6 +277,7 @@ class SimulatedDevice : public Device {
     Simulation run;
     run.entry = kernel.entry, run.arguments = arguments.data();
     run.block.shared = reinterpret_cast<std::byte*>((reinterpret_cast<std::uintptr_t>(shared_memory.data()) + 1023) / 1024 * 1024);
+    run.block.shared_bytes = kernel.shared_bytes;
     run.watch.add(run.block.shared, kernel.shared_bytes, "shared memory");
     run.watch.add(parameters.back(), sizeof(Fault), "the record of faults");
     for (std::size_t k = 0; k < launch.buffers.size(); ++k) {
@@ -253,6 +315,7 @@ class SimulatedDevice : public Device {
     for (std::size_t k = 0; k < block.threads.size(); ++k) {
       Thread& thread = block.threads[k];
       thread.index = static_cast<int>(k), thread.awaited = nullptr, thread.warp_time = 0;
+      thread.copies.clear(), thread.groups = 0;
       thread.fiber.start(stacks_ + k * Fiber::stack_bytes, run_thread, nullptr);
       order_.push_back(&thread);
     }
@@ -291,12 +354,22 @@ void* pointer_to(F* function) {
 std::shared_ptr<Device> simulated_device(std::uint64_t seed) { return std::make_shared<SimulatedDevice>(seed); }
 
 std::vector<std::pair<std::string, void*>> simulated_builtins() {
-  return {{"heed.thread", pointer_to(thread_index)},         {"heed.thread_here", pointer_to(thread_index)},
-          {"heed.block", pointer_to(block_index)},           {"heed.shared", pointer_to(shared_memory)},
-          {"heed.barrier", pointer_to(block_barrier)},       {"heed.warp_barrier", pointer_to(warp_barrier)},
-          {"heed.shuffle_xor", pointer_to(shuffle_xor)},     {"heed.load_matrices", pointer_to(load_matrices)},
-          {"heed.multiply_tf32", pointer_to(multiply_tf32)}, {"heed.multiply_bf16", pointer_to(multiply_bf16)},
-          {"heed.multiply_f16", pointer_to(multiply_f16)},   {"heed.pack_bf16", pointer_to(pack_bf16)},
+  return {{"heed.thread", pointer_to(thread_index)},
+          {"heed.thread_here", pointer_to(thread_index)},
+          {"heed.block", pointer_to(block_index)},
+          {"heed.shared", pointer_to(shared_memory)},
+          {"heed.barrier", pointer_to(block_barrier)},
+          {"heed.warp_barrier", pointer_to(warp_barrier)},
+          {"heed.shuffle_xor", pointer_to(shuffle_xor)},
+          {"heed.load_matrices", pointer_to(load_plain)},
+          {"heed.load_matrices_transposed", pointer_to(load_transposed)},
+          {"heed.copy_async", pointer_to(copy_async)},
+          {"heed.commit_copies", pointer_to(commit_copies)},
+          {"heed.wait_for_copies", pointer_to(wait_for_copies)},
+          {"heed.multiply_tf32", pointer_to(multiply_tf32)},
+          {"heed.multiply_bf16", pointer_to(multiply_bf16)},
+          {"heed.multiply_f16", pointer_to(multiply_f16)},
+          {"heed.pack_bf16", pointer_to(pack_bf16)},
           {"heed.access", pointer_to(access_memory)}};
 }
 

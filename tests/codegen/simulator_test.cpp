@@ -4,6 +4,8 @@
 #include <llvm/IR/IRBuilder.h>
 #include <llvm/IR/Module.h>
 
+#include <numeric>
+
 #include "codegen/cuda/builtins.h"
 #include "codegen/cuda/piece.h"
 #include "tests/device.h"
@@ -13,7 +15,7 @@ namespace {
 
 constexpr int size = block_threads;
 
-// What a kernel does in each thread, with a buffer of `size` f32.
+// What a kernel does in each thread, with a buffer of `size` f32 and one of as many that holds 0, 1, 2 …
 struct Code {
   llvm::IRBuilder<>& b;
   llvm::Function* kernel;
@@ -21,6 +23,7 @@ struct Code {
 
   llvm::Value* word(int value) { return b.getInt32(static_cast<std::uint32_t>(value)); }
   llvm::Value* global(llvm::Value* index) { return b.CreateGEP(b.getFloatTy(), kernel->getArg(0), index); }
+  llvm::Value* given(llvm::Value* index) { return b.CreateGEP(b.getFloatTy(), kernel->getArg(1), index); }
   llvm::Value* shared(llvm::Value* index) { return b.CreateGEP(b.getFloatTy(), shared_memory(b), index); }
   llvm::Value* number() { return b.CreateSIToFP(thread, b.getFloatTy()); }
   llvm::Value* mirrored() { return b.CreateSub(word(size - 1), thread); }
@@ -36,30 +39,37 @@ struct Code {
   }
 };
 
+KernelSource source_of(const std::string& name, const std::function<void(Code&)>& write) {
+  return {name, [write](llvm::Module& module, const std::string& symbol) {
+            llvm::Function* kernel = declare_kernel(module, symbol, 2);
+            llvm::IRBuilder<> b(llvm::BasicBlock::Create(module.getContext(), "", kernel));
+            Code code{b, kernel};
+            code.thread = thread_index(b);
+            write(code);
+            b.CreateRetVoid();
+          }};
+}
+
 // Runs a kernel in two blocks and gives what its buffer holds then.
 std::vector<float> run(const std::string& name, const std::function<void(Code&)>& write) {
-  KernelSource source{name, [&](llvm::Module& module, const std::string& symbol) {
-                        llvm::Function* kernel = declare_kernel(module, symbol, 1);
-                        llvm::IRBuilder<> b(llvm::BasicBlock::Create(module.getContext(), "", kernel));
-                        Code code{b, kernel};
-                        code.thread = thread_index(b);
-                        write(code);
-                        b.CreateRetVoid();
-                      }};
   SimulatorBuiltins builtins = simulated_builtins();
-  DeviceCode code = simulated_code({source}, {size * 4}, builtins, {});
+  DeviceCode code = simulated_code({source_of(name, write)}, {size * 4}, builtins, {});
   Program program;
   program.device = simulated_device();
   program.kernels = code.kernels;
   program.code = code.owner;
-  program.buffers = {{Buffer::Kind::output, 0, size * 4, "f32"}};
+  program.buffers = {{Buffer::Kind::output, 0, size * 4, "f32"}, {Buffer::Kind::input, 0, size * 4, "f32"}};
+  program.inputs = {{"x", ProgramValue::Role::data, {"f32", {size}}}};
   program.outputs = {{"y", ProgramValue::Role::result, {"f32", {size}}}};
   program.regions = {{name, "model.heed:7"}};
-  Launch launch{.tasks = 2, .buffers = {{0}}, .region = 0, .kernel = 0};
+  Launch launch{.tasks = 2, .buffers = {{0}, {1}}, .region = 0, .kernel = 0};
   program.steps = {launch};
   auto shared = std::make_shared<const Program>(program);
   DeviceExecutor executor(shared);
   DeviceValues values(*shared);
+  std::vector<float> given(size);
+  std::iota(given.begin(), given.end(), 0.0F);
+  values.put(0, given.data());
   executor.run(values.inputs(), values.outputs(), nullptr);
   std::vector<float> result(size);
   values.get_output(0, result.data());
@@ -125,6 +135,108 @@ TEST(Simulator, SaysWhatIsWrong) {
     std::string message = message_of(mistake.name, mistake.write);
     EXPECT_NE(message.find(mistake.words), std::string::npos) << mistake.name << ": " << message;
     EXPECT_NE(message.find("model.heed:7"), std::string::npos) << message;
+  }
+}
+
+// Turns of a ring: each of `turns` copies of 64 f32, two ahead, is read backwards by other threads of the first 64 than those who copied.
+struct Ring {
+  int waits = 1;        // groups that may still be under way when a slot is read
+  int slots = 3;        // of the ring
+  bool barrier = true;  // between the wait and the reads
+  bool commits = true;
+  int shift = 0;         // elements that the sources are moved by
+  int target_shift = 0;  // bytes that the targets are
+};
+
+constexpr int ring_elements = 64;
+
+void copy_through(Code& c, const Ring& ring) {
+  constexpr int turns = size / ring_elements;
+  auto slot = [&](int turn) { return c.word(turn % ring.slots * ring_elements); };
+  auto request = [&](int turn) {
+    llvm::Value* place = c.b.CreateAdd(c.b.CreateMul(c.thread, c.word(4)), slot(turn));
+    llvm::Value* source = c.b.CreateAdd(c.b.CreateMul(c.thread, c.word(4)), c.word(turn * ring_elements + ring.shift));
+    llvm::Value* to = c.b.CreateConstGEP1_32(c.b.getInt8Ty(), c.shared(place), static_cast<unsigned>(ring.target_shift));
+    copy_async(c.b, to, c.given(source), 16, c.word(16), c.b.CreateICmpSLT(c.thread, c.word(ring_elements / 4)));
+    if (ring.commits) commit_copies(c.b);
+  };
+  request(0), request(1);
+  for (int turn = 0; turn < turns; ++turn) {
+    wait_for_copies(c.b, turn + 1 < turns ? ring.waits : 0);
+    if (ring.barrier) block_barrier(c.b);
+    if (turn + 2 < turns) request(turn + 2);
+    llvm::Value* first = c.b.CreateAnd(c.b.CreateICmpSLT(c.thread, c.word(ring_elements)), c.b.CreateICmpEQ(block_index(c.b), c.word(0)));
+    c.where(first, [&] {
+      llvm::Value* mirrored = c.b.CreateSub(c.word(ring_elements - 1), c.thread);
+      c.b.CreateStore(c.load(c.shared(c.b.CreateAdd(mirrored, slot(turn)))),
+                      c.global(c.b.CreateAdd(c.thread, c.word(turn * ring_elements))));
+    });
+  }
+}
+
+TEST(Simulator, CopiesGoThroughARing) {
+  std::vector<float> result = run("ring", [](Code& c) { copy_through(c, {}); });
+  for (int k = 0; k < size; ++k)
+    EXPECT_EQ(result[static_cast<std::size_t>(k)],
+              static_cast<float>(k / ring_elements * ring_elements + ring_elements - 1 - k % ring_elements));
+}
+
+TEST(Simulator, CopiesAreInstructionsOfTheChip) {
+  std::string ptx = device_text(source_of("ring", [](Code& c) { copy_through(c, {}); }), "ring", cuda_target_named("sm_80")).assembly;
+  for (const char* each : {"cp.async.cg.shared.global", "cp.async.commit_group", "cp.async.wait_group 1"})
+    EXPECT_NE(ptx.find(each), std::string::npos) << each << " in " << ptx;
+}
+
+TEST(Simulator, CopiesFillWithZeros) {
+  std::vector<float> result = run("zeros", [](Code& c) {
+    llvm::Value* place = c.b.CreateMul(c.thread, c.word(2));
+    llvm::Value* present = c.b.CreateSelect(c.b.CreateICmpSLT(c.thread, c.word(10)), c.word(8), c.word(4));
+    copy_async(c.b, c.shared(place), c.given(place), 8, present, c.b.CreateICmpSLT(c.thread, c.word(size / 2)));
+    commit_copies(c.b);
+    wait_for_copies(c.b, 0);
+    block_barrier(c.b);
+    c.where(c.b.CreateICmpEQ(block_index(c.b), c.word(0)), [&] { c.b.CreateStore(c.load(c.shared(c.thread)), c.global(c.thread)); });
+  });
+  for (int k = 0; k < size; ++k) EXPECT_EQ(result[static_cast<std::size_t>(k)], k < 20 || k % 2 == 0 ? static_cast<float>(k) : 0.0F) << k;
+}
+
+TEST(Simulator, SaysWhatIsWrongWithCopies) {
+  struct Mistake {
+    const char *name, *words;
+    Ring ring;
+  };
+  const Mistake mistakes[] = {
+      {"wrong number of groups", "that was not waited for: shared memory", {.waits = 2}},
+      {"no commit", "that was not waited for: shared memory", {.commits = false}},
+      {"no barrier after the wait", "shared memory", {.barrier = false}},
+      {"a slot is released early", "reads, with no barrier between: shared memory", {.slots = 2}},
+      {"from past the end", "reads 16 bytes outside of buffer 1", {.shift = 4}},
+      {"from an unaligned place", "copies 16 bytes from an unaligned place", {.shift = 1}},
+      {"to an unaligned place", "writes 16 bytes unaligned in shared memory", {.target_shift = 4}},
+      {"to outside of shared memory", "copies 16 bytes to outside of shared memory", {.target_shift = 4096}},
+  };
+  for (const Mistake& mistake : mistakes) {
+    std::string message = message_of(mistake.name, [&](Code& c) { copy_through(c, mistake.ring); });
+    EXPECT_NE(message.find(mistake.words), std::string::npos) << mistake.name << ": " << message;
+    EXPECT_NE(message.find("model.heed:7"), std::string::npos) << message;
+  }
+}
+
+// The second matrix of 8 x 8 halves, its lines chosen by lanes 8 … 15, plain and transposed.
+TEST(Simulator, LoadsMatrices) {
+  for (bool transposed : {false, true}) {
+    std::vector<float> result = run("matrices", [&](Code& c) {
+      c.b.CreateStore(c.b.CreateTrunc(c.thread, c.b.getInt16Ty()), c.b.CreateGEP(c.b.getInt16Ty(), shared_memory(c.b), c.thread));
+      block_barrier(c.b);
+      llvm::Value* line =
+          c.b.CreateGEP(c.b.getInt8Ty(), shared_memory(c.b), c.b.CreateMul(c.b.CreateURem(c.thread, c.word(32)), c.word(16)));
+      llvm::Value* value = c.b.CreateUIToFP(load_matrices(c.b, line, transposed)[1], c.b.getFloatTy());
+      c.where(c.b.CreateICmpEQ(block_index(c.b), c.word(0)), [&] { c.b.CreateStore(value, c.global(c.thread)); });
+    });
+    for (int k = 0; k < size; ++k) {
+      int lane = k % 32, low = 64 + (transposed ? lane % 4 * 16 + lane / 4 : lane * 2);
+      EXPECT_EQ(result[static_cast<std::size_t>(k)], static_cast<float>(low + 65536 * (low + (transposed ? 8 : 1)))) << k;
+    }
   }
 }
 
