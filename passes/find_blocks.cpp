@@ -189,12 +189,12 @@ class Finder {
     }
   }
 
-  // A map that nothing of the region needs: all it reads of much size is made here.
+  // A map that nothing of the region needs is made here where that spares reading again what is: as much as the map itself makes, at least.
   bool is_worth_following(ArrayRef array, const std::set<ArrayRef>& region) const {
     if (kind_of(array) != Kind::map || readers_of_virtual_.contains(array)) return true;
     bool is_needed = std::ranges::any_of(readers(array), [&](ArrayRef reader) { return region.contains(reader) || is_virtual(reader); });
-    return is_needed || std::ranges::all_of(reads_of(array), [&](ArrayRef read) {
-             return region.contains(read) || element_count(read) * 2 <= element_count(array);
+    return is_needed || std::ranges::any_of(reads_of(array), [&](ArrayRef read) {
+             return region.contains(read) && element_count(read) * 2 >= element_count(array);
            });
   }
 

@@ -13,6 +13,7 @@
 #include "runtime/files.h"
 #include "runtime/memory.h"
 #include "tools/command.h"
+#include "tools/devices.h"
 #include "tools/execution.h"
 #include "tools/given_values.h"
 
@@ -101,7 +102,7 @@ int bench(Options options) {
   for (const RegionInfo& region : compiled.program->regions)
     if (region.whole < 0) flop += region.flop;
   bool on_processor = options.run.device == "cpu";
-  MachinePeaks peaks = on_processor ? measure_peaks(host_target(), threads) : MachinePeaks{};
+  MachinePeaks peaks = on_processor ? measure_peaks(cpu_target(options.run.cpu), threads) : MachinePeaks{};
 
   nlohmann::ordered_json sizes = nlohmann::ordered_json::object();
   for (const auto& [name, size] : graph.sizes) sizes[name] = size;

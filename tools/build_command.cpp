@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "codegen/compile.h"
+#include "codegen/machines.h"
 #include "codegen/parallel.h"
 #include "ir/print.h"
 #include "passes/pipeline.h"
@@ -96,7 +97,7 @@ int build_model(const Options& options) {
     }
   Model model(options.model);
   PipelineOptions plan_options = options.plan;
-  if (gpu) plan_options.machine.columns_of_passes = 0;
+  if (gpu) plan_options.machine = machine_of(*gpu);
   const Purpose purpose = purpose_of(model, options.purpose, false);
   const Graph graph = elaborate_for(model, purpose).graph;
   const std::string precision = choose_precision(model, purpose, options.precision, plan_options);

@@ -71,8 +71,22 @@ void set_precision(CompileOptions& options, const std::string& precision) {
     throw UserError(fmt::format("precision {}: {} has no such tensor cores; sm_80 and later have", precision, options.cuda->name));
 }
 
-void set_target(CompileOptions& options, const std::string& name) {
+Target cpu_target(const std::string& name) {
+  Target target;
+  try {
+    target = target_named(name);
+  } catch (const std::runtime_error& error) {
+    throw UserError(fmt::format("--cpu {}: {}", name, error.what()));
+  }
+  if (!runs_here(target))
+    throw UserError(
+        fmt::format("--cpu {}: this machine ({}) lacks such instructions; --cpu host takes all that it has", name, host_target().cpu));
+  return target;
+}
+
+void set_target(CompileOptions& options, const std::string& name, const std::string& cpu_name) {
   DeviceName parsed = parse(name);
+  options.target = cpu_target(cpu_name);
   if (parsed.kind == DeviceName::Kind::cpu) return;
   if (parsed.kind == DeviceName::Kind::simulated) {
     static const SimulatorBuiltins builtins = simulated_builtins();

@@ -13,8 +13,10 @@ namespace heed {
 // GPU.
 std::shared_ptr<Device> open_device(const std::string& name);
 
-// What kernels for it are compiled for.
-void set_target(CompileOptions& options, const std::string& device_name);
+// What --cpu names. Throws UserError for names that are none, and for instructions that this machine lacks.
+Target cpu_target(const std::string& name);
+// What kernels for a device are compiled for.
+void set_target(CompileOptions& options, const std::string& device_name, const std::string& cpu_name);
 // "f32", "tf32", "bf16" or "f16", after the target; "" is f32. Throws UserError where the target has no such products.
 void set_precision(CompileOptions& options, const std::string& precision);
 

@@ -9,6 +9,7 @@
 #include <charconv>
 #include <cstdio>
 
+#include "codegen/machines.h"
 #include "nearest_name.h"
 #include "runtime/memory.h"
 #include "tools/command.h"
@@ -99,6 +100,7 @@ void add_precision_option(CLI::App& app, std::string& precision) {
 
 CLI::Option* add_plan_options(CLI::App& app, PipelineOptions& options, std::string& precision) {
   add_precision_option(app, precision);
+  options.machine = machine_of(host_target());
   app.add_flag("--exact", options.exact, "products and sums keep the order in which they are written, also where another costs less");
   CLI::Option* memory = app.add_option("--memory", options.memory,
                                        "2GB, 500MB: values are made again instead of being stored until the program takes no more")
@@ -132,6 +134,8 @@ std::string memory_note(std::int64_t limit, const MemoryFit& fit) {
 void add_run_options(CLI::App& app, RunOptions& options) {
   add_plan_options(app, options.plan, options.precision);
   app.add_option("--device", options.device, "cpu (default), cuda, cuda:N, or cuda-sim: a GPU simulated on the processor");
+  app.add_option("--cpu", options.cpu,
+                 "instructions that code for the processor may use: host (default), avx512, avx2, plain; on aarch64 neon");
   app.add_option("--threads", options.threads, "how many (default: as many as the machine has)")->check(CLI::Range(1, 1024));
   app.add_option("--seed", options.seed, "of random inputs, parameters and dropout (default 0)");
   app.add_option("--cache", options.cache, "folder of compiled programs and kernels, or `off`");

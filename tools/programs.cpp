@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstdio>
 
+#include "codegen/machines.h"
 #include "codegen/program_cache.h"
 #include "ir/algebra.h"
 #include "ir/fingerprint.h"
@@ -80,7 +81,7 @@ CompileOptions compile_options(const RunOptions& options) {
   else if (!options.cache.empty())
     out.settings.cache.folder = options.cache;
   out.settings.threads = options.threads;
-  set_target(out, options.device);
+  set_target(out, options.device, options.cpu);
   set_precision(out, options.precision);
   return out;
 }
@@ -105,7 +106,7 @@ CompiledProgram compile_graph(const Graph& graph, const RunOptions& options, boo
   ProgramCache::Found found = cache.find();
   if (!found.compilation) {
     PipelineOptions plan_options = options.plan;
-    if (device) plan_options.machine.columns_of_passes = 0;  // one kernel has no order of blocks of the same rows
+    plan_options.machine = settings.cuda ? machine_of(*settings.cuda) : machine_of(settings.target);
     plan_options.fitted = [&](const MemoryFit& fit) { found.note = memory_note(options.plan.memory, fit); };
     Plan plan = make_plan(graph, plan_options);
     double planned = seconds();

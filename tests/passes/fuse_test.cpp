@@ -167,6 +167,17 @@ TEST_F(Fuse, WhatNothingMakesSmallIsStored) {
   EXPECT_EQ(in_blocks(regions({q, k}, {relu(matrix_product(q, transpose(k, {0, 2, 1})))})), 0);
 }
 
+TEST_F(Fuse, AGateIsPartOfTheAttentionItFollows) {
+  ArrayRef q = data("q", {4, 512, 32}), k = data("k", {4, 512, 32}), v = data("v", {4, 512, 32}), gate = data("gate", {4, 512, 32});
+  ArrayRef attended = matrix_product(softmax(matrix_product(q, transpose(k, {0, 2, 1})), 2), v);
+  ArrayRef gated = mapped({attended, gate}, [](std::vector<Expr> e) { return multiply(e[0], e[1]); });
+  ASSERT_EQ(regions({q, k, v, gate}, {attended, gated}).size(), 1u);
+  // The near miss: what makes more than it would read again.
+  ArrayRef wide = data("wide", {4, 512, 32, 8});
+  ArrayRef spread = array(*arena, {4, 512, 32, 8}, [&](Indices p) { return multiply(at(attended, {p[0], p[1], p[2]}), at(wide, p)); });
+  EXPECT_EQ(regions({q, k, v, wide}, {attended, spread}).size(), 2u);
+}
+
 // Each row of scores is read at other columns than its own.
 TEST_F(Fuse, ColumnsMayBeReadAtAnyIndex) {
   ArrayRef q = data("q", {4, 512, 32}), r = data("r", {4, 1024, 32}), v = data("v", {4, 512, 32});

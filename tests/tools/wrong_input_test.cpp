@@ -82,6 +82,7 @@ TEST_F(WrongInput, Inputs) {
 TEST_F(WrongInput, Devices) {
   expect_mistake({"run", "line.heed", "--device", "cuda:x"}, {"--device cuda:x", "number"});
   expect_mistake({"run", "line.heed", "--device", "tpu"}, {"--device tpu", "cuda-sim"});
+  expect_mistake({"run", "line.heed", "--cpu", "pentium"}, {"--cpu pentium", "host"});
   expect_mistake({"run", "line.heed", "--precision", "bf61"}, {"--precision bf61", "bf16"});
   expect_mistake({"run", "line.heed", "--device", "cuda:999999"}, {"--device cuda:999999"});  // no driver, or not so many
   expect_mistake({"build", "line.heed", "--target", "sm_70", "-o", "out"}, {"sm_70", "sm_75", "cpu"});
