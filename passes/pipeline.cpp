@@ -24,6 +24,7 @@
 #include "passes/place_sums.h"
 #include "passes/plan_memory.h"
 #include "passes/reuse_stored.h"
+#include "passes/sharpen_masks.h"
 #include "passes/split_positions.h"
 #include "passes/stage_operands.h"
 
@@ -34,6 +35,7 @@ namespace {
 constexpr Pass pass_list[] = {
     {"open_single_uses", "opens elementwise values where one read alone uses them", open_single_uses},
     {"open_shifts", "takes logarithms out of exponents, and shifts of rows out of maxima", open_shifts},
+    {"sharpen_masks", "takes large negative numbers that mask scores as minus infinity", sharpen_masks, false},
     {"name_sums", "gives reductions inside of others, or met twice, an array of their own", name_sums},
     {"order_products", "makes sums of products in the order that costs least", order_products, false},
     {"differentiate", "replaces gradients by reverse mode", differentiate},
@@ -100,7 +102,7 @@ Graph run_passes(const Graph& graph, const PipelineOptions& options) {
   for (const std::string& name : options.only) chosen.push_back(&pass_named(name));
   if (options.only.empty())
     for (const Pass& pass : pass_list)
-      if ((pass.keeps_order || !options.exact) && pass.precision.value_or(options.precision) == options.precision) chosen.push_back(&pass);
+      if ((pass.keeps_exact || !options.exact) && pass.precision.value_or(options.precision) == options.precision) chosen.push_back(&pass);
   if (!options.to.empty()) {
     const Pass* last = &pass_named(options.to);
     auto after = options.only.empty() ? std::ranges::find_if(chosen, [&](const Pass* pass) { return pass > last; })

@@ -17,7 +17,7 @@ struct Pass {
   std::string_view name;     // as `heed opt --to NAME` has it
   std::string_view purpose;  // a line
   Graph (*function)(const Graph&);
-  bool keeps_order = true;              // of products and sums as they are written
+  bool keeps_exact = true;              // products and sums keep the order in which they are written, and numbers are what they are
   std::optional<DType> precision = {};  // it runs only where this one is asked for
 };
 // In the order in which they run. `fuse` and `plan_memory` come after them and are named in `pass_names` only.
@@ -27,7 +27,7 @@ std::vector<std::pair<std::string_view, std::string_view>> pass_names();  // of 
 struct PipelineOptions {
   std::string to;                 // the last pass to run; "" for all
   std::vector<std::string> only;  // run these alone, in this order
-  bool exact = false;             // products and sums keep the order in which they are written
+  bool exact = false;             // only passes that keep what is exact
   DType precision = DType::f32;   // bf16, f16: of the factors of products, and of what is stored between regions
   // Called with the graph as it came and after each pass: its number, its name ("input" at first) and the graph.
   std::function<void(int, std::string_view, const Graph&)> watch;

@@ -5,7 +5,7 @@
 namespace heed {
 
 // Figures of a machine, in seconds' terms; without others those of a nominal one. Plans depend on them, so they are never measured on the
-// spot: a target has one plan (codegen/machines.h).
+// spot: a target has one plan (tools/machines.h).
 struct Machine {
   double bytes_per_second = 12e9;   // of memory, one core
   double map_per_second = 40e9;     // elementwise operations

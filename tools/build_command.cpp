@@ -8,13 +8,13 @@
 #include <thread>
 
 #include "codegen/compile.h"
-#include "codegen/machines.h"
 #include "codegen/parallel.h"
 #include "ir/print.h"
 #include "passes/pipeline.h"
 #include "runtime/files.h"
 #include "tools/command.h"
 #include "tools/devices.h"
+#include "tools/machines.h"
 #include "tools/programs.h"
 #include "tools/ptxas.h"
 

@@ -9,10 +9,10 @@
 #include <charconv>
 #include <cstdio>
 
-#include "codegen/machines.h"
 #include "nearest_name.h"
 #include "runtime/memory.h"
 #include "tools/command.h"
+#include "tools/machines.h"
 
 namespace heed {
 
@@ -101,7 +101,9 @@ void add_precision_option(CLI::App& app, std::string& precision) {
 CLI::Option* add_plan_options(CLI::App& app, PipelineOptions& options, std::string& precision) {
   add_precision_option(app, precision);
   options.machine = machine_of(host_target());
-  app.add_flag("--exact", options.exact, "products and sums keep the order in which they are written, also where another costs less");
+  app.add_flag(
+      "--exact", options.exact,
+      "products and sums keep the order in which they are written, also where another costs less, and masks of -1e9 are no infinities");
   CLI::Option* memory = app.add_option("--memory", options.memory,
                                        "2GB, 500MB: values are made again instead of being stored until the program takes no more")
                             ->transform([](const std::string& given) {

@@ -8,7 +8,6 @@
 #include <chrono>
 #include <cstdio>
 
-#include "codegen/machines.h"
 #include "codegen/program_cache.h"
 #include "ir/algebra.h"
 #include "ir/fingerprint.h"
@@ -16,6 +15,7 @@
 #include "passes/with_gradients.h"
 #include "tools/command.h"
 #include "tools/devices.h"
+#include "tools/machines.h"
 
 namespace heed {
 

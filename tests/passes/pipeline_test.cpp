@@ -125,7 +125,7 @@ TEST(Pipeline, NamesItsPasses) {
     seen.push_back(std::to_string(number) + " " + std::string(name));
   };
   run_passes(graph, options);
-  EXPECT_EQ(seen, (std::vector<std::string>{"0 input", "1 open_single_uses", "2 open_shifts", "3 name_sums"}));
+  EXPECT_EQ(seen, (std::vector<std::string>{"0 input", "1 open_single_uses", "2 open_shifts", "3 sharpen_masks", "4 name_sums"}));
   EXPECT_THROW(run_passes(graph, {.to = "no_such_pass"}), InputError);
 }
 

@@ -1,5 +1,5 @@
 // Figures by the width of vectors: one core of a Sapphire Rapids class Xeon, with each level's instructions.
-#include "codegen/machines.h"
+#include "tools/machines.h"
 
 #include <algorithm>
 #include <iterator>
