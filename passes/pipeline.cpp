@@ -9,6 +9,7 @@
 
 #include "input_error.h"
 #include "passes/align_layouts.h"
+#include "passes/chunk_sums.h"
 #include "passes/differentiate.h"
 #include "passes/erase_stop_gradient.h"
 #include "passes/fuse.h"
@@ -37,6 +38,7 @@ constexpr Pass pass_list[] = {
     {"open_shifts", "takes logarithms out of exponents, and shifts of rows out of maxima", open_shifts},
     {"sharpen_masks", "takes large negative numbers that mask scores as minus infinity", sharpen_masks, false},
     {"name_sums", "gives reductions inside of others, or met twice, an array of their own", name_sums},
+    {"chunk_sums", "makes sums over all that lies before by chunks, where that costs half", chunk_sums, false},
     {"order_products", "makes sums of products in the order that costs least", order_products, false},
     {"differentiate", "replaces gradients by reverse mode", differentiate},
     {"erase_stop_gradient", "drops what only gradients look at", erase_stop_gradient},

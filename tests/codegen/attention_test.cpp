@@ -72,6 +72,20 @@ TEST_P(Attention, Backward) { expect_right(GetParam(), true, eager_machine()); }
 TEST_P(Attention, ForwardInPasses) { expect_right(GetParam(), false, narrow_machine()); }
 TEST_P(Attention, BackwardInPasses) { expect_right(GetParam(), true, narrow_machine()); }
 
+// Where rows are many, what lies before them is summed by chunks: no value of rows times columns is left.
+TEST(LinearAttention, IsMadeByChunks) {
+  for (std::string entry : {"linear_causal", "decaying", "gated_linear"})
+    for (std::int64_t length : {330, 331})
+      for (bool gradients : {false, true}) {
+        SCOPED_TRACE(fmt::format("{} {} {}", entry, length, gradients));
+        const Sizes sizes{{"B", 1}, {"H", 2}, {"T", length}, {"E", 8}, {"D", 12}};
+        Graph graph = graph_of({"attentions.heed", entry}, sizes, gradients);
+        Plan plan = make_plan(graph);
+        for (ArrayRef array : in_order(plan.graph)) EXPECT_LT(element_count(array), length * length) << array->name;
+        expect_as_evaluated(plan, gradients ? differentiate(graph) : graph, inputs_for(graph, 3), 1e-4);
+      }
+}
+
 // Stored values as large as queries times keys that are no input and no result.
 std::set<std::string> large_values(const Case& each, bool gradients) {
   Plan plan = make_plan(graph_of(each, large_sizes, gradients));
