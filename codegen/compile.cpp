@@ -398,7 +398,9 @@ class Compiler {
       body_pieces_.push_back(std::move(piece));
     };
     bool empty = std::ranges::any_of(region.outputs, [](ArrayRef array) { return element_count(array) == 0; });
-    if (auto pieces = empty ? std::nullopt : product_pieces(region, slices, precision_, is_shared, faults_)) {
+    auto is_aligned = [&](ArrayRef array) { return uses_of({array})[0].stride % 16 == 0; };
+    const ProductPlace place{*cuda_, is_shared, is_aligned};
+    if (auto pieces = empty ? std::nullopt : product_pieces(region, slices, precision_, place, faults_)) {
       if (pieces->workspace) add_workspace(pieces->workspace);
       for (Piece& piece : pieces->pieces) add_piece(std::move(piece));
       return;

@@ -95,6 +95,11 @@ const Lowering lowerings[] = {
      [](llvm::IRBuilderBase& b, Arguments a) {
        return intrinsic(b, llvm::Intrinsic::nvvm_shfl_sync_bfly_i32, {b.getInt32(whole_warp), a[0], a[1], b.getInt32(31)});
      }},
+    {"heed.hidden",
+     [](llvm::IRBuilderBase& b, Arguments a) -> Value* {
+       auto* type = llvm::FunctionType::get(b.getPtrTy(), {b.getPtrTy()}, false);
+       return b.CreateCall(llvm::InlineAsm::get(type, "mov.b64 $0, $1;", "=l,l", /*hasSideEffects=*/true), {a[0]});
+     }},
     {"heed.copy_async",
      [](llvm::IRBuilderBase& b, Arguments a) -> Value* {
        if (!llvm::isa<llvm::Constant>(a[4])) {
@@ -170,6 +175,10 @@ Value* shuffle_xor(llvm::IRBuilderBase& b, Value* value, int mask) {
   Value* high = shuffled_word(b, b.CreateTrunc(b.CreateLShr(word, 32), b.getInt32Ty()), mask);
   Value* whole = b.CreateOr(b.CreateZExt(low, b.getInt64Ty()), b.CreateShl(b.CreateZExt(high, b.getInt64Ty()), 32));
   return b.CreateBitCast(whole, type);
+}
+
+Value* hidden(llvm::IRBuilderBase& b, Value* pointer) {
+  return b.CreateCall(declared(b, "heed.hidden", b.getPtrTy(), {b.getPtrTy()}, true), {pointer});
 }
 
 void copy_async(llvm::IRBuilderBase& b, Value* to, Value* from, int bytes, Value* present, Value* condition) {

@@ -22,6 +22,9 @@ void warp_barrier(llvm::IRBuilderBase& b);
 // The value that the thread `mask` lanes away, by exclusive or, has given; all threads of the warp come. Any scalar type up to 64 bits.
 llvm::Value* shuffle_xor(llvm::IRBuilderBase& b, llvm::Value* value, int mask);
 
+// The same value, of which compilers know nothing any more: what is worked out from it in a loop is not kept in registers for all of it.
+llvm::Value* hidden(llvm::IRBuilderBase& b, llvm::Value* pointer);
+
 // --- copies from global to shared memory that go on while the thread does (cp.async; sm_80 and later)
 // 4, 8 or 16 bytes, both places aligned to them; `present` (i32) of them are read, the others become zero. Nobody may touch the target
 // until the thread has waited, and no other thread until a barrier after that.

@@ -12,10 +12,10 @@ namespace {
 constexpr std::int64_t padding = 4;  // elements after each line of shared memory, against conflicts of banks
 constexpr std::int64_t across = 16;  // threads along the columns of a tile, and along its rows
 
-class MultiplyAdds : public ProductEngine {
+class MultiplyAdds : public BufferedEngine {
  public:
   explicit MultiplyAdds(const ProductTile& tile)
-      : t(tile), s(tile.s), bytes_(byte_size(tile.dtype)), micro_rows_(s.tile.rows / across), micro_columns_(s.tile.columns / across) {
+      : BufferedEngine(tile), bytes_(byte_size(tile.dtype)), micro_rows_(s.tile.rows / across), micro_columns_(s.tile.columns / across) {
     thread_column_ = b().CreateURem(t.thread, number(across));
     thread_row_ = b().CreateUDiv(t.thread, number(across));
     auto registers = [&](std::int64_t count) {
@@ -120,8 +120,6 @@ class MultiplyAdds : public ProductEngine {
     return values;
   }
 
-  ProductTile t;
-  const GpuProductSchedule& s;
   std::int64_t bytes_, micro_rows_, micro_columns_;
   llvm::Value *thread_row_ = nullptr, *thread_column_ = nullptr;
   std::vector<llvm::AllocaInst*> sums_, a_, b_;

@@ -27,7 +27,8 @@ std::int64_t ceil_divide(std::int64_t a, std::int64_t b) { return (a + b - 1) / 
 struct Prepared {
   FlatProduct product;
   GpuProductSchedule schedule;
-  ArrayRef workspace = nullptr;  // sums of the parts: [part, batch, row, column]
+  std::vector<StoredOperand> stored;  // a and b, where the schedule has a ring
+  ArrayRef workspace = nullptr;       // sums of the parts: [part, batch, row, column]
   std::vector<LinearForm> addresses;
   bool rows_fastest = false;  // results lie side by side along the rows
   Accesses accesses;
@@ -41,28 +42,26 @@ class Writer {
 
   void product() {
     decode_task();
-    ProductTile tile{e, s, p.product.dtype, thread_, [this](bool is_a, llvm::Value* line, llvm::Value* begin, llvm::Value* inside) {
+    ProductTile tile{e,
+                     s,
+                     p.product.dtype,
+                     thread_,
+                     number(0),
+                     number(s.slices()),
+                     [this](bool is_a, llvm::Value* line, llvm::Value* begin, llvm::Value* inside) {
                        return is_a ? operand(p.product.a, p.product.row, s.m, s.tile.rows, first_row_, line, begin, inside)
                                    : operand(p.product.b, p.product.column, s.n, s.tile.columns, first_column_, line, begin, inside);
                      }};
-    auto engine = s.precision == Precision::f32 ? multiply_add_engine(tile) : tensor_core_engine(tile);
-    llvm::Value* first = number(0);
-    llvm::Value* last = number(s.slices());
-    if (s.parts > 1) {
-      first = b().CreateUDiv(times(part_, s.slices()), number(s.parts));
-      last = b().CreateUDiv(times(plus(part_, number(1)), s.slices()), number(s.parts));
+    if (s.ring > 0) {
+      tile.first_slice = times(part_, s.slices_of_part());
+      tile.a = {&p.stored[0], first_row_, s.m}, tile.b = {&p.stored[1], first_column_, s.n};
+    } else if (s.parts > 1) {
+      tile.first_slice = b().CreateUDiv(times(part_, s.slices()), number(s.parts));
+      tile.end_slice = b().CreateUDiv(times(plus(part_, number(1)), s.slices()), number(s.parts));
     }
     e.bind_axis(p.product.batch, batch_);
-    engine->fetch(times(first, s.depth));
-    engine->keep(number(0));
-    block_barrier(b());
-    llvm::Value* slice = e.open_counter(first, last);
-    engine->fetch(times(smaller(plus(slice, number(1)), b().CreateSub(last, number(1))), s.depth));
-    llvm::Value* parity = b().CreateAnd(b().CreateSub(slice, first), number(1));
-    engine->multiply(parity);
-    engine->keep(b().CreateXor(parity, number(1)));
-    block_barrier(b());
-    e.close_loop();
+    auto engine = product_engine(tile);
+    engine->accumulate();
     for (std::int64_t group = 0; group < s.tile.rows / s.staged_rows(); ++group) {
       if (group > 0) block_barrier(b());
       engine->stage(group);
@@ -183,6 +182,9 @@ void prepare(Prepared& p) {
   p.accesses.add_local(p.product.sum);
   p.accesses.prepare(p.product.a);
   p.accesses.prepare(p.product.b);
+  for (const StoredOperand& each : p.stored)
+    for (const LinearForm* form : {&each.lines, &each.slices})
+      for (const IntegerTerm& term : form->terms) p.accesses.prepare(term.x);
   for (const auto& output : p.product.outputs) {
     p.accesses.prepare(output.value);
     p.addresses.push_back(linear_form(output.address));
@@ -202,9 +204,9 @@ void prepare(Prepared& p) {
 std::string key_of(const Prepared& p) {
   const GpuProductSchedule& s = p.schedule;
   ExpressionText text;
-  text.add(fmt::format("gpu product {} x {} x {} x {} tile {} {} depth {} parts {} along {} {} {} in {}", s.batches, s.m, s.n, s.k,
-                       s.tile.rows, s.tile.columns, s.depth, s.parts, static_cast<int>(s.a_along), static_cast<int>(s.b_along),
-                       p.rows_fastest, static_cast<int>(s.precision)));
+  text.add(fmt::format("gpu product {} x {} x {} x {} tile {} {} depth {} parts {} along {} {} {} in {} ring {} warps {}", s.batches, s.m,
+                       s.n, s.k, s.tile.rows, s.tile.columns, s.depth, s.parts, static_cast<int>(s.a_along), static_cast<int>(s.b_along),
+                       p.rows_fastest, static_cast<int>(s.precision), s.ring, s.warp_rows));
   for (ArrayRef array : p.accesses.buffers()) text.add(array);
   for (AxisRef axis : {p.product.batch, p.product.row, p.product.column, p.product.depth}) text.add(axis);
   text.add(p.product.a);
@@ -224,19 +226,18 @@ std::string key_of(const Prepared& p) {
 
 }  // namespace
 
-std::optional<ProductPieces> product_pieces(const Region& region, const Slices& slices, Precision precision, bool is_shared,
+std::optional<ProductPieces> product_pieces(const Region& region, const Slices& slices, Precision precision, const ProductPlace& place,
                                             FaultPlaces& places) {
   std::optional<FlatProduct> flat = flat_product(region, false, slices);
   if (!flat || std::min(flat->row->size, flat->column->size) < fewest_lines || flat->depth->size < 1) return {};
   auto prepared = std::make_shared<Prepared>(places);
   prepared->product = std::move(*flat);
-  prepared->schedule = schedule_gpu_product(prepared->product, precision, is_shared);
+  prepared->schedule = schedule_gpu_product(prepared->product, precision, place, prepared->stored);
   prepare(*prepared);
   const GpuProductSchedule& s = prepared->schedule;
   ProductPieces out{{}, prepared->workspace};
   std::string key = key_of(*prepared);
-  std::int64_t bytes = s.precision == Precision::f32 ? multiply_add_bytes(s, prepared->product.dtype) : tensor_core_bytes(s);
-  out.pieces.push_back({key, prepared->accesses.buffers(), s.tasks(), bytes,
+  out.pieces.push_back({key, prepared->accesses.buffers(), s.tasks(), product_engine_bytes(s, prepared->product.dtype),
                         [prepared](llvm::Module& module, const KernelFrame& frame) { Writer(module, frame, *prepared).product(); }});
   if (s.parts > 1)
     out.pieces.push_back({"sums of parts\n" + key, prepared->accesses.buffers(), ceil_divide(s.batches * s.m * s.n, block_threads), 0,

@@ -15,7 +15,7 @@ struct ProductPieces {
 };
 
 // Nothing if the region is no product followed by maps at its positions, or one with so few rows or columns that a sweep serves it better.
-std::optional<ProductPieces> product_pieces(const Region& region, const Slices& slices, Precision precision, bool is_shared,
+std::optional<ProductPieces> product_pieces(const Region& region, const Slices& slices, Precision precision, const ProductPlace& place,
                                             FaultPlaces& places);
 
 }  // namespace heed

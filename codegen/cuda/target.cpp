@@ -13,14 +13,14 @@ constexpr std::int64_t kib = 1024;
 
 // LLVM 19 knows chips up to sm_90a; later ones run its code for sm_90, whose first lines are changed to name them.
 const std::array targets{
-    CudaTarget{"sm_75", 75, "sm_75", "", 64 * kib, 64 * kib, 64 * kib, 1024},
-    CudaTarget{"sm_80", 80, "sm_80", "", 163 * kib, 64 * kib, 164 * kib, 2048},
-    CudaTarget{"sm_86", 86, "sm_86", "", 99 * kib, 64 * kib, 100 * kib, 1536},
-    CudaTarget{"sm_89", 89, "sm_89", "", 99 * kib, 64 * kib, 100 * kib, 1536},
-    CudaTarget{"sm_90", 90, "sm_90", "", 227 * kib, 64 * kib, 228 * kib, 2048},
-    CudaTarget{"sm_90a", 90, "sm_90a", "", 227 * kib, 64 * kib, 228 * kib, 2048},
-    CudaTarget{"sm_100", 100, "sm_90", "8.6", 227 * kib, 64 * kib, 228 * kib, 2048},
-    CudaTarget{"sm_120", 120, "sm_90", "8.7", 99 * kib, 64 * kib, 100 * kib, 1536},
+    CudaTarget{"sm_75", 75, "sm_75", "", 64 * kib, 64 * kib, 64 * kib, 1024, 72},
+    CudaTarget{"sm_80", 80, "sm_80", "", 163 * kib, 64 * kib, 164 * kib, 2048, 108},
+    CudaTarget{"sm_86", 86, "sm_86", "", 99 * kib, 64 * kib, 100 * kib, 1536, 84},
+    CudaTarget{"sm_89", 89, "sm_89", "", 99 * kib, 64 * kib, 100 * kib, 1536, 142},
+    CudaTarget{"sm_90", 90, "sm_90", "", 227 * kib, 64 * kib, 228 * kib, 2048, 132},
+    CudaTarget{"sm_90a", 90, "sm_90a", "", 227 * kib, 64 * kib, 228 * kib, 2048, 132},
+    CudaTarget{"sm_100", 100, "sm_90", "8.6", 227 * kib, 64 * kib, 228 * kib, 2048, 148},
+    CudaTarget{"sm_120", 120, "sm_90", "8.7", 99 * kib, 64 * kib, 100 * kib, 1536, 170},
 };
 
 }  // namespace

@@ -16,6 +16,7 @@ struct CudaTarget {
   std::int64_t registers = 64 << 10;      // of a multiprocessor, 32 bits each
   std::int64_t shared_of_multiprocessor = 164 << 10;
   int threads_of_multiprocessor = 2048;
+  int multiprocessors = 108;  // of the chip's largest device
 };
 
 // "sm_75" … "sm_120"; throws std::runtime_error that lists the known ones.

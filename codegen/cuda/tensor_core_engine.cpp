@@ -6,33 +6,23 @@
 
 #include "codegen/cuda/builtins.h"
 #include "codegen/cuda/product_engine.h"
+#include "codegen/cuda/warp_tile.h"
 
 namespace heed {
 namespace {
 
 constexpr std::int64_t line_bytes = 64, pitch = 80, step_bytes = 32;  // a step: 16 factors of 16 bits, or 8 of tf32
-constexpr std::int64_t warp_rows = 2, warp_columns = 4;               // warps along the rows and columns of a tile
 constexpr std::int64_t words = line_bytes / 4;
 
-class TensorCores : public ProductEngine {
+class TensorCores : public BufferedEngine {
  public:
-  explicit TensorCores(const ProductTile& tile)
-      : t(tile),
-        s(tile.s),
-        in_word_(s.precision == Precision::tf32 ? 1 : 2),
-        tall_(s.tile.rows / warp_rows / 16),
-        wide_(s.tile.columns / warp_columns / 8) {
-    lane_ = b().CreateURem(t.thread, number(warp_threads));
-    llvm::Value* warp = b().CreateUDiv(t.thread, number(warp_threads));
-    warp_row_ = b().CreateUDiv(warp, number(warp_columns));
-    warp_column_ = b().CreateURem(warp, number(warp_columns));
+  explicit TensorCores(const ProductTile& tile) : BufferedEngine(tile), warps_(tile), in_word_(s.precision == Precision::tf32 ? 1 : 2) {
     auto registers = [&](std::int64_t count) {
       std::vector<llvm::AllocaInst*> made;
       for (std::int64_t k = 0; k < count; ++k)
         made.push_back(t.e.make_register(b().getFloatTy(), llvm::ConstantFP::get(b().getFloatTy(), 0)));
       return made;
     };
-    sums_ = registers(tall_ * wide_ * 4);
     a_ = registers(s.tile.rows * words / block_threads * in_word_);
     b_ = registers(s.tile.columns * words / block_threads * in_word_);
   }
@@ -68,43 +58,29 @@ class TensorCores : public ProductEngine {
       llvm::Value* at = plus(times(plus(first, line), pitch), plus(times(chunk, 16), number(step * step_bytes)));
       return load_matrices(b(), shared(plus(slice, at)));
     };
+    llvm::Value* lane = warps_.lane();
     std::vector<std::vector<llvm::Value*>> b_parts;  // of each 8 columns: two words a step
-    for (std::int64_t j = 0; j < wide_; ++j) {
-      llvm::Value* first = plus(times(warp_column_, wide_ * 8), number(s.tile.rows + j * 8));
-      b_parts.push_back(load(first, b().CreateURem(lane_, number(8)), b().CreateUDiv(lane_, number(8)), 0));
+    for (std::int64_t j = 0; j < warps_.wide(); ++j) {
+      llvm::Value* first = plus(warps_.first_column(), number(s.tile.rows + j * 8));
+      b_parts.push_back(load(first, b().CreateURem(lane, number(8)), b().CreateUDiv(lane, number(8)), 0));
     }
+    std::vector<llvm::Value*> sums = warps_.sums();
     for (std::int64_t step = 0; step < line_bytes / step_bytes; ++step)
-      for (std::int64_t i = 0; i < tall_; ++i) {
-        llvm::Value* first = plus(times(warp_row_, tall_ * 16), number(i * 16));
-        auto a = load(first, b().CreateURem(lane_, number(16)), b().CreateUDiv(lane_, number(16)), step);
-        for (std::int64_t j = 0; j < wide_; ++j) {
-          auto at = static_cast<std::size_t>((i * wide_ + j) * 4);
-          std::vector<llvm::Value*> old;
-          for (std::size_t k = 0; k < 4; ++k) old.push_back(t.e.get(sums_[at + k]));
+      for (std::int64_t i = 0; i < warps_.tall(); ++i) {
+        llvm::Value* first = plus(warps_.first_row(), number(i * 16));
+        auto a = load(first, b().CreateURem(lane, number(16)), b().CreateUDiv(lane, number(16)), step);
+        for (std::int64_t j = 0; j < warps_.wide(); ++j) {
+          const auto at = sums.begin() + (i * warps_.wide() + j) * 4;
           const auto& part = b_parts[static_cast<std::size_t>(j)];
-          auto next = multiply_matrices(b(), kind(), a,
-                                        {part[static_cast<std::size_t>(2 * step)], part[static_cast<std::size_t>(2 * step + 1)]}, old);
-          for (std::size_t k = 0; k < 4; ++k) t.e.set(sums_[at + k], next[k]);
+          auto next = multiply_matrices(
+              b(), kind(), a, {part[static_cast<std::size_t>(2 * step)], part[static_cast<std::size_t>(2 * step + 1)]}, {at, at + 4});
+          std::ranges::copy(next, at);
         }
       }
+    warps_.set_sums(sums);
   }
 
-  // A lane has, of each 16 x 8 sums, two neighbours of row lane / 4, and two of the row 8 below.
-  void stage(std::int64_t group) override {
-    bool is_part = s.staged_rows() < s.tile.rows;  // then a group is one row of warps
-    llvm::Value* first = is_part ? number(0) : times(warp_row_, tall_ * 16);
-    if (is_part) t.e.open_if(b().CreateICmpEQ(warp_row_, number(group)));
-    for (std::int64_t i = 0; i < tall_; ++i)
-      for (std::int64_t j = 0; j < wide_; ++j)
-        for (std::int64_t k = 0; k < 4; ++k) {
-          llvm::Value* row = plus(plus(first, b().CreateUDiv(lane_, number(4))), number(i * 16 + k / 2 * 8));
-          llvm::Value* column =
-              plus(plus(times(warp_column_, wide_ * 8), times(b().CreateURem(lane_, number(4)), 2)), number(j * 8 + k % 2));
-          llvm::Value* place = b().CreateGEP(b().getFloatTy(), shared_memory(b()), plus(times(row, s.staged_line()), column));
-          b().CreateAlignedStore(t.e.get(sums_[static_cast<std::size_t>((i * wide_ + j) * 4 + k)]), place, llvm::Align(4));
-        }
-    if (is_part) t.e.close_if();
-  }
+  void stage(std::int64_t group) override { warps_.stage(group); }
 
  private:
   llvm::IRBuilderBase& b() { return t.e.builder(); }
@@ -134,11 +110,9 @@ class TensorCores : public ProductEngine {
     return pack_halves(b(), kind(), low, t.e.get(values[k + 1]));
   }
 
-  ProductTile t;
-  const GpuProductSchedule& s;
-  std::int64_t in_word_, tall_, wide_;
-  llvm::Value *lane_ = nullptr, *warp_row_ = nullptr, *warp_column_ = nullptr;
-  std::vector<llvm::AllocaInst*> sums_, a_, b_;
+  WarpTile warps_;
+  std::int64_t in_word_;
+  std::vector<llvm::AllocaInst*> a_, b_;
 };
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <random>
 #include <stdexcept>
@@ -96,6 +97,7 @@ Meeting& own_warp() { return simulation->block.warps[static_cast<std::size_t>(si
 
 std::int32_t thread_index() { return simulation->running->index; }
 std::int32_t block_index() { return simulation->block.index; }
+void* hidden(void* pointer) { return pointer; }
 void* shared_memory() { return simulation->block.shared; }
 
 void block_barrier() { meet(simulation->block.barrier, static_cast<int>(simulation->block.threads.size()), "barrier"); }
@@ -194,18 +196,19 @@ struct Fragments {
   float sums[4];
 };
 
-float factor(std::string_view dtype, std::int32_t word, int half) {
-  if (dtype == "f32") {
-    float value = 0;
-    std::memcpy(&value, &word, sizeof value);
-    return value;
-  }
+float factor_tf32(std::int32_t word, int) { return std::bit_cast<float>(word); }
+float factor_bf16(std::int32_t word, int half) {
+  const auto bits = static_cast<std::uint32_t>(word);
+  return std::bit_cast<float>(half == 0 ? bits << 16 : bits & 0xFFFF0000U);
+}
+float factor_f16(std::int32_t word, int half) {
   auto bits = static_cast<std::uint16_t>(static_cast<std::uint32_t>(word) >> (16 * half));
-  return static_cast<float>(floating_at(dtype, reinterpret_cast<const std::byte*>(&bits)));
+  return static_cast<float>(floating_at("f16", reinterpret_cast<const std::byte*>(&bits)));
 }
 
 // PTX's mma.sync of 16 x 8 sums: `in_word` factors in a word, 8 words along the depth.
-void multiply(float* results, std::string_view dtype, int in_word, const Fragments& own) {
+template <float factor(std::int32_t word, int half), int in_word>
+void multiply(float* results, const Fragments& own) {
   Meeting& warp = own_warp();
   const int lane = simulation->running->index % warp_size;
   warp.places[lane] = &own;
@@ -216,8 +219,8 @@ void multiply(float* results, std::string_view dtype, int in_word, const Fragmen
     float sum = own.sums[k];
     for (int word = 0; word < 8; ++word)
       for (int half = 0; half < in_word; ++half)
-        sum += factor(dtype, of(row % 8 * 4 + word % 4)->left[row / 8 + word / 4 * 2], half) *
-               factor(dtype, of(column * 4 + word % 4)->right[word / 4], half);
+        sum += factor(of(row % 8 * 4 + word % 4)->left[row / 8 + word / 4 * 2], half) *
+               factor(of(column * 4 + word % 4)->right[word / 4], half);
     results[k] = sum;
   }
   meet(warp, warp_size, "product of matrices");
@@ -226,13 +229,13 @@ void multiply(float* results, std::string_view dtype, int in_word, const Fragmen
 
 using Word = std::int32_t;
 void multiply_tf32(float* results, Word a0, Word a1, Word a2, Word a3, Word b0, Word b1, float c0, float c1, float c2, float c3) {
-  multiply(results, "f32", 1, {{a0, a1, a2, a3}, {b0, b1}, {c0, c1, c2, c3}});
+  multiply<factor_tf32, 1>(results, {{a0, a1, a2, a3}, {b0, b1}, {c0, c1, c2, c3}});
 }
 void multiply_bf16(float* results, Word a0, Word a1, Word a2, Word a3, Word b0, Word b1, float c0, float c1, float c2, float c3) {
-  multiply(results, "bf16", 2, {{a0, a1, a2, a3}, {b0, b1}, {c0, c1, c2, c3}});
+  multiply<factor_bf16, 2>(results, {{a0, a1, a2, a3}, {b0, b1}, {c0, c1, c2, c3}});
 }
 void multiply_f16(float* results, Word a0, Word a1, Word a2, Word a3, Word b0, Word b1, float c0, float c1, float c2, float c3) {
-  multiply(results, "f16", 2, {{a0, a1, a2, a3}, {b0, b1}, {c0, c1, c2, c3}});
+  multiply<factor_f16, 2>(results, {{a0, a1, a2, a3}, {b0, b1}, {c0, c1, c2, c3}});
 }
 
 Word pack_bf16(float low, float high) {
@@ -358,6 +361,7 @@ std::vector<std::pair<std::string, void*>> simulated_builtins() {
           {"heed.thread_here", pointer_to(thread_index)},
           {"heed.block", pointer_to(block_index)},
           {"heed.shared", pointer_to(shared_memory)},
+          {"heed.hidden", pointer_to(hidden)},
           {"heed.barrier", pointer_to(block_barrier)},
           {"heed.warp_barrier", pointer_to(warp_barrier)},
           {"heed.shuffle_xor", pointer_to(shuffle_xor)},
