@@ -1,15 +1,18 @@
 // Speed of product kernels as a share of the machine's measured peak of fused multiplications.
-//   product_bench [--threads N] [--target NAME] [WORD…]    only cases whose name holds one of the words
+//   product_bench [--threads N] [--target NAME] [--dtype f32|bf16|f16] [WORD…]    only cases whose name holds one of the words
+// Operands are of the dtype, results f32.
 #include <fmt/format.h>
 #include <llvm/IR/IRBuilder.h>
 #include <llvm/IR/Module.h>
 
 #include <algorithm>
 #include <chrono>
+#include <cstring>
 #include <functional>
 
 #include "codegen/tile/product.h"
 #include "ir/algebra.h"
+#include "ir/tensor.h"
 #include "runtime/thread_pool.h"
 
 using namespace heed;
@@ -29,8 +32,17 @@ Expr at(ArrayRef array, std::initializer_list<AxisRef> axes) {
   for (AxisRef axis : axes) indices.push_back(value(axis));
   return read(array, indices);
 }
-ArrayRef floats(Arena& arena, const char* name, std::vector<std::int64_t> shape) {
-  return input(arena, name, std::move(shape), DType::f32);
+DType dtype = DType::f32;  // of operands
+
+ArrayRef floats(Arena& arena, const char* name, std::vector<std::int64_t> shape) { return input(arena, name, std::move(shape), dtype); }
+
+// Some values of an array, and room behind them.
+std::vector<std::byte> some_values(ArrayRef array) {
+  Tensor tensor(array->dtype, array->shape);
+  for (std::int64_t i = 0; i < tensor.count(); ++i) tensor.set(i, static_cast<double>(i % 13) * 0.1 - 0.5);
+  std::vector<std::byte> bytes(tensor.bytes.size() + 64);
+  std::memcpy(bytes.data(), tensor.bytes.data(), tensor.bytes.size());
+  return bytes;
 }
 
 // c[i, j] = sum a b, each operand as it is or transposed: "nt" is a times b transposed.
@@ -157,6 +169,8 @@ int main(int count, char** words) {
       threads = std::stoi(words[++i]);
     else if (word == "--target" && i + 1 < count)
       target = target_named(words[++i]);
+    else if (word == "--dtype" && i + 1 < count)
+      dtype = dtype_named(words[++i]).value();
     else
       wanted.push_back(word);
   }
@@ -190,14 +204,13 @@ int main(int count, char** words) {
     std::vector<KernelSource> sources;
     for (const auto& launch : kernels->launches) sources.push_back(launch.source);
     auto compiled = compile_kernels(sources, target, settings);
-    std::unordered_map<ArrayRef, std::vector<float>> memory;
+    std::unordered_map<ArrayRef, std::vector<std::byte>> memory;
     std::vector<std::vector<void*>> buffers;
     for (const auto& launch : kernels->launches) {
       buffers.emplace_back();
       for (ArrayRef array : launch.buffers) {
         auto& data = memory[array];
-        data.resize(static_cast<std::size_t>(element_count(array)) + 16);
-        for (std::size_t i = 0; i < data.size(); ++i) data[i] = static_cast<float>(i % 13) * 0.1F - 0.5F;
+        if (data.empty()) data = some_values(array);
         buffers.back().push_back(data.data());
       }
     }

@@ -60,7 +60,7 @@ class Compiler {
       : target_(options.target),
         cuda_(options.cuda),
         precision_(options.precision),
-        shape_{options.target.lanes(4), options.target.has_fma} {}
+        shape_{.lanes = options.target.lanes(4), .has_fma = options.target.has_fma, .has_bf16 = options.target.has_bf16} {}
 
   Program program;
   std::vector<KernelSource> sources;       // in the order of the launches

@@ -82,6 +82,7 @@ Command devices_command() {
                                               {"cpu", target.cpu},
                                               {"threads", threads},
                                               {"vector_bytes", target.vector_bytes},
+                                              {"multiplies_pairs_of_bf16", target.multiplies_pairs},
                                               {"level1_bytes", target.level1_bytes},
                                               {"level2_bytes", target.level2_bytes},
                                               {"level3_bytes", target.level3_bytes}};
@@ -89,8 +90,9 @@ Command devices_command() {
                 list_gpus_as_json();
                 return success;
               }
-              fmt::print("cpu   {}, {} threads, vectors of {} bits, caches {} KiB / {} KiB / {} KiB\n", target.cpu, threads,
-                         target.vector_bytes * 8, target.level1_bytes >> 10, target.level2_bytes >> 10, target.level3_bytes >> 10);
+              fmt::print("cpu   {}, {} threads, vectors of {} bits, caches {} KiB / {} KiB / {} KiB; factors in bf16 are {}\n", target.cpu,
+                         threads, target.vector_bytes * 8, target.level1_bytes >> 10, target.level2_bytes >> 10, target.level3_bytes >> 10,
+                         target.multiplies_pairs ? "multiplied in pairs" : "widened to f32");
               list_gpus();
               fmt::print("cuda-sim  a GPU simulated on the processor, to check kernels\n");
               return success;

@@ -11,26 +11,24 @@
 #include <stdexcept>
 #include <thread>
 
+#include "codegen/cpu/pair_speed.h"
+
 namespace heed {
 namespace {
 
-#if defined(__x86_64__)
 struct Level {
   std::string_view name, cpu, needs;
   int vector_bytes, vector_registers;
-  bool has_fma;
+  bool has_fma, has_bf16 = false;
 };
+#if defined(__x86_64__)
 constexpr Level levels[] = {
     {"avx512", "x86-64-v4", "avx512vl", 64, 32, true},
+    {"avx512bf16", "cooperlake", "avx512bf16", 64, 32, true, true},
     {"avx2", "x86-64-v3", "avx2", 32, 16, true},
     {"plain", "x86-64", "sse2", 16, 16, false},
 };
 #else
-struct Level {
-  std::string_view name, cpu, needs;
-  int vector_bytes, vector_registers;
-  bool has_fma;
-};
 constexpr Level levels[] = {{"neon", "generic", "neon", 16, 32, true}};
 #endif
 
@@ -64,6 +62,7 @@ Target at_level(const Level& level) {
   target.vector_bytes = level.vector_bytes;
   target.vector_registers = level.vector_registers;
   target.has_fma = level.has_fma;
+  target.has_bf16 = target.multiplies_pairs = level.has_bf16;
   read_caches(target);
   target.cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   return target;
@@ -72,8 +71,8 @@ Target at_level(const Level& level) {
 }  // namespace
 
 std::string Target::text() const {
-  return fmt::format("{} {} {}x{} {} {} {} {} {}", cpu, features, vector_bytes, vector_registers, has_fma, level1_bytes, level2_bytes,
-                     level3_bytes, cores);
+  return fmt::format("{} {} {}x{} {} {} {} {} {} {} {}", cpu, features, vector_bytes, vector_registers, has_fma, has_bf16, multiplies_pairs,
+                     level1_bytes, level2_bytes, level3_bytes, cores);
 }
 
 namespace {
@@ -88,6 +87,8 @@ Target find_host() {
     }
   Target target = at_level(*best);
   target.cpu = llvm::sys::getHostCPUName().str();
+  target.has_bf16 = host_has(features, "avx512bf16") && host_has(features, "avx512vl");
+  target.multiplies_pairs = target.has_bf16 && pairs_are_faster();
   for (const auto& [name, on] : features)
     target.features += fmt::format("{}{}{}", target.features.empty() ? "" : ",", on ? '+' : '-', name);
   return target;

@@ -13,7 +13,9 @@ struct Target {
   int vector_registers = 16;
   bool has_fma = false;                                                                    // without it `fma` would be a call for each lane
   std::int64_t level1_bytes = 32 << 10, level2_bytes = 512 << 10, level3_bytes = 4 << 20;  // data caches; the first two of one core
-  int cores = 1;                                                                           // that work may be shared by
+  bool has_bf16 = false;                                                                   // rounds to it by an instruction
+  bool multiplies_pairs = false;  // of bf16, and adds them to sums in f32, faster than factors in f32
+  int cores = 1;                  // that work may be shared by
 
   int lanes(std::int64_t element_bytes) const { return static_cast<int>(vector_bytes / element_bytes); }
   std::string text() const;  // all of the above: two targets with equal text get equal code
@@ -22,7 +24,7 @@ struct Target {
 // The machine this runs on.
 const Target& host_target();
 
-// "host", or a level that this machine's architecture knows: "avx512", "avx2", "plain" on x86-64; "neon" on aarch64.
+// "host", or a level that this machine's architecture knows: "avx512", "avx512bf16", "avx2", "plain" on x86-64; "neon" on aarch64.
 // Code for a level that the machine lacks must not be run. Throws std::runtime_error for other names.
 Target target_named(std::string_view name);
 

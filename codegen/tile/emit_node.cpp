@@ -200,7 +200,7 @@ llvm::Value* Emitter::State::convert(Expr x, int copy, int level, bool vector) {
       value = b.CreateFPCast(value, wide);
     else
       value = from_integer ? b.CreateSIToFP(value, wide) : b.CreateUIToFP(value, wide);
-    return from_storage(b, x->to, to_storage(b, x->to, value));
+    return from_storage(b, x->to, to_storage(b, x->to, value, shape.has_bf16));
   }
   if (x->to == DType::boolean) {
     if (from_real) return b.CreateFCmpUNE(value, llvm::Constant::getNullValue(value->getType()));

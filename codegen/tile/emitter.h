@@ -30,6 +30,7 @@ struct VectorShape {
   int lanes = 16;         // values in a vector, of any type; those of f32 in a register
   bool has_fma = true;    // else a product and a sum
   bool is_shared = true;  // among all threads; else one does all of a kernel's tasks
+  bool has_bf16 = false;  // an instruction that rounds to it
   int block_threads = 0;  // of a GPU: a task is done by so many threads together, each in scalar code; 0: by one in vectors
 };
 

@@ -118,7 +118,7 @@ llvm::Type* compute_llvm_type(llvm::LLVMContext& context, DType dtype);  // inte
 llvm::Type* storage_llvm_type(llvm::LLVMContext& context, DType dtype);
 // Between what is computed with and what lies in memory.
 llvm::Value* from_storage(llvm::IRBuilderBase& b, DType dtype, llvm::Value* value);
-llvm::Value* to_storage(llvm::IRBuilderBase& b, DType dtype, llvm::Value* value);
+llvm::Value* to_storage(llvm::IRBuilderBase& b, DType dtype, llvm::Value* value, bool has_bf16);
 llvm::Value* larger(llvm::IRBuilderBase& b, llvm::Value* x, llvm::Value* y);  // floating; NaN wins
 std::size_t lane_count(llvm::Value* value);                                   // 0 of a scalar
 

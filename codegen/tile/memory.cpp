@@ -56,12 +56,13 @@ llvm::Value* from_storage(llvm::IRBuilderBase& b, DType dtype, llvm::Value* valu
   }
 }
 
-llvm::Value* to_storage(llvm::IRBuilderBase& b, DType dtype, llvm::Value* value) {
+llvm::Value* to_storage(llvm::IRBuilderBase& b, DType dtype, llvm::Value* value, bool has_bf16) {
   llvm::Type* type = shaped_like(value, storage_llvm_type(b.getContext(), dtype));
   if (dtype == DType::boolean) return b.CreateZExt(value, type);
   if (is_integer(dtype)) return b.CreateSExtOrTrunc(value, type);
   if (dtype != DType::bf16) return b.CreateFPCast(value, type);
   value = b.CreateFPCast(value, shaped_like(value, b.getFloatTy()));
+  if (has_bf16 && lane_count(value)) return b.CreateBitCast(b.CreateFPTrunc(value, shaped_like(value, b.getBFloatTy())), type);
   llvm::Value* bits = b.CreateBitCast(value, shaped_like(value, b.getInt32Ty()));
   auto constant = [&](std::uint32_t word) { return llvm::ConstantInt::get(bits->getType(), word); };
   llvm::Value* odd = b.CreateAnd(b.CreateLShr(bits, 16), constant(1));
@@ -97,7 +98,7 @@ void Emitter::store(DType dtype, llvm::Value* pointer, llvm::Value* element, llv
   s.at_top();
   llvm::Value* place = s.b.CreateGEP(storage_llvm_type(s.module.getContext(), dtype), pointer, element);
   llvm::Align align(static_cast<std::uint64_t>(byte_size(dtype)));
-  value = to_storage(s.b, dtype, value);
+  value = to_storage(s.b, dtype, value, s.shape.has_bf16);
   if (mask)
     s.b.CreateMaskedStore(value, place, align, mask);
   else
@@ -143,7 +144,8 @@ void Emitter::store_at(DType dtype, llvm::Value* pointer, const LinearForm& addr
   llvm::Type* scalar = storage_llvm_type(s.module.getContext(), dtype);
   llvm::Value* places = s.b.CreateGEP(scalar, s.b.CreateGEP(scalar, pointer, base), offsets);
   if (!mask) mask = llvm::Constant::getAllOnesValue(llvm::FixedVectorType::get(s.b.getInt1Ty(), static_cast<unsigned>(s.shape.lanes)));
-  s.b.CreateMaskedScatter(to_storage(s.b, dtype, value), places, llvm::Align(static_cast<std::uint64_t>(byte_size(dtype))), mask);
+  s.b.CreateMaskedScatter(to_storage(s.b, dtype, value, s.shape.has_bf16), places,
+                          llvm::Align(static_cast<std::uint64_t>(byte_size(dtype))), mask);
 }
 
 void Emitter::store_strip(ArrayRef array, const LinearForm& address, llvm::Value* value, int copy) {

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 #include <llvm/IR/IRBuilder.h>
+#include <llvm/IR/IntrinsicsX86.h>
 #include <llvm/IR/Module.h>
 
 #include <algorithm>
@@ -46,6 +47,20 @@ Tile choose_tile(const Target& target, std::int64_t element_bytes, std::int64_t 
   return best;
 }
 
+namespace {
+
+// The sum plus both products of each pair.
+llvm::Value* multiply_pairs(llvm::IRBuilderBase& builder, llvm::Value* x, llvm::Value* y, llvm::Value* sum) {
+  const unsigned lanes = llvm::cast<llvm::FixedVectorType>(sum->getType())->getNumElements();
+  llvm::Type* halves = llvm::FixedVectorType::get(builder.getBFloatTy(), 2 * lanes);
+  llvm::Intrinsic::ID intrinsic = lanes == 16  ? llvm::Intrinsic::x86_avx512bf16_dpbf16ps_512
+                                  : lanes == 8 ? llvm::Intrinsic::x86_avx512bf16_dpbf16ps_256
+                                               : llvm::Intrinsic::x86_avx512bf16_dpbf16ps_128;
+  return builder.CreateIntrinsic(intrinsic, {}, {sum, builder.CreateBitCast(x, halves), builder.CreateBitCast(y, halves)});
+}
+
+}  // namespace
+
 std::vector<llvm::Value*> emit_sums(llvm::IRBuilderBase& builder, const MicroKernel& kernel, llvm::Value* a, llvm::Value* b,
                                     llvm::Value* count) {
   const Tile& tile = kernel.tile;
@@ -61,6 +76,7 @@ std::vector<llvm::Value*> emit_sums(llvm::IRBuilderBase& builder, const MicroKer
     return offset == 0 ? base : builder.CreateInBoundsGEP(element, base, builder.getInt64(static_cast<std::uint64_t>(offset)));
   };
   auto multiply_add = [&](llvm::Value* x, llvm::Value* y, llvm::Value* sum) {
+    if (kernel.is_paired) return multiply_pairs(builder, x, y, sum);
     if (kernel.has_fma) return static_cast<llvm::Value*>(builder.CreateIntrinsic(llvm::Intrinsic::fma, {vector}, {x, y, sum}));
     return builder.CreateFAdd(sum, builder.CreateFMul(x, y));
   };
@@ -130,8 +146,8 @@ std::vector<llvm::Value*> emit_sums(llvm::IRBuilderBase& builder, const MicroKer
 
 llvm::Function* emit_micro_kernel(llvm::Module& module, const MicroKernel& kernel) {
   const Tile& tile = kernel.tile;
-  std::string name = fmt::format("tile_{}x{}_{}_{}_{}_{}", tile.rows, tile.columns(), kernel.a_row_stride, kernel.a_k_stride,
-                                 kernel.b_k_stride, kernel.c_row_stride);
+  std::string name = fmt::format("tile_{}x{}{}_{}_{}_{}_{}", tile.rows, tile.columns(), kernel.is_paired ? "p" : "", kernel.a_row_stride,
+                                 kernel.a_k_stride, kernel.b_k_stride, kernel.c_row_stride);
   if (llvm::Function* known = module.getFunction(name)) return known;
   llvm::LLVMContext& context = module.getContext();
   llvm::IRBuilder<> builder(context);

@@ -30,6 +30,7 @@ struct MicroKernel {
   Tile tile;
   bool is_double;
   bool has_fma;
+  bool is_paired;                         // elements are pairs of bf16
   std::int64_t a_row_stride, a_k_stride;  // all strides in elements
   std::int64_t b_k_stride;                // vectors of one k lie side by side
   std::int64_t c_row_stride;

@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "codegen/tile/expression_text.h"
+#include "codegen/tile/product_pairs.h"
 #include "codegen/tile/product_prepared.h"
 
 namespace heed {
@@ -44,7 +45,7 @@ class Writer {
         s(prepared.schedule),
         module_(module),
         symbol_(symbol),
-        e(module, symbol, prepared.accesses, {s.tile.lanes, prepared.has_fma}),
+        e(module, symbol, prepared.accesses, prepared.shape),
         bytes_(byte_size(p.product.dtype)),
         scratch_(scratch_of(s, bytes_)) {}
 
@@ -216,7 +217,7 @@ class Writer {
   void tiles(PackPlace& place, const TileRow& tile_row, bool is_mapped) {
     const auto [height, row, first_row, accumulate] = tile_row;
     e.open_counter(number(0), number(1));
-    MicroKernel kernel{s.tile, p.product.dtype == DType::f64, p.has_fma, 0, 0, s.tile.columns(), c_stride()};
+    MicroKernel kernel{s.tile, p.product.dtype == DType::f64, p.shape.has_fma, p.product.is_paired, 0, 0, s.tile.columns(), c_stride()};
     kernel.tile.rows = static_cast<int>(height);
     llvm::Value* a = nullptr;
     if (s.a_packing == Packing::in_place) {
@@ -294,13 +295,20 @@ class Writer {
   llvm::Value *part_ = nullptr, *batch_group_ = nullptr, *batch_ = nullptr;
 };
 
+// Over pairs of the depth where the processor multiplies them and the factors allow it.
+std::optional<FlatProduct> flat_product_for(const Target& target, const Region& region, bool swapped, const Slices& slices) {
+  std::optional<FlatProduct> flat = flat_product(region, swapped, slices);
+  std::optional<FlatProduct> paired = flat && target.multiplies_pairs ? over_pairs(*flat) : std::nullopt;
+  return paired ? paired : flat;
+}
+
 // Which operand's axes are the columns: the other way round is tried where columns would fill few vectors.
 FlatProduct choose_sides(FlatProduct plain, ProductSchedule& schedule, const Region& region, const Target& target,
                          const ProductOptions& options) {
   schedule = schedule_product(plain, target, options.is_shared);
   bool good = plain.column->size >= 2 * schedule.tile.lanes && stores_contiguously(plain, schedule.tile.lanes);
   if (good) return plain;
-  std::optional<FlatProduct> swapped = flat_product(region, true, options.slices);
+  std::optional<FlatProduct> swapped = flat_product_for(target, region, true, options.slices);
   ProductSchedule other = schedule_product(*swapped, target, options.is_shared);
   if (other.cost >= schedule.cost) return plain;
   schedule = other;
@@ -316,10 +324,10 @@ void prepare(PreparedProduct& p) {
   p.plain_a = plain_operand(product.a, product.dtype, product.row, product.depth, p.block, p.inside);
   p.plain_b = plain_operand(product.b, product.dtype, product.column, product.depth, p.block, p.inside);
   p.columns = cut_into_vectors(product.column, s.tile.lanes);
-  p.a = packed_operand(product.a, s.a_packing, product.row, product.depth, s.tile.lanes, s.a_run);
+  p.a = packed_operand(product.a, product.a_odd, s.a_packing, product.row, product.depth, s.tile.lanes, s.a_run);
   // The last panel is packed even where the others are read in place.
-  p.b = packed_operand(product.b, s.b_packing == Packing::in_place ? Packing::across_depth : s.b_packing, product.column, product.depth,
-                       s.tile.lanes, s.b_run);
+  p.b = packed_operand(product.b, product.b_odd, s.b_packing == Packing::in_place ? Packing::across_depth : s.b_packing, product.column,
+                       product.depth, s.tile.lanes, s.b_run);
   p.accesses.add_local(product.sum);
   auto prepare_address = [&](const LinearForm& address) {
     for (const IntegerTerm& term : address.terms) p.accesses.prepare(term.x);
@@ -329,9 +337,9 @@ void prepare(PreparedProduct& p) {
   if (s.a_packing == Packing::in_place)
     p.accesses.add_buffer(p.plain_a->array);
   else
-    for (Expr x : {p.a.whole, p.a.last}) p.accesses.prepare(x);
+    for (Expr x : p.a.all()) p.accesses.prepare(x);
   if (s.b_packing == Packing::in_place) p.accesses.add_buffer(p.plain_b->array);
-  for (Expr x : {p.b.whole, p.b.last}) p.accesses.prepare(x);
+  for (Expr x : p.b.all()) p.accesses.prepare(x);
   for (const auto& output : product.outputs) {
     ProductOutput out{output.array, in_whole_vector(p.columns, output.value), in_last_vector(p.columns, output.value), {}, {}};
     out.whole_address = linear_form(in_whole_vector(p.columns, output.address));
@@ -355,15 +363,17 @@ std::string key_of(const PreparedProduct& p) {
   text.add(p.schedule.text());
   for (ArrayRef array : p.accesses.buffers()) text.add(array);
   for (AxisRef axis : {p.product.batch, p.product.row, p.product.column, p.product.depth}) text.add(axis);
-  text.add(p.product.a);
-  text.add(p.product.b);
+  if (p.product.is_paired) text.add("pairs");
+  for (Expr x : {p.product.a, p.product.b, p.product.a_odd, p.product.b_odd})
+    if (x) text.add(x);
   for (const auto& output : p.product.outputs) {
     text.add(output.array);
     text.add(output.value);
     text.add(output.address);
   }
-  for (Expr x : {p.a.whole, p.a.last, p.b.whole, p.b.last})
-    for (const Check& check : p.accesses.checks(x)) text.add(fmt::format("check {} {}", check.place, check.limit));
+  for (const PackedOperand& operand : {p.a, p.b})
+    for (Expr x : operand.all())
+      for (const Check& check : p.accesses.checks(x)) text.add(fmt::format("check {} {}", check.place, check.limit));
   return text.text();
 }
 
@@ -371,17 +381,18 @@ std::string key_of(const PreparedProduct& p) {
 
 std::optional<ProductKernels> product_kernels(const Region& region, const Target& target, const ProductOptions& options,
                                               FaultPlaces& places) {
-  std::optional<FlatProduct> flat = flat_product(region, false, options.slices);
+  std::optional<FlatProduct> flat = flat_product_for(target, region, false, options.slices);
   if (!flat) return {};
   auto prepared = std::make_shared<PreparedProduct>(places);
   prepared->product = choose_sides(std::move(*flat), prepared->schedule, region, target, options);
-  prepared->has_fma = target.has_fma;
+  prepared->shape = {.lanes = prepared->schedule.tile.lanes, .has_fma = target.has_fma, .has_bf16 = target.has_bf16};
   prepare(*prepared);
   const ProductSchedule& s = prepared->schedule;
 
   ProductKernels out{{}, prepared->workspace, s.text()};
   std::string key = key_of(*prepared);
-  const auto& buffers = prepared->accesses.buffers();
+  std::vector<ArrayRef> buffers = prepared->accesses.buffers();
+  for (const auto& each : prepared->product.words) std::ranges::replace(buffers, each.words, each.array);
   std::int64_t groups = ceil_divide(s.batches, s.batches_a_task);
   std::int64_t bytes = byte_size(prepared->product.dtype);
   out.launches.push_back(

@@ -28,6 +28,19 @@ llvm::Value* evaluate(Emitter& e, Expr x) {
   return e.emit_lanes(x);
 }
 
+// A vector of elements; of pairs of bf16 words, which are made of the upper halves of both.
+llvm::Value* evaluate(Emitter& e, const PackedOperand& operand, bool whole) {
+  llvm::Value* value = evaluate(e, whole ? operand.whole : operand.last);
+  Expr odd = whole ? operand.odd_whole : operand.odd_last;
+  if (!odd) return value;
+  llvm::Value* upper = evaluate(e, odd);
+  auto& b = e.builder();
+  llvm::Type* word = llvm::VectorType::getInteger(llvm::cast<llvm::VectorType>(value->getType()));
+  llvm::Value* low = b.CreateLShr(b.CreateBitCast(value, word), 16);
+  llvm::Value* high = b.CreateAnd(b.CreateBitCast(upper, word), llvm::ConstantInt::get(word, 0xFFFF0000));
+  return b.CreateBitCast(b.CreateOr(low, high), value->getType());
+}
+
 llvm::Value* rounded_down(Emitter& e, llvm::Value* x, std::int64_t unit) {
   auto& b = e.builder();
   return b.CreateMul(b.CreateUDiv(x, e.number(unit)), e.number(unit));
@@ -69,10 +82,19 @@ llvm::Value* panel_offset(Emitter& e, const PanelLayout& layout, llvm::Value* of
 
 }  // namespace
 
-PackedOperand packed_operand(Expr operand, Packing packing, AxisRef line, AxisRef depth, std::int64_t lanes, std::int64_t run) {
+PackedOperand packed_operand(Expr operand, Expr odd, Packing packing, AxisRef line, AxisRef depth, std::int64_t lanes, std::int64_t run) {
   if (packing == Packing::in_place) return {line, depth, {}, nullptr, nullptr};
   VectorAxis vectors = cut_into_vectors(packing == Packing::across_depth ? line : depth, lanes, run);
-  return {line, depth, vectors, in_whole_vector(vectors, operand), in_last_vector(vectors, operand)};
+  PackedOperand packed{line, depth, vectors, in_whole_vector(vectors, operand), in_last_vector(vectors, operand)};
+  if (odd) packed.odd_whole = in_whole_vector(vectors, odd), packed.odd_last = in_last_vector(vectors, odd);
+  return packed;
+}
+
+std::vector<Expr> PackedOperand::all() const {
+  std::vector<Expr> found;
+  for (Expr each : {whole, last, odd_whole, odd_last})
+    if (each) found.push_back(each);
+  return found;
 }
 
 void for_vectors(Emitter& e, const VectorAxis& axis, llvm::Value* begin, llvm::Value* end,
@@ -119,7 +141,7 @@ void pack_panels(PackPlace& place, const PackedOperand& operand, const PanelLayo
   llvm::Value* row = e.builder().CreateMul(depth, e.number(layout.vectors * lanes));
   llvm::Value* first = axis.has_runs() ? rounded_down(e, layout.begin, axis.run) : layout.begin;
   for_vectors(e, axis, layout.begin, layout.end, [&](llvm::Value* position, bool whole) {
-    llvm::Value* value = evaluate(e, whole ? operand.whole : operand.last);
+    llvm::Value* value = evaluate(e, operand, whole);
     llvm::Value* offset = e.builder().CreateSub(position, first);
     if (axis.has_runs())
       store_vector(e, value, layout.spare, offset);  // What is past a run is overwritten by the next.
@@ -146,7 +168,7 @@ void pack_transposed(PackPlace& place, const PackedOperand& operand, std::int64_
     llvm::Value* left = e.builder().CreateSub(e.number(columns), first);
     llvm::Value* line = e.open_counter(e.number(0), smaller(e, e.number(lanes), left));
     e.bind_axis(operand.line, e.builder().CreateAdd(first, line));
-    store_vector(e, evaluate(e, whole ? operand.whole : operand.last), layout.spare, e.builder().CreateMul(line, e.number(lanes)));
+    store_vector(e, evaluate(e, operand, whole), layout.spare, e.builder().CreateMul(line, e.number(lanes)));
     e.close_loop();
     std::vector<llvm::Value*> rows;
     for (std::int64_t i = 0; i < lanes; ++i) rows.push_back(e.load(dtype, layout.spare, e.number(i * lanes), true));
@@ -190,7 +212,7 @@ void pack_rows(PackPlace& place, const PackedOperand& operand, const ProductSche
     e.bind_axis(operand.line, row);
     llvm::Value* line = e.builder().CreateMul(e.builder().CreateSub(row, first), e.number(packed_depth(s)));
     for_depth_vectors(place, operand.vectors, [&](llvm::Value* offset, bool whole) {
-      llvm::Value* value = evaluate(e, whole ? operand.whole : operand.last);
+      llvm::Value* value = evaluate(e, operand, whole);
       store_vector(e, value, start, e.builder().CreateAdd(line, offset));
     });
     e.close_loop();
@@ -200,7 +222,7 @@ void pack_rows(PackPlace& place, const PackedOperand& operand, const ProductSche
   e.bind_axis(operand.depth, e.builder().CreateAdd(place.begin, depth));
   llvm::Value* row = e.builder().CreateMul(depth, e.number(packed_lines(s)));
   for_vectors(e, operand.vectors, first, end, [&](llvm::Value* position, bool whole) {
-    llvm::Value* value = evaluate(e, whole ? operand.whole : operand.last);
+    llvm::Value* value = evaluate(e, operand, whole);
     store_vector(e, value, start, e.builder().CreateAdd(row, packed_line(e, s, position, first)));
   });
   e.close_loop();

@@ -11,10 +11,13 @@ namespace heed {
 
 struct PackedOperand {
   AxisRef line, depth;
-  VectorAxis vectors;  // of the line or of the depth, whichever runs along neighbours
-  Expr whole, last;    // the operand at whole vectors and at the last one; null if it is read in place
+  VectorAxis vectors;                            // of the line or of the depth, whichever runs along neighbours
+  Expr whole, last;                              // the operand at whole vectors and at the last one; null if it is read in place
+  Expr odd_whole = nullptr, odd_last = nullptr;  // of the second halves of pairs; null if elements are no pairs, or words that hold both
+
+  std::vector<Expr> all() const;  // that there are
 };
-PackedOperand packed_operand(Expr operand, Packing packing, AxisRef line, AxisRef depth, std::int64_t lanes, std::int64_t run);
+PackedOperand packed_operand(Expr operand, Expr odd, Packing packing, AxisRef line, AxisRef depth, std::int64_t lanes, std::int64_t run);
 
 // The block of the depth at hand: `count` values of it from `begin`, a multiple of the lanes.
 struct PackPlace {

@@ -25,7 +25,7 @@ struct ProductOutput {
 struct PreparedProduct {
   FlatProduct product;
   ProductSchedule schedule;
-  bool has_fma;
+  VectorShape shape;
   bool maps_in_registers;  // else a row of tiles is done before its sums are mapped
   AxisRef block, inside;   // the depth is block * depth_block + inside
   std::optional<PlainOperand> plain_a, plain_b;

@@ -20,6 +20,15 @@ struct FlatProduct {
     Expr address;    // where, in elements
   };
   std::vector<Output> outputs;
+
+  // Over pairs of the depth (codegen/tile/product_pairs.h): a and b are their first halves, or the words that hold both.
+  struct Words {
+    ArrayRef words, array;  // in the array's memory
+    Expr read;
+  };
+  bool is_paired = false;
+  Expr a_odd = nullptr, b_odd = nullptr;  // the second halves
+  std::vector<Words> words;
 };
 
 // Nothing if the region is no product followed by maps at its positions. `swapped`: b's own axes are the rows.

@@ -119,11 +119,23 @@ class Scheduler {
                   std::max({1.0, 2 * loads, 10.0 / (s.tile.rows * s.tile.vectors)});
   }
 
+  // Of vectors of an operand along an axis; of pairs, of both halves.
+  VectorCost with_odd(VectorCost cost, Expr odd, AxisRef axis) const {
+    if (odd) cost.cycles += vector_cost(odd, axis, s.tile.lanes, cost.run).cycles + 3;
+    return cost;
+  }
+  VectorCost best_cost(Expr operand, Expr odd, AxisRef axis) const {
+    return with_odd(best_vector_cost(operand, axis, s.tile.lanes), odd, axis);
+  }
+  VectorCost cost_at(Expr operand, Expr odd, AxisRef axis, std::int64_t run) const {
+    return with_odd(vector_cost(operand, axis, s.tile.lanes, run), odd, axis);
+  }
+
   // Whole where it is short, else in blocks of a size at which addresses are plain, if there is one. Blocks hold whole runs.
   void cut_depth() {
     const int lanes = s.tile.lanes;
-    a_along_ = best_vector_cost(product_.a, product_.depth, lanes), b_along_ = best_vector_cost(product_.b, product_.depth, lanes);
-    a_across_ = best_vector_cost(product_.a, product_.row, lanes);
+    a_along_ = best_cost(product_.a, product_.a_odd, product_.depth), b_along_ = best_cost(product_.b, product_.b_odd, product_.depth);
+    a_across_ = best_cost(product_.a, product_.a_odd, product_.row);
     // A tile that takes a line of a for each step wants short blocks: the lines stay in the first cache.
     std::int64_t longest = (a_across_.cycles < a_along_.cycles ? 2048 : 4096) / bytes_;
     s.depth_block = round_up(std::max<std::int64_t>(s.k, 1), lanes);
@@ -133,8 +145,8 @@ class Scheduler {
       if (along->run > 0) unit = std::lcm(unit, along->run);
     if (unit > longest) {
       unit = lanes;
-      a_along_ = vector_cost(product_.a, product_.depth, lanes, 0);
-      b_along_ = vector_cost(product_.b, product_.depth, lanes, 0);
+      a_along_ = cost_at(product_.a, product_.a_odd, product_.depth, 0);
+      b_along_ = cost_at(product_.b, product_.b_odd, product_.depth, 0);
     }
     std::int64_t natural = natural_block(product_, 2 * longest, unit);
     std::int64_t blocks = ceil_divide(s.k, longest * 3 / 4);
@@ -154,7 +166,7 @@ class Scheduler {
   // where panels are whole lines, and lie in memory much as they would be packed.
   void bring_in_b() {
     const int lanes = s.tile.lanes;
-    VectorCost across = best_vector_cost(product_.b, product_.column, lanes);
+    VectorCost across = best_cost(product_.b, product_.b_odd, product_.column);
     s.b_packing = Packing::across_depth, s.b_run = across.run;
     const bool has_few_rows = s.m <= 32;
     if (has_few_rows || (s.n % s.tile.columns() == 0 && s.tile.columns() * bytes_ % line_bytes == 0)) {
@@ -176,7 +188,7 @@ class Scheduler {
       b_cost_ = packing_cost(along ? b_along_ : across);
     }
     if (a_along_.run > 0 && s.depth_block < s.k && s.depth_block % a_along_.run != 0)
-      a_along_ = vector_cost(product_.a, product_.depth, lanes, 0);
+      a_along_ = cost_at(product_.a, product_.a_odd, product_.depth, 0);
     s.depth_blocks = std::max<std::int64_t>(1, ceil_divide(s.k, s.depth_block));
   }
 

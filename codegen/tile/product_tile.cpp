@@ -55,7 +55,7 @@ llvm::Function* emit_mapped_tile(llvm::Module& module, const std::string& symbol
   const std::string name =
       fmt::format("{}_{}x{}_{}_{}_{}", symbol, kernel.tile.rows, kernel.tile.vectors, kernel.b_k_stride, tile.accumulates, tile.is_last);
   if (llvm::Function* known = module.getFunction(name)) return known;
-  Emitter e(module, name, p.accesses, {kernel.tile.lanes, kernel.has_fma});
+  Emitter e(module, name, p.accesses, p.shape);
   llvm::Function* function = e.state().function;
   function->setLinkage(llvm::Function::InternalLinkage);
   function->addFnAttr(llvm::Attribute::NoInline);

@@ -140,7 +140,9 @@ void check(const Region& region, std::vector<std::string_view> targets = {"host"
 struct Maker {
   std::shared_ptr<Arena> arena = std::make_shared<Arena>();
   std::map<std::string, ArrayRef> inputs;
-  ArrayRef in(const std::string& name, std::vector<std::int64_t> shape, DType dtype = DType::f32, std::optional<Interval> range = {}) {
+  DType usual = DType::f32;
+  ArrayRef in(const std::string& name, std::vector<std::int64_t> shape) { return in(name, std::move(shape), usual); }
+  ArrayRef in(const std::string& name, std::vector<std::int64_t> shape, DType dtype, std::optional<Interval> range = {}) {
     return inputs[name] = input(*arena, name, std::move(shape), dtype, range);
   }
   AxisRef axis(std::int64_t size) { return fresh_axis(*arena, size); }
@@ -158,7 +160,18 @@ Expr at(ArrayRef array, std::initializer_list<Index> places) {
 ArrayRef defined(std::vector<AxisRef> axes, Expr body, DType dtype = DType::f32) { return define(axes, body, dtype); }
 Expr summed(std::vector<AxisRef> axes, Expr body) { return sum(axes, body); }
 
-TEST(Product, Plain) {
+// Of factors in f32, and in bf16, which some processors multiply by pairs.
+class ProductOf : public testing::TestWithParam<DType> {
+ protected:
+  static void check_factors(const Region& region, std::vector<std::string_view> targets = {"host", "avx2", "plain"}) {
+    if (GetParam() == DType::bf16) targets = {runs_here(target_named("avx512bf16")) ? "avx512bf16" : "host"};
+    check(region, targets);
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Factors, ProductOf, testing::Values(DType::f32, DType::bf16),
+                         [](const auto& info) { return std::string(name_of(info.param)); });
+
+TEST_P(ProductOf, Plain) {
   for (auto [m, n, k] : std::vector<std::tuple<int, int, int>>{{2, 2, 2},
                                                                {3, 5, 7},
                                                                {16, 16, 16},
@@ -172,29 +185,29 @@ TEST(Product, Plain) {
                                                                {200, 3, 100},
                                                                {33, 2, 40}}) {
     SCOPED_TRACE(fmt::format("{} {} {}", m, n, k));
-    Maker make;
+    Maker make{.usual = GetParam()};
     AxisRef i = make.axis(m), j = make.axis(n), l = make.axis(k);
     ArrayRef a = make.in("a", {m, k}), b = make.in("b", {k, n});
-    check({{}, {defined({i, j}, summed({l}, multiply(at(a, {i, l}), at(b, {l, j}))))}, ""});
+    check_factors({{}, {defined({i, j}, summed({l}, multiply(at(a, {i, l}), at(b, {l, j}))))}, ""});
   }
 }
 
-TEST(Product, Transposed) {
+TEST_P(ProductOf, Transposed) {
   for (auto [m, n, k] : std::vector<std::tuple<int, int, int>>{{7, 5, 9}, {48, 70, 64}, {33, 100, 130}, {129, 40, 33}, {20, 64, 1200}})
     for (int form = 0; form < 8; ++form) {
       SCOPED_TRACE(fmt::format("{} {} {} form {}", m, n, k, form));
-      Maker make;
+      Maker make{.usual = GetParam()};
       AxisRef i = make.axis(m), j = make.axis(n), l = make.axis(k);
       ArrayRef a = form & 1 ? make.in("a", {k, m}) : make.in("a", {m, k}), b = form & 2 ? make.in("b", {n, k}) : make.in("b", {k, n});
       Expr x = summed({l}, multiply(form & 1 ? at(a, {l, i}) : at(a, {i, l}), form & 2 ? at(b, {j, l}) : at(b, {l, j})));
-      check({{}, {form & 4 ? defined({j, i}, x) : defined({i, j}, x)}, ""}, {"host"});
+      check_factors({{}, {form & 4 ? defined({j, i}, x) : defined({i, j}, x)}, ""}, {"host"});
     }
 }
 
-TEST(Product, Batched) {
+TEST_P(ProductOf, Batched) {
   for (auto [h, m, n, k] : std::vector<std::tuple<int, int, int, int>>{{3, 5, 7, 9}, {2, 40, 33, 17}, {60, 4, 4, 8}}) {
     SCOPED_TRACE(fmt::format("{} {} {} {}", h, m, n, k));
-    Maker make;
+    Maker make{.usual = GetParam()};
     AxisRef b = make.axis(2), g = make.axis(h), i = make.axis(m), j = make.axis(n), l = make.axis(k);
     // Heads of one stored array of queries, keys and values, as attention reads them.
     ArrayRef qkv = make.in("qkv", {2, std::max(m, n), 2 * h * k});
@@ -203,22 +216,22 @@ TEST(Product, Batched) {
       return at(qkv, {b, t, shift(linear(terms, 0, *make.arena), part * h * k)});
     };
     Expr score = summed({l}, multiply(head(i, 0), head(j, 1)));
-    check({{}, {defined({b, g, i, j}, scale(0.125, score))}, ""});
+    check_factors({{}, {defined({b, g, i, j}, scale(0.125, score))}, ""});
     // Merged heads: out[b, i, (g, d)] and then times a matrix with (g, d) summed.
     ArrayRef p = make.in("p", {2, h, m, n}), v = make.in("v", {2, n, h, k}), w = make.in("w", {h, k, 20});
     AxisRef d = make.axis(k), o = make.axis(20);
-    check({{}, {defined({b, i, g, d}, summed({j}, multiply(at(p, {b, g, i, j}), at(v, {b, j, g, d}))))}, ""});
+    check_factors({{}, {defined({b, i, g, d}, summed({j}, multiply(at(p, {b, g, i, j}), at(v, {b, j, g, d}))))}, ""});
     ArrayRef x = make.in("x", {2, h, m, k});
-    check({{}, {defined({b, i, o}, summed({g, d}, multiply(at(x, {b, g, i, d}), at(w, {g, d, o}))))}, ""});
+    check_factors({{}, {defined({b, i, o}, summed({g, d}, multiply(at(x, {b, g, i, d}), at(w, {g, d, o}))))}, ""});
   }
 }
 
 // A convolution and both its gradients, with padding as guards.
-TEST(Product, Convolution) {
+TEST_P(ProductOf, Convolution) {
   for (auto [batch, in, out, size, stride] : std::vector<std::tuple<int, int, int, int, int>>{
            {2, 3, 8, 16, 1}, {3, 4, 5, 7, 1}, {2, 3, 6, 9, 2}, {1, 3, 20, 32, 1}, {6, 3, 6, 28, 1}, {20, 2, 5, 14, 1}}) {
     SCOPED_TRACE(fmt::format("{} {} {} {} {}", batch, in, out, size, stride));
-    Maker make;
+    Maker make{.usual = GetParam()};
     int result = (size - 1) / stride + 1;
     AxisRef b = make.axis(batch), o = make.axis(out), r = make.axis(result), c = make.axis(result), n = make.axis(in), u = make.axis(3),
             v = make.axis(3);
@@ -230,12 +243,12 @@ TEST(Product, Convolution) {
     };
     Expr y = place(r, u), x = place(c, v);
     Expr pixel = select(both(inside(y, size), inside(x, size)), at(image, {b, n, y, x}), real(*make.arena, 0));
-    check({{}, {defined({b, o, r, c}, add(summed({n, u, v}, multiply(pixel, at(w, {o, n, u, v}))), at(bias, {o})))}, ""});
-    check({{}, {defined({o, n, u, v}, summed({b, r, c}, multiply(pixel, at(up, {b, o, r, c}))))}, ""});
+    check_factors({{}, {defined({b, o, r, c}, add(summed({n, u, v}, multiply(pixel, at(w, {o, n, u, v}))), at(bias, {o})))}, ""});
+    check_factors({{}, {defined({o, n, u, v}, summed({b, r, c}, multiply(pixel, at(up, {b, o, r, c}))))}, ""});
     if (stride != 1) continue;
     Expr back_y = subtract(shift(value(r), 1), value(u)), back_x = subtract(shift(value(c), 1), value(v));
     Expr upward = select(both(inside(back_y, size), inside(back_x, size)), at(up, {b, o, back_y, back_x}), real(*make.arena, 0));
-    check({{}, {defined({b, n, r, c}, summed({o, u, v}, multiply(upward, at(w, {o, n, u, v}))))}, ""});
+    check_factors({{}, {defined({b, n, r, c}, summed({o, u, v}, multiply(upward, at(w, {o, n, u, v}))))}, ""});
   }
 }
 
@@ -284,6 +297,27 @@ TEST(Product, ComputedOperandsAndMaps) {
   }
 }
 
+// Only where both factors hold bf16, and the processor has them.
+TEST(Product, PairsAreMultiplied) {
+  auto assembly = [](DType left, DType right, std::string_view target_name) {
+    Maker make;
+    AxisRef i = make.axis(40), j = make.axis(50), l = make.axis(60);
+    ArrayRef a = make.in("a", {40, 60}, left), b = make.in("b", {60, 50}, right);
+    ArrayRef c = defined({i, j}, summed({l}, multiply(at(a, {i, l}), at(b, {l, j}))));
+    const Target target = target_named(target_name);
+    FaultPlaces places;
+    auto kernels = product_kernels({{}, {c}, ""}, target, {Slices{}}, places);
+    return kernel_text(kernels->launches[0].source, target).assembly;
+  };
+  auto has_pairs = [&](DType left, DType right, std::string_view target) {
+    return assembly(left, right, target).find("vdpbf16ps") != std::string::npos;
+  };
+  EXPECT_TRUE(has_pairs(DType::bf16, DType::bf16, "avx512bf16"));
+  EXPECT_FALSE(has_pairs(DType::bf16, DType::bf16, "avx512"));
+  EXPECT_FALSE(has_pairs(DType::bf16, DType::f32, "avx512bf16"));
+  EXPECT_FALSE(has_pairs(DType::f32, DType::f32, "avx512bf16"));
+}
+
 TEST(Product, Types) {
   for (DType dtype : {DType::f64, DType::f16, DType::bf16}) {
     SCOPED_TRACE(name_of(dtype));
@@ -296,11 +330,11 @@ TEST(Product, Types) {
   }
 }
 
-TEST(Product, ShapesAtRandom) {
+TEST_P(ProductOf, ShapesAtRandom) {
   std::mt19937 random(3);
   auto pick = [&](int low, int high) { return std::uniform_int_distribution<int>(low, high)(random); };
   for (int trial = 0; trial < 90; ++trial) {
-    Maker make;
+    Maker make{.usual = GetParam()};
     // Up to two axes a role, of sizes that make their product moderate; operands and result in a random order of axes.
     auto axes = [&](int most) {
       std::vector<AxisRef> out;
@@ -334,7 +368,7 @@ TEST(Product, ShapesAtRandom) {
     std::string text;
     for (AxisRef axis : out) text += fmt::format(" {}", axis->size);
     SCOPED_TRACE(fmt::format("trial {}: out{} k {}", trial, text, k[0]->size));
-    check({{}, {define(out, sum(k, multiply(a, b)), DType::f32)}, ""}, {trial % 3 == 0 ? "avx2" : "host"});
+    check_factors({{}, {define(out, sum(k, multiply(a, b)), DType::f32)}, ""}, {trial % 3 == 0 ? "avx2" : "host"});
     if (HasFailure()) return;
   }
 }
