@@ -63,8 +63,8 @@ class Compiler {
         shape_{.lanes = options.target.lanes(4), .has_fma = options.target.has_fma, .has_bf16 = options.target.has_bf16} {}
 
   Program program;
-  std::vector<KernelSource> sources;       // in the order of the launches
-  std::vector<std::int64_t> shared_bytes;  // of each, on a GPU
+  std::vector<KernelSource> sources;  // in the order of the launches
+  std::vector<BlockLimits> limits;    // of each, on a GPU
 
   void compile(const Plan& plan) {
     describe(plan);
@@ -306,12 +306,12 @@ class Compiler {
     if (parts > 1) kernel.buffers.insert(kernel.buffers.end(), sums.begin(), sums.end());
     if (kernel.scratch_bytes > 0) kernel.buffers.push_back({add_extra(used, kernel.scratch_bytes)});
     extra_.shared = std::max(extra_.shared, used);
-    add_device_launch(std::move(kernel.source), kernel.shared_bytes, kernel.tasks, kernel.buffers, work.region, out);
+    add_device_launch(std::move(kernel.source), {kernel.shared_bytes}, kernel.tasks, kernel.buffers, work.region, out);
     if (parts > 1)
       for (std::size_t k = 0; k < sums.size(); ++k) {
         const auto& initial = work.initial[k];
         if (initial.bytes == 0) continue;
-        add_device_launch(combine_kernel(initial, parts), 0, combine_tasks(initial), {sums[k], initial.buffer}, work.region, out);
+        add_device_launch(combine_kernel(initial, parts), {}, combine_tasks(initial), {sums[k], initial.buffer}, work.region, out);
       }
   }
 
@@ -326,14 +326,14 @@ class Compiler {
   void add_fill(const BlockedWork::Initial& initial, BufferUse buffer, std::int64_t parts, std::int32_t region,
                 std::vector<ProgramStep>& out) {
     auto elements = parts * initial.bytes / static_cast<std::int64_t>(initial.element.size());
-    if (elements > 0) add_device_launch(fill_kernel(initial.element, elements), 0, fill_tasks(elements), {buffer}, region, out);
+    if (elements > 0) add_device_launch(fill_kernel(initial.element, elements), {}, fill_tasks(elements), {buffer}, region, out);
   }
 
-  void add_device_launch(KernelSource source, std::int64_t shared, std::int64_t tasks, std::vector<BufferUse> buffers, std::int32_t region,
-                         std::vector<ProgramStep>& out) {
+  void add_device_launch(KernelSource source, BlockLimits limit, std::int64_t tasks, std::vector<BufferUse> buffers, std::int32_t region,
+                         std::vector<ProgramStep>& out, std::vector<TensorMap> maps = {}) {
     sources.push_back(std::move(source));
-    shared_bytes.push_back(shared);
-    out.push_back(Launch{.tasks = tasks, .buffers = std::move(buffers), .region = region});
+    limits.push_back(limit);
+    out.push_back(Launch{.tasks = tasks, .buffers = std::move(buffers), .region = region, .maps = std::move(maps)});
   }
 
   // The bytes of one element.
@@ -393,7 +393,9 @@ class Compiler {
                   const auto& uses_of, std::vector<ProgramStep>& out) {
     auto add_piece = [&](Piece piece) {
       std::vector<BufferUse> uses = uses_of(piece.buffers);
-      if (is_shared) return add_device_launch(kernel_of(piece), piece.shared_bytes, piece.tasks, std::move(uses), info, out);
+      if (is_shared)
+        return add_device_launch(kernel_of(piece), {piece.shared_bytes, piece.threads}, piece.tasks, std::move(uses), info, out,
+                                 piece.maps);
       out.push_back(Launch{.tasks = piece.tasks, .buffers = std::move(uses), .region = info});
       body_pieces_.push_back(std::move(piece));
     };
@@ -470,8 +472,8 @@ Compilation compile(const Plan& plan, const CompileOptions& options) {
     result.compile_seconds = code.seconds;
   };
   if (options.cuda) {
-    DeviceCode code = options.simulator ? simulated_code(compiler.sources, compiler.shared_bytes, *options.simulator, options.settings)
-                                        : device_code(compiler.sources, compiler.shared_bytes, *options.cuda, options.settings);
+    DeviceCode code = options.simulator ? simulated_code(compiler.sources, compiler.limits, *options.simulator, options.settings)
+                                        : device_code(compiler.sources, compiler.limits, *options.cuda, options.settings);
     for (std::size_t k = 0; k < launches.size(); ++k) launches[k]->kernel = code.index[k];
     take(code);
     result.program.kernels = std::move(code.kernels);
@@ -500,7 +502,7 @@ std::vector<ListedKernel> kernel_sources(const Plan& plan, const CompileOptions&
   for (std::size_t k = 0; k < compiler.sources.size(); ++k) {
     if (!keys.insert(compiler.sources[k].key).second) continue;
     auto region = launches[k]->region < 0 ? RegionInfo{} : compiler.program.regions[static_cast<std::size_t>(launches[k]->region)];
-    distinct.push_back({std::move(compiler.sources[k]), options.cuda ? compiler.shared_bytes[k] : 0, region});
+    distinct.push_back({std::move(compiler.sources[k]), options.cuda ? compiler.limits[k] : BlockLimits{}, region});
   }
   return distinct;
 }

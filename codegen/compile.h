@@ -35,8 +35,8 @@ Program program_without_code(const Plan& plan, const CompileOptions& options = {
 // The distinct kernels of a plan, in the order of their first use: for listings.
 struct ListedKernel {
   KernelSource source;
-  std::int64_t shared_bytes = 0;  // of a GPU's
-  RegionInfo region;              // the first that uses it
+  BlockLimits limits;  // of a GPU's
+  RegionInfo region;   // the first that uses it
 };
 std::vector<ListedKernel> kernel_sources(const Plan& plan, const CompileOptions& options);
 

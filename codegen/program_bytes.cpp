@@ -44,8 +44,11 @@ void members(Archive& archive, T& x) {
     auto& [label, source, flop, bytes, whole, layer, line, not_always_finite] = x;
     archive(label, source, flop, bytes, whole, layer, line, not_always_finite);
   } else if constexpr (std::is_same_v<Type, Launch>) {
-    auto& [function, tasks, buffers, scratch_bytes, region, kernel] = x;
-    archive(tasks, buffers, scratch_bytes, region, kernel);
+    auto& [function, tasks, buffers, scratch_bytes, region, kernel, maps] = x;
+    archive(tasks, buffers, scratch_bytes, region, kernel, maps);
+  } else if constexpr (std::is_same_v<Type, TensorMap>) {
+    auto& [buffer, offset, sizes, strides, box] = x;
+    archive(buffer, offset, sizes[0], sizes[1], sizes[2], strides[0], strides[1], box[0], box[1], box[2]);
   } else if constexpr (std::is_same_v<Type, Copy>) {
     auto& [from, to, bytes] = x;
     archive(from, to, bytes);

@@ -1,5 +1,6 @@
 // A compiled program as the runtime runs it: kernels, the buffers they use, and the order. Knows neither graphs nor LLVM.
 #pragma once
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -33,6 +34,16 @@ struct BufferUse {
   std::int64_t stride = 0;  // inside a loop: bytes added for each step of the innermost one
 };
 
+// How boxes of a buffer's array are copied into shared memory at once, by cuTensorMapEncodeTiled's words. Elements have 16 bits; lines of
+// a box are 128 bytes, whose chunks are permuted as its 128-byte swizzle does.
+struct TensorMap {
+  std::int32_t buffer = 0;                // of the launch
+  std::int64_t offset = 0;                // bytes to the first element
+  std::array<std::int64_t, 3> sizes{};    // elements, the fastest first; what a box has beyond them is zero
+  std::array<std::int64_t, 2> strides{};  // bytes, of all but the first: multiples of 16
+  std::array<std::int32_t, 3> box{};
+};
+
 struct Launch {
   KernelFunction function = nullptr;
   std::int64_t tasks = 1;  // independent; how work is cut depends on shapes alone, never on threads
@@ -40,6 +51,7 @@ struct Launch {
   std::int64_t scratch_bytes = 0;  // for each thread, 64-byte aligned
   std::int32_t region = -1;        // of Program::regions, for profiles and messages
   std::int32_t kernel = -1;        // of Program::kernels, where the program is a device's: `tasks` are its blocks of threads
+  std::vector<TensorMap> maps;     // of a device's kernel
 };
 
 struct Copy {  // carried values of a loop
@@ -120,7 +132,7 @@ struct RegionInfo {
 };
 
 // A kernel that a block of threads runs together, on a GPU or a simulated one. Its parameters are pointers: the launch's buffers in
-// order, then the Fault.
+// order, then the Fault, then the launch's maps.
 struct DeviceKernel {
   // On a simulated GPU: one thread's run; `arguments` are pointers to the parameters.
   using Entry = void (*)(void* const* arguments);

@@ -45,11 +45,11 @@ int build_for_processor(const Plan& plan, const std::string& precision, const st
 }
 
 // Thread blocks that a multiprocessor holds at once.
-std::int64_t blocks_at_once(const CudaTarget& target, const AssemblyReport& report, std::int64_t shared_bytes) {
+std::int64_t blocks_at_once(const CudaTarget& target, const AssemblyReport& report, const BlockLimits& limits) {
   std::int64_t of_a_warp = (report.registers + 7) / 8 * 8 * warp_threads;
-  std::int64_t by_registers = of_a_warp > 0 ? target.registers / of_a_warp / (block_threads / warp_threads) : 32;
-  std::int64_t by_shared = target.shared_of_multiprocessor / (shared_bytes + 1024);
-  return std::min({std::int64_t{target.threads_of_multiprocessor / block_threads}, by_registers, by_shared});
+  std::int64_t by_registers = of_a_warp > 0 ? target.registers / of_a_warp / (limits.threads / warp_threads) : 32;
+  std::int64_t by_shared = target.shared_of_multiprocessor / (limits.shared_bytes + 1024);
+  return std::min({std::int64_t{target.threads_of_multiprocessor / limits.threads}, by_registers, by_shared});
 }
 
 // Kernels for a GPU: LLVM IR and PTX, and a report where there is an assembler.
@@ -69,10 +69,11 @@ int build_for_gpu(const Plan& plan, const CudaTarget& target, const std::string&
     replace_file(ptx, text.assembly);
     if (ptxas.empty()) return;
     AssemblyReport report = assemble(ptxas, target.name, ptx);
-    std::int64_t blocks = blocks_at_once(target, report, kernels[k].shared_bytes);
-    lines[k] = fmt::format("{}  {:>4}  {:>9}  {:>8}  {:>8}  {:>8} %  {}{}\n", name_of(k), report.registers, kernels[k].shared_bytes,
-                           report.spill_stores, report.spill_loads, 100 * blocks * block_threads / target.threads_of_multiprocessor,
-                           kernels[k].region.label, kernels[k].region.source.empty() ? "" : ", " + kernels[k].region.source);
+    std::int64_t blocks = blocks_at_once(target, report, kernels[k].limits);
+    lines[k] =
+        fmt::format("{}  {:>4}  {:>9}  {:>8}  {:>8}  {:>8} %  {}{}\n", name_of(k), report.registers, kernels[k].limits.shared_bytes,
+                    report.spill_stores, report.spill_loads, 100 * blocks * kernels[k].limits.threads / target.threads_of_multiprocessor,
+                    kernels[k].region.label, kernels[k].region.source.empty() ? "" : ", " + kernels[k].region.source);
     for (const std::string& note : report.notes) lines[k] += fmt::format("{}  {}\n", name_of(k), note);
   });
   fmt::print("{} kernels for {} in {}\n", kernels.size(), target.name, folder.string());

@@ -9,6 +9,7 @@
 
 #include <functional>
 #include <stdexcept>
+#include <string>
 
 namespace heed {
 namespace {
@@ -73,6 +74,49 @@ Value* loaded_matrices(llvm::IRBuilderBase& b, Arguments a, llvm::Intrinsic::ID 
   return store_results(b, a[0], b.CreateCall(load, {b.CreateAddrSpaceCast(a[1], shared_pointer(b))}));
 }
 
+// Assembly that is executed where it stands, by all threads together.
+Value* assembly(llvm::IRBuilderBase& b, llvm::Type* result, const std::string& text, const std::string& constraints, Arguments arguments) {
+  std::vector<llvm::Type*> types;
+  for (Value* argument : arguments) types.push_back(argument->getType());
+  const std::string all = constraints + (constraints.empty() ? "~{memory}" : ",~{memory}");
+  auto* code = llvm::InlineAsm::get(llvm::FunctionType::get(result, types, false), text, all, /*hasSideEffects=*/true);
+  llvm::CallInst* call = b.CreateCall(code, arguments);
+  call->addFnAttr(llvm::Attribute::Convergent);
+  return call;
+}
+void assembly(llvm::IRBuilderBase& b, const std::string& text, const std::string& constraints, Arguments arguments) {
+  assembly(b, b.getVoidTy(), text, constraints, arguments);
+}
+
+Value* shared_word(llvm::IRBuilderBase& b, Value* pointer) {
+  return b.CreateTrunc(b.CreatePtrToInt(b.CreateAddrSpaceCast(pointer, shared_pointer(b)), b.getInt64Ty()), b.getInt32Ty());
+}
+
+std::int64_t constant_of(Value* value) { return llvm::cast<llvm::ConstantInt>(value)->getSExtValue(); }
+
+// "$from,$from+1,…"
+std::string places(std::int64_t from, std::int64_t count) {
+  std::string text;
+  for (std::int64_t k = 0; k < count; ++k) text += (k > 0 ? ",$" : "$") + std::to_string(from + k);
+  return text;
+}
+
+// Assembly that changes f32 in memory of the thread's own, which become registers; `text` names them $0 …, then the arguments.
+void with_sums(llvm::IRBuilderBase& b, Value* sums, std::int64_t count, const std::string& text, const std::string& constraints,
+               std::vector<Value*> arguments) {
+  std::string all;
+  std::vector<llvm::Type*> types(static_cast<std::size_t>(count), b.getFloatTy());
+  for (std::int64_t k = 0; k < count; ++k) all += "=f,";
+  all += constraints;
+  auto place = [&](std::int64_t k) { return b.CreateConstGEP1_64(b.getFloatTy(), sums, static_cast<std::uint64_t>(k)); };
+  for (std::int64_t k = 0; k < count; ++k) {
+    all += (all.back() == ',' ? "" : ",") + std::to_string(k);
+    arguments.push_back(b.CreateLoad(b.getFloatTy(), place(k)));
+  }
+  Value* made = assembly(b, llvm::StructType::get(b.getContext(), types), text, all, arguments);
+  for (std::int64_t k = 0; k < count; ++k) b.CreateStore(b.CreateExtractValue(made, static_cast<unsigned>(k)), place(k));
+}
+
 struct Lowering {
   llvm::StringRef name;
   Value* (*make)(llvm::IRBuilderBase& b, Arguments arguments);
@@ -99,6 +143,94 @@ const Lowering lowerings[] = {
      [](llvm::IRBuilderBase& b, Arguments a) -> Value* {
        auto* type = llvm::FunctionType::get(b.getPtrTy(), {b.getPtrTy()}, false);
        return b.CreateCall(llvm::InlineAsm::get(type, "mov.b64 $0, $1;", "=l,l", /*hasSideEffects=*/true), {a[0]});
+     }},
+    {"heed.make_barrier",
+     [](llvm::IRBuilderBase& b, Arguments a) -> Value* {
+       assembly(b, "mbarrier.init.shared::cta.b64 [$0], $1;", "r,r", {shared_word(b, a[0]), a[1]});
+       return nullptr;
+     }},
+    {"heed.publish_barriers",
+     [](llvm::IRBuilderBase& b, Arguments) -> Value* {
+       assembly(b, "fence.mbarrier_init.release.cluster;", "", {});
+       return nullptr;
+     }},
+    {"heed.arrive",
+     [](llvm::IRBuilderBase& b, Arguments a) -> Value* {
+       assembly(b, "{ .reg .pred p; setp.ne.b32 p, $1, 0; @p mbarrier.arrive.shared::cta.b64 _, [$0]; }", "r,r",
+                {shared_word(b, a[0]), a[1]});
+       return nullptr;
+     }},
+    {"heed.arrive_expecting",
+     [](llvm::IRBuilderBase& b, Arguments a) -> Value* {
+       assembly(b, "mbarrier.arrive.expect_tx.shared::cta.b64 _, [$0], $1;", "r,r", {shared_word(b, a[0]), a[1]});
+       return nullptr;
+     }},
+    {"heed.wait_for_phase",
+     [](llvm::IRBuilderBase& b, Arguments a) -> Value* {
+       assembly(b,
+                "{ .reg .pred p;\n"
+                "again: mbarrier.try_wait.parity.shared::cta.b64 p, [$0], $1;\n"
+                "@p bra over;\n"
+                "bra again;\n"
+                "over: }",
+                "r,r", {shared_word(b, a[0]), a[1]});
+       return nullptr;
+     }},
+    {"heed.copy_box",
+     [](llvm::IRBuilderBase& b, Arguments a) -> Value* {
+       assembly(b, "cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes [$0], [$1, {$2, $3, $4}], [$5];",
+                "r,l,r,r,r,r", {shared_word(b, a[0]), a[1], a[2], a[3], a[4], shared_word(b, a[5])});
+       return nullptr;
+     }},
+    {"heed.matrix_place",
+     [](llvm::IRBuilderBase& b, Arguments a) -> Value* {
+       Value* address = b.CreateLShr(b.CreateAnd(shared_word(b, a[0]), b.getInt32(0x3FFFF)), 4);
+       const std::int64_t fixed = (std::int64_t{1} << 62) | (constant_of(a[2]) >> 4 << 32) | (constant_of(a[1]) >> 4 << 16);
+       return b.CreateOr(b.CreateZExt(address, b.getInt64Ty()), b.getInt64(static_cast<std::uint64_t>(fixed)));
+     }},
+    {"heed.begin_products",
+     [](llvm::IRBuilderBase& b, Arguments) -> Value* {
+       assembly(b, "wgmma.fence.sync.aligned;", "", {});
+       return nullptr;
+     }},
+    {"heed.multiply_wide",
+     [](llvm::IRBuilderBase& b, Arguments a) -> Value* {
+       const std::int64_t columns = constant_of(a[1]), sums = columns / 2;
+       const std::string type = constant_of(a[0]) == static_cast<std::int64_t>(MatrixKind::bf16) ? "bf16" : "f16";
+       const std::string text = "{ .reg .pred p; setp.eq.b32 p, 0, 0; wgmma.mma_async.sync.aligned.m64n" + std::to_string(columns) +
+                                "k16.f32." + type + "." + type + " {" + places(0, sums) + "}, $" + std::to_string(sums) + ", $" +
+                                std::to_string(sums + 1) + ", p, 1, 1, " + std::to_string(constant_of(a[2])) + ", " +
+                                std::to_string(constant_of(a[3])) + "; }";
+       with_sums(b, a[4], sums, text, "l,l", {a[5], a[6]});
+       return nullptr;
+     }},
+    {"heed.commit_products",
+     [](llvm::IRBuilderBase& b, Arguments) -> Value* {
+       assembly(b, "wgmma.commit_group.sync.aligned;", "", {});
+       return nullptr;
+     }},
+    {"heed.wait_for_products",
+     [](llvm::IRBuilderBase& b, Arguments a) -> Value* {
+       const std::string text = "wgmma.wait_group.sync.aligned " + std::to_string(constant_of(a[0])) + ";";
+       if (constant_of(a[2]) == 0)
+         assembly(b, text, "", {});
+       else
+         with_sums(b, a[1], constant_of(a[2]), text, "", {});
+       return nullptr;
+     }},
+    {"heed.leave_registers",
+     [](llvm::IRBuilderBase& b, Arguments a) -> Value* {
+       assembly(b, "setmaxnreg.dec.sync.aligned.u32 " + std::to_string(constant_of(a[0])) + ";", "", {});
+       return nullptr;
+     }},
+    {"heed.take_registers",
+     [](llvm::IRBuilderBase& b, Arguments a) -> Value* {
+       assembly(b, "setmaxnreg.inc.sync.aligned.u32 " + std::to_string(constant_of(a[0])) + ";", "", {});
+       return nullptr;
+     }},
+    {"heed.same_in_warp",
+     [](llvm::IRBuilderBase& b, Arguments a) {
+       return intrinsic(b, llvm::Intrinsic::nvvm_shfl_sync_idx_i32, {b.getInt32(whole_warp), a[0], b.getInt32(0), b.getInt32(31)});
      }},
     {"heed.copy_async",
      [](llvm::IRBuilderBase& b, Arguments a) -> Value* {
@@ -196,6 +328,52 @@ void wait_for_copies(llvm::IRBuilderBase& b, int groups) {
 std::vector<Value*> load_matrices(llvm::IRBuilderBase& b, Value* address, bool transposed) {
   return with_results(b, transposed ? "heed.load_matrices_transposed" : "heed.load_matrices", b.getInt32Ty(), {address});
 }
+
+namespace {
+
+// A builtin of the whole block or of some warps; all of them see memory.
+Value* call_together(llvm::IRBuilderBase& b, llvm::StringRef name, llvm::Type* result, Arguments arguments) {
+  std::vector<llvm::Type*> types;
+  for (Value* argument : arguments) types.push_back(argument->getType());
+  return b.CreateCall(declared(b, name, result, types, true), arguments);
+}
+void call_together(llvm::IRBuilderBase& b, llvm::StringRef name, Arguments arguments) { call_together(b, name, b.getVoidTy(), arguments); }
+
+Value* word(llvm::IRBuilderBase& b, std::int64_t value) { return b.getInt32(static_cast<std::uint32_t>(value)); }
+
+}  // namespace
+
+void make_barrier(llvm::IRBuilderBase& b, Value* barrier, int arrivals) {
+  call_together(b, "heed.make_barrier", {barrier, word(b, arrivals)});
+}
+void publish_barriers(llvm::IRBuilderBase& b) { call_together(b, "heed.publish_barriers", {}); }
+void arrive(llvm::IRBuilderBase& b, Value* barrier, Value* condition) {
+  call_together(b, "heed.arrive", {barrier, b.CreateZExt(condition, b.getInt32Ty())});
+}
+void arrive_expecting(llvm::IRBuilderBase& b, Value* barrier, std::int64_t bytes) {
+  call_together(b, "heed.arrive_expecting", {barrier, word(b, bytes)});
+}
+void wait_for_phase(llvm::IRBuilderBase& b, Value* barrier, Value* parity) { call_together(b, "heed.wait_for_phase", {barrier, parity}); }
+void copy_box(llvm::IRBuilderBase& b, Value* to, Value* map, const std::array<Value*, 3>& places, Value* barrier) {
+  call_together(b, "heed.copy_box", {to, map, places[0], places[1], places[2], barrier});
+}
+Value* matrix_place(llvm::IRBuilderBase& b, Value* shared, std::int64_t leading, std::int64_t stride) {
+  return call_together(b, "heed.matrix_place", b.getInt64Ty(), {shared, word(b, leading), word(b, stride)});
+}
+void begin_products(llvm::IRBuilderBase& b) { call_together(b, "heed.begin_products", {}); }
+void multiply_wide(llvm::IRBuilderBase& b, const WideProduct& product, Value* sums, Value* left, Value* right) {
+  call_together(b, "heed.multiply_wide",
+                {word(b, static_cast<std::int64_t>(product.kind)), word(b, product.columns), word(b, product.left_across ? 1 : 0),
+                 word(b, product.right_across ? 1 : 0), sums, left, right});
+}
+void commit_products(llvm::IRBuilderBase& b) { call_together(b, "heed.commit_products", {}); }
+void wait_for_products(llvm::IRBuilderBase& b, int groups, Value* sums, int count) {
+  if (!sums) sums = llvm::ConstantPointerNull::get(b.getPtrTy());
+  call_together(b, "heed.wait_for_products", {word(b, groups), sums, word(b, count)});
+}
+void leave_registers(llvm::IRBuilderBase& b, int count) { call_together(b, "heed.leave_registers", {word(b, count)}); }
+void take_registers(llvm::IRBuilderBase& b, int count) { call_together(b, "heed.take_registers", {word(b, count)}); }
+Value* same_in_warp(llvm::IRBuilderBase& b, Value* value) { return call_together(b, "heed.same_in_warp", b.getInt32Ty(), {value}); }
 
 std::vector<Value*> multiply_matrices(llvm::IRBuilderBase& b, MatrixKind kind, const std::vector<Value*>& left,
                                       const std::vector<Value*>& right, const std::vector<Value*>& sums) {

@@ -2,6 +2,8 @@
 // They are lowered late: to intrinsics and inline assembly of NVPTX, or to C++ (runtime/cuda/simulated_device.cpp).
 #pragma once
 
+#include <array>
+#include <cstdint>
 #include <vector>
 
 namespace llvm {
@@ -43,6 +45,41 @@ std::vector<llvm::Value*> multiply_matrices(llvm::IRBuilderBase& b, MatrixKind k
                                             const std::vector<llvm::Value*>& right, const std::vector<llvm::Value*>& sums);
 // Two f32 rounded to 16 bits each, as an i32; the first one low.
 llvm::Value* pack_halves(llvm::IRBuilderBase& b, MatrixKind kind, llvm::Value* low, llvm::Value* high);
+
+// --- sm_90a: barriers in shared memory, copies of boxes, products by four warps together
+// A barrier is 8 bytes, aligned to 8. It counts phases; a phase ends when so many threads have arrived and all bytes have come that they
+// said it waits for. One thread makes it, then publish_barriers and a barrier of the block come before its use.
+void make_barrier(llvm::IRBuilderBase& b, llvm::Value* barrier, int arrivals);
+void publish_barriers(llvm::IRBuilderBase& b);
+void arrive(llvm::IRBuilderBase& b, llvm::Value* barrier, llvm::Value* condition);  // i1: else this thread does not
+void arrive_expecting(llvm::IRBuilderBase& b, llvm::Value* barrier, std::int64_t bytes);
+// Until the phase of this parity (i32, 0 or 1; the first one is 0) has ended; before the first one, that of parity 1 counts as ended.
+void wait_for_phase(llvm::IRBuilderBase& b, llvm::Value* barrier, llvm::Value* parity);
+// Begins to copy a box of a TensorMap (runtime/program.h), at three places (i32, in elements, the fastest first), to shared memory aligned
+// to 1024, as lines of 128 bytes whose chunk c of line l is at c ^ l % 8. The barrier's phase gets its bytes when they have come.
+void copy_box(llvm::IRBuilderBase& b, llvm::Value* to, llvm::Value* map, const std::array<llvm::Value*, 3>& places, llvm::Value* barrier);
+
+// Of an operand in such lines, what the tensor cores are told (i64; adding n to it moves it by 16 n bytes): lines along the depth, eight
+// of them `stride` bytes from the next eight; or, across, lines of one place of the depth, `stride` bytes from eight to the next eight and
+// `leading` bytes from 64 neighbours to the next 64.
+llvm::Value* matrix_place(llvm::IRBuilderBase& b, llvm::Value* shared, std::int64_t leading, std::int64_t stride);
+struct WideProduct {
+  MatrixKind kind;
+  int columns;  // a multiple of 8, 256 at most; rows are 64, the depth is 16
+  bool left_across, right_across;
+};
+// Begins to add a product to sums: a thread has columns / 2 f32 at `sums`, as mma.sync's four of each 8 columns. All 128 threads come.
+// They may not be touched until they are waited for; begin_products comes before the first product of a group.
+void begin_products(llvm::IRBuilderBase& b);
+void multiply_wide(llvm::IRBuilderBase& b, const WideProduct& product, llvm::Value* sums, llvm::Value* left, llvm::Value* right);
+void commit_products(llvm::IRBuilderBase& b);
+// Until at most so many groups are under way. Where sums are used after it, `sums` are so many f32.
+void wait_for_products(llvm::IRBuilderBase& b, int groups, llvm::Value* sums = nullptr, int count = 0);
+// A warpgroup leaves registers to others, or takes what others left: so many a thread from now on, a multiple of 8.
+void leave_registers(llvm::IRBuilderBase& b, int count);
+void take_registers(llvm::IRBuilderBase& b, int count);
+// An i32 that is the same in all lanes of a warp: compilers know that then.
+llvm::Value* same_in_warp(llvm::IRBuilderBase& b, llvm::Value* value);
 
 // Replaces the builtins by what NVPTX has.
 void lower_builtins(llvm::Module& module);

@@ -30,6 +30,7 @@
 #include "codegen/clean_up.h"
 #include "codegen/cuda/builtins.h"
 #include "codegen/cuda/device_math.h"
+#include "codegen/cuda/piece.h"
 #include "codegen/parallel.h"
 
 namespace heed {
@@ -111,9 +112,22 @@ void mark_kernel(llvm::Module& module, const std::string& symbol) {
     auto* number = llvm::ConstantAsMetadata::get(llvm::ConstantInt::get(llvm::Type::getInt32Ty(context), value));
     notes->addOperand(llvm::MDNode::get(context, {llvm::ValueAsMetadata::get(kernel), llvm::MDString::get(context, key), number}));
   };
-  note("maxntidx", block_threads);
+  note("maxntidx", static_cast<std::uint32_t>(threads_of(*kernel)));
   note("maxntidy", 1);
   note("maxntidz", 1);
+  // Maps are parameters themselves, 128 bytes each, of which no thread makes a copy.
+  std::vector<llvm::Metadata*> constant;
+  for (std::size_t k = kernel->arg_size() - maps_of(*kernel); k < kernel->arg_size(); ++k) {
+    auto index = static_cast<unsigned>(k);
+    kernel->addParamAttr(index, llvm::Attribute::getWithByValType(context, llvm::ArrayType::get(llvm::Type::getInt8Ty(context), 128)));
+    kernel->addParamAttr(index, llvm::Attribute::getWithAlignment(context, llvm::Align(64)));
+    constant.push_back(llvm::ConstantAsMetadata::get(llvm::ConstantInt::get(llvm::Type::getInt32Ty(context), index + 1)));
+  }
+  if (!constant.empty()) {
+    note("minctasm", 1);
+    notes->addOperand(llvm::MDNode::get(context, {llvm::ValueAsMetadata::get(kernel), llvm::MDString::get(context, "grid_constant"),
+                                                  llvm::MDNode::get(context, constant)}));
+  }
   // As on the processor: numbers below the normal ones are zero.
   for (llvm::Function& function : module)
     if (!function.isDeclaration()) function.addFnAttr("denormal-fp-math-f32", "preserve-sign,preserve-sign");
@@ -226,7 +240,7 @@ double seconds_since(std::chrono::steady_clock::time_point begin) {
 
 }  // namespace
 
-DeviceCode device_code(const std::vector<KernelSource>& sources, const std::vector<std::int64_t>& shared_bytes, const CudaTarget& target,
+DeviceCode device_code(const std::vector<KernelSource>& sources, const std::vector<BlockLimits>& limits, const CudaTarget& target,
                        const CompileSettings& settings) {
   auto begin = std::chrono::steady_clock::now();
   initialize_llvm();
@@ -237,7 +251,7 @@ DeviceCode device_code(const std::vector<KernelSource>& sources, const std::vect
   out.kernels.resize(all.symbols.size());
   std::vector<std::size_t> missing;
   for (std::size_t k = 0; k < all.symbols.size(); ++k) {
-    out.kernels[k] = {all.symbols[k], {}, nullptr, block_threads, shared_bytes[all.first[k]]};
+    out.kernels[k] = {all.symbols[k], {}, nullptr, limits[all.first[k]].threads, limits[all.first[k]].shared_bytes};
     if (auto found = cache.find(kernel_file(all.symbols[k])))
       out.kernels[k].code = std::move(*found);
     else
@@ -278,7 +292,7 @@ KernelText device_text(const KernelSource& source, const std::string& symbol, co
   return out;
 }
 
-DeviceCode simulated_code(const std::vector<KernelSource>& sources, const std::vector<std::int64_t>& shared_bytes,
+DeviceCode simulated_code(const std::vector<KernelSource>& sources, const std::vector<BlockLimits>& limits,
                           const SimulatorBuiltins& builtins, const CompileSettings& settings) {
   auto begin = std::chrono::steady_clock::now();
   initialize_llvm();
@@ -308,7 +322,7 @@ DeviceCode simulated_code(const std::vector<KernelSource>& sources, const std::v
     if (auto error = jit->addIRModule(std::move(module))) throw std::logic_error("cuda: link: " + llvm::toString(std::move(error)));
   for (std::size_t k = 0; k < all.symbols.size(); ++k) {
     auto entry = take("link", jit->lookup(all.symbols[k])).toPtr<DeviceKernel::Entry>();
-    out.kernels.push_back({all.symbols[k], {}, entry, block_threads, shared_bytes[all.first[k]]});
+    out.kernels.push_back({all.symbols[k], {}, entry, limits[all.first[k]].threads, limits[all.first[k]].shared_bytes});
   }
   out.owner = std::move(jit);
   out.compiled = static_cast<int>(all.symbols.size());

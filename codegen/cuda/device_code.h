@@ -23,13 +23,19 @@ struct DeviceCode {
   double seconds = 0;
 };
 
+// What a block of a kernel's threads has.
+struct BlockLimits {
+  std::int64_t shared_bytes = 0;
+  std::int32_t threads = block_threads;
+};
+
 // Kernels of declare_kernel's form; PTX, looked up in the cache first.
-DeviceCode device_code(const std::vector<KernelSource>& sources, const std::vector<std::int64_t>& shared_bytes, const CudaTarget& target,
+DeviceCode device_code(const std::vector<KernelSource>& sources, const std::vector<BlockLimits>& limits, const CudaTarget& target,
                        const CompileSettings& settings);
 // The code of kernels whose names are known: false unless the cache has all of it.
 bool load_device_code(std::vector<DeviceKernel>& kernels, const CompileSettings& settings);
 // For this processor, with every access to memory reported to the builtins.
-DeviceCode simulated_code(const std::vector<KernelSource>& sources, const std::vector<std::int64_t>& shared_bytes,
+DeviceCode simulated_code(const std::vector<KernelSource>& sources, const std::vector<BlockLimits>& limits,
                           const SimulatorBuiltins& builtins, const CompileSettings& settings);
 
 // The text of one kernel, for people; `assembly` is PTX.

@@ -5,7 +5,9 @@
 #include <vector>
 
 #include "codegen/cpu/jit.h"
+#include "codegen/cuda/target.h"
 #include "codegen/tile/emitter.h"
+#include "runtime/program.h"
 
 namespace heed {
 
@@ -17,6 +19,8 @@ struct Piece {
   // Writes the function of the frame. All threads of a block run it together, and no thread may touch what others made before a barrier
   // of the block that comes after it.
   std::function<void(llvm::Module& module, const KernelFrame& frame)> emit;
+  int threads = block_threads;    // another number only where the piece is a kernel of its own
+  std::vector<TensorMap> maps{};  // of `buffers`; only there too
 };
 
 // An internal function with parameters (buffers…, i64 task, fault) that does one task of a piece, to be inlined. `is_part`: the kernel has
@@ -26,7 +30,11 @@ llvm::Function* add_piece(llvm::Module& module, const std::string& symbol, const
 // The kernel that does task b of a piece in block b.
 KernelSource kernel_of(const Piece& piece);
 
-// A function with the parameters of a kernel, (buffers…, fault), without a body.
-llvm::Function* declare_kernel(llvm::Module& module, const std::string& symbol, std::size_t buffers);
+// A function with the parameters of a kernel, (buffers…, fault, maps…), without a body.
+llvm::Function* declare_kernel(llvm::Module& module, const std::string& symbol, std::size_t buffers, std::size_t maps = 0,
+                               int threads = block_threads);
+// What it was declared with.
+int threads_of(const llvm::Function& kernel);
+std::size_t maps_of(const llvm::Function& kernel);
 
 }  // namespace heed

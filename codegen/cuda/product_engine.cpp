@@ -25,11 +25,13 @@ void BufferedEngine::accumulate() {
 }
 
 std::unique_ptr<ProductEngine> product_engine(const ProductTile& tile) {
+  if (tile.s.is_wide) return wide_engine(tile);
   if (tile.s.ring > 0) return ring_engine(tile);
   return tile.s.precision == Precision::f32 ? multiply_add_engine(tile) : tensor_core_engine(tile);
 }
 
 std::int64_t product_engine_bytes(const GpuProductSchedule& s, DType dtype) {
+  if (s.is_wide) return wide_bytes(s);
   if (s.ring > 0) return ring_bytes(s);
   return s.precision == Precision::f32 ? multiply_add_bytes(s, dtype) : tensor_core_bytes(s);
 }

@@ -6,6 +6,7 @@
 #include "codegen/cuda/product_schedule.h"
 #include "codegen/cuda/stored_operand.h"
 #include "codegen/tile/emitter.h"
+#include "runtime/program.h"
 
 namespace heed {
 
@@ -28,11 +29,15 @@ struct ProductTile {
   // lines beyond the last. i64 each.
   std::function<llvm::Value*(bool is_a, llvm::Value* line, llvm::Value* begin, llvm::Value* inside)> operand;
   StoredLines a{}, b{};  // where the schedule has a ring
+  llvm::Value* batch = nullptr;
+  std::vector<llvm::Value*> maps{};  // of a and b, where products are wide
 };
 
 class ProductEngine {
  public:
   virtual ~ProductEngine() = default;
+  // What the schedule's feeders do, while the others accumulate.
+  virtual void feed() {}
   // Makes the sums, in registers. Nobody uses shared memory any more afterwards.
   virtual void accumulate() = 0;
   // Puts the sums of rows group * staged_rows … of the tile into shared memory: element (row, column) at row * staged_line + column.
@@ -57,10 +62,14 @@ class BufferedEngine : public ProductEngine {
 std::unique_ptr<ProductEngine> multiply_add_engine(const ProductTile& tile);
 std::unique_ptr<ProductEngine> tensor_core_engine(const ProductTile& tile);
 std::unique_ptr<ProductEngine> ring_engine(const ProductTile& tile);
+std::unique_ptr<ProductEngine> wide_engine(const ProductTile& tile);
 // Bytes of shared memory.
 std::int64_t multiply_add_bytes(const GpuProductSchedule& s, DType dtype);
 std::int64_t tensor_core_bytes(const GpuProductSchedule& s);
 std::int64_t ring_bytes(const GpuProductSchedule& s);
+std::int64_t wide_bytes(const GpuProductSchedule& s);
+// The map of an operand that is stored as a grid; `tile`: lines of the tile.
+TensorMap wide_map(const StoredOperand& operand, const GpuProductSchedule& s, AxisRef batch, std::int64_t count, std::int64_t tile);
 
 // The one that a schedule asks for, and its bytes.
 std::unique_ptr<ProductEngine> product_engine(const ProductTile& tile);

@@ -28,6 +28,7 @@ struct Prepared {
   FlatProduct product;
   GpuProductSchedule schedule;
   std::vector<StoredOperand> stored;  // a and b, where the schedule has a ring
+  std::vector<TensorMap> maps;        // of both, where products are wide
   ArrayRef workspace = nullptr;       // sums of the parts: [part, batch, row, column]
   std::vector<LinearForm> addresses;
   bool rows_fastest = false;  // results lie side by side along the rows
@@ -38,7 +39,7 @@ struct Prepared {
 class Writer {
  public:
   Writer(llvm::Module& module, const KernelFrame& frame, const Prepared& prepared)
-      : p(prepared), s(prepared.schedule), e(module, frame, prepared.accesses, gpu_shape(true)) {}
+      : p(prepared), s(prepared.schedule), e(module, frame, prepared.accesses, gpu_shape(true)), maps_(frame.maps) {}
 
   void product() {
     decode_task();
@@ -55,19 +56,30 @@ class Writer {
     if (s.ring > 0) {
       tile.first_slice = times(part_, s.slices_of_part());
       tile.a = {&p.stored[0], first_row_, s.m}, tile.b = {&p.stored[1], first_column_, s.n};
+      tile.batch = batch_, tile.maps = maps_;
     } else if (s.parts > 1) {
       tile.first_slice = b().CreateUDiv(times(part_, s.slices()), number(s.parts));
       tile.end_slice = b().CreateUDiv(times(plus(part_, number(1)), s.slices()), number(s.parts));
     }
     e.bind_axis(p.product.batch, batch_);
     auto engine = product_engine(tile);
+    const std::int64_t groups = s.tile.rows / s.staged_rows();
+    if (s.feeders() > 0) {
+      llvm::Value* is_feeder = b().CreateICmpSLT(thread_, number(0));
+      e.open_if(is_feeder);
+      engine->feed();
+      for (std::int64_t barrier = 0; barrier < 2 * groups - 1; ++barrier) block_barrier(b());  // the others' below
+      e.close_if();
+      e.open_if(b().CreateNot(is_feeder));
+    }
     engine->accumulate();
-    for (std::int64_t group = 0; group < s.tile.rows / s.staged_rows(); ++group) {
+    for (std::int64_t group = 0; group < groups; ++group) {
       if (group > 0) block_barrier(b());
       engine->stage(group);
       block_barrier(b());
       finish(group);
     }
+    if (s.feeders() > 0) e.close_if();
     e.finish();
   }
 
@@ -108,7 +120,7 @@ class Writer {
     first_column_ = times(digit(s.column_tiles()), s.tile.columns);
     batch_ = digit(s.batches);
     part_ = rest;
-    thread_ = wide(thread_index(b()));
+    thread_ = b().CreateSub(wide(thread_index(b())), number(s.feeders()));
   }
 
   llvm::Value* operand(Expr x, AxisRef axis, std::int64_t lines, std::int64_t tile, llvm::Value* first, llvm::Value* line,
@@ -174,7 +186,8 @@ class Writer {
   const GpuProductSchedule& s;
   Emitter e;
   llvm::Value *first_row_ = nullptr, *first_column_ = nullptr, *batch_ = nullptr, *part_ = nullptr;
-  llvm::Value* thread_ = nullptr;
+  llvm::Value* thread_ = nullptr;  // of those that make sums; feeders are before
+  std::vector<llvm::Value*> maps_;
 };
 
 void prepare(Prepared& p) {
@@ -199,14 +212,18 @@ void prepare(Prepared& p) {
     p.workspace = input(arena, "workspace", {s.parts, s.batches, s.m, s.n}, p.product.dtype);
     p.accesses.add_buffer(p.workspace);
   }
+  if (!p.schedule.is_wide) return;
+  const GpuProductSchedule& s = p.schedule;
+  p.maps = {wide_map(p.stored[0], s, p.product.batch, s.m, s.tile.rows), wide_map(p.stored[1], s, p.product.batch, s.n, s.tile.columns)};
+  for (std::size_t k = 0; k < 2; ++k) p.maps[k].buffer = p.accesses.buffer(p.stored[k].read->array);
 }
 
 std::string key_of(const Prepared& p) {
   const GpuProductSchedule& s = p.schedule;
   ExpressionText text;
-  text.add(fmt::format("gpu product {} x {} x {} x {} tile {} {} depth {} parts {} along {} {} {} in {} ring {} warps {}", s.batches, s.m,
-                       s.n, s.k, s.tile.rows, s.tile.columns, s.depth, s.parts, static_cast<int>(s.a_along), static_cast<int>(s.b_along),
-                       p.rows_fastest, static_cast<int>(s.precision), s.ring, s.warp_rows));
+  text.add(fmt::format("gpu product {} x {} x {} x {} tile {} {} depth {} parts {} along {} {} {} in {} ring {} warps {} wide {}",
+                       s.batches, s.m, s.n, s.k, s.tile.rows, s.tile.columns, s.depth, s.parts, static_cast<int>(s.a_along),
+                       static_cast<int>(s.b_along), p.rows_fastest, static_cast<int>(s.precision), s.ring, s.warp_rows, s.is_wide));
   for (ArrayRef array : p.accesses.buffers()) text.add(array);
   for (AxisRef axis : {p.product.batch, p.product.row, p.product.column, p.product.depth}) text.add(axis);
   text.add(p.product.a);
@@ -238,7 +255,8 @@ std::optional<ProductPieces> product_pieces(const Region& region, const Slices& 
   ProductPieces out{{}, prepared->workspace};
   std::string key = key_of(*prepared);
   out.pieces.push_back({key, prepared->accesses.buffers(), s.tasks(), product_engine_bytes(s, prepared->product.dtype),
-                        [prepared](llvm::Module& module, const KernelFrame& frame) { Writer(module, frame, *prepared).product(); }});
+                        [prepared](llvm::Module& module, const KernelFrame& frame) { Writer(module, frame, *prepared).product(); },
+                        static_cast<int>(s.threads()), prepared->maps});
   if (s.parts > 1)
     out.pieces.push_back({"sums of parts\n" + key, prepared->accesses.buffers(), ceil_divide(s.batches * s.m * s.n, block_threads), 0,
                           [prepared](llvm::Module& module, const KernelFrame& frame) { Writer(module, frame, *prepared).combine(); }});

@@ -14,6 +14,7 @@ constexpr double cost_of_parts = 2e6;                       // multiply-adds in 
 
 struct Candidate {
   GpuTile tile;
+  bool is_wide;
   double cost;  // of a slice, in the time that the machine takes for so many multiply-adds
 };
 
@@ -25,7 +26,9 @@ constexpr struct {
 constexpr GpuTile ring_tiles[] = {{128, 256}, {256, 128}, {128, 128}, {128, 64}, {64, 128}, {64, 64}};
 // Of a multiprocessor, a cycle: multiply-adds of 16-bit factors, bytes from shared memory, and from the second cache.
 constexpr double multiply_adds = 1024, shared_speed = 128, cache_speed = 48;
-constexpr std::int64_t ring_slices = 3;
+constexpr std::int64_t ring_slices = 3, wide_ring_slices = 4;
+constexpr GpuTile wide_tiles[] = {{128, 256}, {128, 128}};  // 64 rows of each of two warpgroups
+constexpr double wide_multiply_adds = 2048;
 constexpr int first_with_copies = 80;  // that go on while threads do, and bf16
 
 std::int64_t ceil_divide(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
@@ -70,14 +73,21 @@ double ring_cost(const GpuTile& tile, std::int64_t depth) {
   return std::max({multiplied, (read + copied) / shared_speed, copied / cache_speed}) * multiply_adds;
 }
 
-std::vector<Candidate> candidates_of(const GpuProductSchedule& s, const CudaTarget& target) {
+double wide_cost(const GpuTile& tile, std::int64_t depth) {
+  const double copied = static_cast<double>((tile.rows + tile.columns) * depth * 2);
+  return std::max(static_cast<double>(tile.rows * tile.columns * depth) / wide_multiply_adds, copied / cache_speed) * multiply_adds;
+}
+
+std::vector<Candidate> candidates_of(const GpuProductSchedule& s, const CudaTarget& target, bool can_be_wide) {
   std::vector<Candidate> all;
   if (s.ring == 0)
     for (const auto& each : buffered_tiles)
-      all.push_back({each.tile, static_cast<double>(each.tile.rows * each.tile.columns * s.depth) / each.efficiency});
+      all.push_back({each.tile, false, static_cast<double>(each.tile.rows * each.tile.columns * s.depth) / each.efficiency});
   else
     for (const GpuTile& tile : ring_tiles)
-      if (s.ring * (tile.rows + tile.columns) * s.depth * 2 <= target.shared_bytes) all.push_back({tile, ring_cost(tile, s.depth)});
+      if (s.ring * (tile.rows + tile.columns) * s.depth * 2 <= target.shared_bytes) all.push_back({tile, false, ring_cost(tile, s.depth)});
+  if (can_be_wide)
+    for (const GpuTile& tile : wide_tiles) all.push_back({tile, true, wide_cost(tile, s.depth)});
   return all;
 }
 
@@ -131,8 +141,11 @@ GpuProductSchedule schedule_gpu_product(const FlatProduct& product, Precision pr
   s.parts = 1;
   look_for_stored(s, product, place, stored);
   const double multiprocessors = place.target.multiprocessors;
+  const bool can_be_wide =
+      place.target.has_wide_products() && s.depth == 64 && stored.size() == 2 &&
+      std::ranges::all_of(stored, [&](const StoredOperand& each) { return grid_of(each, product.batch, s.depth).has_value(); });
   double least = 0;
-  for (const Candidate& each : candidates_of(s, place.target)) {
+  for (const Candidate& each : candidates_of(s, place.target, can_be_wide)) {
     double count = static_cast<double>(ceil_divide(s.m, each.tile.rows) * ceil_divide(s.n, each.tile.columns) * s.batches);
     std::int64_t parts = 1;
     if (place.is_shared && count < multiprocessors)
@@ -142,10 +155,11 @@ GpuProductSchedule schedule_gpu_product(const FlatProduct& product, Precision pr
     double slices = static_cast<double>(ceil_divide(s.k, parts)) / static_cast<double>(s.depth);
     double cost = turns * each.cost * slices + (parts > 1 ? cost_of_parts : 0);
     if (least != 0 && cost >= least) continue;
-    least = cost, s.tile = each.tile, s.parts = parts;
+    least = cost, s.tile = each.tile, s.parts = parts, s.is_wide = each.is_wide;
   }
   s.parts = std::min(s.parts, s.slices());
-  if (s.ring > 0) s.warp_rows = best_warp_rows(s.tile);
+  if (s.ring > 0) s.warp_rows = s.is_wide ? block_threads / warp_threads : best_warp_rows(s.tile);
+  if (s.is_wide) s.ring = wide_ring_slices;
   if (s.ring > 0 && s.parts > 1) s.parts = ceil_divide(s.slices(), s.slices_of_part());
   return s;
 }

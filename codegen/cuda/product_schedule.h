@@ -33,12 +33,16 @@ struct GpuProductSchedule {
   std::int64_t parts;  // of the depth; more than one: another kernel adds their sums
   Along a_along, b_along;
   Precision precision;
-  std::int64_t ring = 0;       // slices in shared memory, copied there while others are multiplied; 0: two, through registers
+  std::int64_t ring = 0;  // slices in shared memory, copied there while others are multiplied; 0: two, through registers
+  // Four warps multiply together what others, `feeders` threads, have copied by boxes; else every thread copies.
+  bool is_wide = false;
   std::int64_t warp_rows = 2;  // warps along the rows of a tile, where tensor cores multiply
 
   std::int64_t row_tiles() const { return (m + tile.rows - 1) / tile.rows; }
   std::int64_t column_tiles() const { return (n + tile.columns - 1) / tile.columns; }
   std::int64_t slices() const { return (k + depth - 1) / depth; }
+  std::int64_t feeders() const { return is_wide ? 128 : 0; }
+  std::int64_t threads() const { return feeders() + block_threads; }
   // The last part may have fewer, and what lies beyond the depth counts as zero: parts of a ring are whole turns of it.
   std::int64_t slices_of_part() const;
   std::int64_t warp_columns() const { return block_threads / warp_threads / warp_rows; }

@@ -71,4 +71,21 @@ std::optional<StoredOperand> stored_operand(Expr operand, AxisRef line, AxisRef 
   return taken_apart(out, linear_form(substitute(sliced, {{line, linear(of_line, 0, arena)}})), in, inside);
 }
 
+std::optional<StoredGrid> grid_of(const StoredOperand& operand, AxisRef batch, std::int64_t slice_depth) {
+  if (operand.slice_step().value_or(0) != slice_depth * operand.pitch && !operand.slices.terms.empty()) return {};
+  StoredGrid out{operand.lines.constant, operand.along == Along::line ? 1 : 0, operand.pitch, 0};
+  for (const IntegerTerm& term : operand.lines.terms) {
+    if (term.weight <= 0) return {};
+    if (term.x == value(batch)) {
+      out.batch = term.weight;
+    } else if (term.x == value(operand.line) && (operand.along == Along::depth || term.weight == in_chunk)) {
+      out.line = operand.along == Along::depth ? term.weight : 1;
+    } else {
+      return {};
+    }
+  }
+  if (out.line == 0 || out.depth <= 0) return {};
+  return out;
+}
+
 }  // namespace heed

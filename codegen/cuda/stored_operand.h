@@ -22,6 +22,12 @@ struct StoredOperand {
   std::optional<std::int64_t> slice_step() const;
 };
 
+// One whose line i, place d of the depth and batch q are at element offset + line * i + depth * d + batch * q.
+struct StoredGrid {
+  std::int64_t offset, line, depth, batch;
+};
+std::optional<StoredGrid> grid_of(const StoredOperand& operand, AxisRef batch, std::int64_t slice_depth);
+
 // Nothing unless `operand` is such a read and every chunk is aligned where the array is; `slice_depth`: of a slice, a multiple of 8.
 std::optional<StoredOperand> stored_operand(Expr operand, AxisRef line, AxisRef depth, std::int64_t slice_depth);
 

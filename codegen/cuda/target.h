@@ -17,6 +17,8 @@ struct CudaTarget {
   std::int64_t shared_of_multiprocessor = 164 << 10;
   int threads_of_multiprocessor = 2048;
   int multiprocessors = 108;  // of the chip's largest device
+  // Four warps multiply together, and boxes are copied: what sm_90a alone has.
+  bool has_wide_products() const { return name == "sm_90a"; }
 };
 
 // "sm_75" … "sm_120"; throws std::runtime_error that lists the known ones.

@@ -39,6 +39,7 @@ struct KernelFrame {
   llvm::Function* function;  // without a body
   std::vector<llvm::Value*> buffers;
   llvm::Value *scratch, *task, *fault;
+  std::vector<llvm::Value*> maps{};  // pointers to descriptions of arrays, for copies by boxes
 };
 
 class Emitter {

@@ -136,6 +136,9 @@ class CudaDevice : public Device {
     const DeviceKernel& known = program.kernels[kernel];
     parameters_.clear();
     for (void* const& each : parameters) parameters_.push_back(const_cast<void**>(&each));
+    std::vector<cuda::EncodedMap> maps;
+    for (const TensorMap& each : launch.maps) maps.push_back(encoded(each, parameters[static_cast<std::size_t>(each.buffer)], where));
+    for (cuda::EncodedMap& each : maps) parameters_.push_back(&each);
     auto result = driver().LaunchKernel(static_cast<LoadedCode*>(code)->functions[kernel], static_cast<unsigned>(launch.tasks), 1, 1,
                                         static_cast<unsigned>(known.threads), 1, 1, static_cast<unsigned>(known.shared_bytes), stream_,
                                         parameters_.data(), nullptr);
@@ -174,6 +177,20 @@ class CudaDevice : public Device {
 
  private:
   static constexpr std::int64_t staging_bytes = std::int64_t{4} << 20;
+
+  cuda::EncodedMap encoded(const TensorMap& map, void* buffer, std::string_view where) const {
+    constexpr int type_u16 = 1, no_interleave = 0, swizzle_128_bytes = 3, level2_256_bytes = 3, fill_zero = 0;
+    std::uint64_t sizes[3], strides[2];
+    std::uint32_t box[3], steps[3] = {1, 1, 1};
+    for (std::size_t k = 0; k < 3; ++k)
+      sizes[k] = static_cast<std::uint64_t>(map.sizes[k]), box[k] = static_cast<std::uint32_t>(map.box[k]);
+    for (std::size_t k = 0; k < 2; ++k) strides[k] = static_cast<std::uint64_t>(map.strides[k]);
+    cuda::EncodedMap out{};
+    check(driver().TensorMapEncodeTiled(&out, type_u16, 3, static_cast<std::byte*>(buffer) + map.offset, sizes, strides, box, steps,
+                                        no_interleave, swizzle_128_bytes, level2_256_bytes, fill_zero),
+          fmt::format("{}: describing an operand", where));
+    return out;
+  }
 
   void enter() { check(driver().CtxSetCurrent(context_), "making a context current"); }
 

@@ -60,6 +60,7 @@ Driver load() {
   find(library, "cuGraphLaunch", d.GraphLaunch);
   find(library, "cuGraphExecDestroy", d.GraphExecDestroy);
   find(library, "cuGraphDestroy", d.GraphDestroy);
+  find(library, "cuTensorMapEncodeTiled", d.TensorMapEncodeTiled);
   if (Result result = d.Init(0)) throw InputError(fmt::format("the NVIDIA driver cannot start: {}", d.text_of(result)));
   int version = 0;
   d.DriverGetVersion(&version);

@@ -18,6 +18,10 @@ using Event = struct EventObject*;
 using DriverGraph = struct GraphObject*;
 using ExecutableGraph = struct ExecutableGraphObject*;
 
+struct alignas(64) EncodedMap {
+  std::uint64_t words[16];
+};
+
 // Each is the driver's function of the same name with the prefix cu.
 struct Driver {
   Result (*Init)(unsigned flags) = nullptr;
@@ -56,6 +60,9 @@ struct Driver {
   Result (*GraphLaunch)(ExecutableGraph, Stream) = nullptr;
   Result (*GraphExecDestroy)(ExecutableGraph) = nullptr;
   Result (*GraphDestroy)(DriverGraph) = nullptr;
+  Result (*TensorMapEncodeTiled)(EncodedMap*, int type, unsigned rank, void* address, const std::uint64_t* sizes,
+                                 const std::uint64_t* strides, const std::uint32_t* box, const std::uint32_t* steps, int interleave,
+                                 int swizzle, int level2, int fill) = nullptr;
 
   // "CUDA_ERROR_INVALID_PTX (a PTX JIT compilation failed)".
   std::string text_of(Result result) const;

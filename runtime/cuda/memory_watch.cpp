@@ -90,20 +90,38 @@ void MemoryWatch::set_under_way(const void* at, std::int32_t bytes, bool is) {
 }
 
 std::string MemoryWatch::begin_write(const void* at, std::int32_t bytes, const Toucher& by) {
-  std::string wrong = access(at, bytes, AccessKind::write, by);
+  std::string wrong = access(at, bytes, std::min(bytes, widest), AccessKind::write, by);
   if (wrong.empty()) set_under_way(at, bytes, true);
   return wrong;
 }
 
+MemoryWatch::Piece* MemoryWatch::piece_of(const void* at, std::int64_t bytes) {
+  auto begin = reinterpret_cast<std::uintptr_t>(at), end = begin + static_cast<std::uintptr_t>(bytes);
+  auto found = std::ranges::find_if(pieces_, [&](const Piece& piece) { return begin >= piece.begin && end <= piece.end; });
+  if (found == pieces_.end()) return nullptr;
+  last_ = static_cast<std::size_t>(found - pieces_.begin());
+  return &*found;
+}
+
 std::string MemoryWatch::end_write(const void* at, std::int32_t bytes, const Toucher& by) {
-  last_ = static_cast<std::size_t>(std::ranges::find_if(pieces_,
-                                                        [&](const Piece& piece) {
-                                                          return reinterpret_cast<std::uintptr_t>(at) >= piece.begin &&
-                                                                 reinterpret_cast<std::uintptr_t>(at) < piece.end;
-                                                        }) -
-                                   pieces_.begin());
+  piece_of(at, bytes);
   set_under_way(at, bytes, false);
-  return access(at, bytes, AccessKind::write, by);
+  return access(at, bytes, std::min(bytes, widest), AccessKind::write, by);
+}
+
+std::string MemoryWatch::read_untraced(const void* at, std::int64_t bytes, bool must_be_written) {
+  Piece* piece = piece_of(at, bytes);
+  if (!piece) return fmt::format("reads {} bytes outside of any buffer", bytes);
+  if (!must_be_written) return {};
+  std::uintptr_t begin = reinterpret_cast<std::uintptr_t>(at) - piece->begin;
+  for (std::uintptr_t k = begin / word; k * word < begin + static_cast<std::uintptr_t>(bytes); ++k) {
+    if (piece->touches.empty() || piece->touches[k].age != piece->age || !(piece->touches[k].written || piece->touches[k].under_way))
+      return fmt::format("reads what nobody has written: {}, byte {}", piece->name, k * word);
+    if (piece->touches[k].under_way)
+      return fmt::format("reads what a copy of thread {} of block {} writes that was not waited for: {}, byte {}",
+                         piece->touches[k].writer.thread, piece->touches[k].writer.block, piece->name, k * word);
+  }
+  return {};
 }
 
 }  // namespace heed

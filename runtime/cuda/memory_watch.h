@@ -28,9 +28,12 @@ class MemoryWatch {
   // A write that goes on until it is ended: nobody may touch its place in between. Whole words.
   std::string begin_write(const void* at, std::int32_t bytes, const Toucher& by);
   std::string end_write(const void* at, std::int32_t bytes, const Toucher& by);
+  // What is wrong with a read whose order to writes is not a matter of barriers of the block: it leaves no trace.
+  std::string read_untraced(const void* at, std::int64_t bytes, bool must_be_written);
 
  private:
   static constexpr std::int64_t word = 4;
+  static constexpr std::int32_t widest = 16;  // alignment that a write may need
   struct Touch {
     std::uint32_t age = 0;  // of no meaning unless it is the piece's
     Toucher reader, writer;
@@ -44,6 +47,7 @@ class MemoryWatch {
     std::uint32_t age = 1;
   };
   static bool ordered(const Toucher& first, const Toucher& second);
+  Piece* piece_of(const void* at, std::int64_t bytes);
   void set_under_way(const void* at, std::int32_t bytes, bool is);
 
   std::vector<Piece> pieces_;

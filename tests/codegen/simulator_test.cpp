@@ -4,6 +4,8 @@
 #include <llvm/IR/IRBuilder.h>
 #include <llvm/IR/Module.h>
 
+#include <bit>
+#include <cmath>
 #include <numeric>
 
 #include "codegen/cuda/builtins.h"
@@ -53,7 +55,7 @@ KernelSource source_of(const std::string& name, const std::function<void(Code&)>
 // Runs a kernel in two blocks and gives what its buffer holds then.
 std::vector<float> run(const std::string& name, const std::function<void(Code&)>& write) {
   SimulatorBuiltins builtins = simulated_builtins();
-  DeviceCode code = simulated_code({source_of(name, write)}, {size * 4}, builtins, {});
+  DeviceCode code = simulated_code({source_of(name, write)}, {{size * 4}}, builtins, {});
   Program program;
   program.device = simulated_device();
   program.kernels = code.kernels;
@@ -237,6 +239,152 @@ TEST(Simulator, LoadsMatrices) {
       int lane = k % 32, low = 64 + (transposed ? lane % 4 * 16 + lane / 4 : lane * 2);
       EXPECT_EQ(result[static_cast<std::size_t>(k)], static_cast<float>(low + 65536 * (low + (transposed ? 8 : 1)))) << k;
     }
+  }
+}
+
+// A product of 64 x 8 sums: thread 0 asks for boxes, four warps multiply. Each member is a mistake if it is changed.
+struct Boxes {
+  int full_parity = 0, empty_parity = 1;
+  int bytes = 0;               // that the barrier waits for, more than come
+  bool early = false;          // a slot is released before its products are done
+  bool waits = true;           // for the last products
+  int shift = 0;               // bytes that boxes are moved by
+  std::int64_t stride = 1024;  // of eight lines
+};
+
+constexpr int box_rows = 64, box_columns = 8, box_slices = 4, box_depth = 64 * box_slices, box_slots = 2;
+constexpr int left_bytes = box_rows * 128, slot_bytes = left_bytes + box_columns * 128;
+
+void multiply_boxes(llvm::IRBuilder<>& b, llvm::Function* kernel, const Boxes& boxes) {
+  Code c{b, kernel};
+  c.thread = thread_index(b);
+  auto at = [&](int bytes) { return b.CreateConstGEP1_32(b.getInt8Ty(), shared_memory(b), static_cast<unsigned>(bytes)); };
+  auto full = [&](int slot) { return at(box_slots * slot_bytes + 8 * slot); };
+  auto empty = [&](int slot) { return at(box_slots * slot_bytes + 8 * box_slots + 8 * slot); };
+  llvm::Value* sums = b.CreateAlloca(llvm::ArrayType::get(b.getFloatTy(), 4));
+  c.where(b.CreateICmpEQ(c.thread, c.word(0)), [&] {
+    for (int slot = 0; slot < box_slots; ++slot) make_barrier(b, full(slot), 1), make_barrier(b, empty(slot), 4);
+    publish_barriers(b);
+  });
+  block_barrier(b);
+  c.where(b.CreateICmpEQ(c.thread, c.word(0)), [&] {
+    for (int slice = 0; slice < box_slices; ++slice) {
+      const int slot = slice % box_slots;
+      wait_for_phase(b, empty(slot), c.word(slice / box_slots % 2 ^ boxes.empty_parity));
+      arrive_expecting(b, full(slot), slot_bytes + boxes.bytes);
+      copy_box(b, at(slot * slot_bytes + boxes.shift), kernel->getArg(3), {c.word(64 * slice), c.word(0), c.word(0)}, full(slot));
+      copy_box(b, at(slot * slot_bytes + left_bytes), kernel->getArg(4), {c.word(64 * slice), c.word(0), c.word(0)}, full(slot));
+    }
+  });
+  c.where(b.CreateICmpSGE(c.thread, c.word(128)), [&] {
+    auto sum = [&](unsigned k) { return b.CreateConstGEP1_32(b.getFloatTy(), sums, k); };
+    llvm::Value* is_first = b.CreateICmpEQ(b.CreateURem(c.thread, c.word(32)), c.word(0));
+    for (unsigned k = 0; k < 4; ++k) b.CreateStore(llvm::ConstantFP::get(b.getFloatTy(), 0), sum(k));
+    for (int slice = 0; slice < box_slices; ++slice) {
+      const int slot = slice % box_slots;
+      wait_for_phase(b, full(slot), c.word(slice / box_slots % 2 ^ boxes.full_parity));
+      llvm::Value *left = matrix_place(b, at(slot * slot_bytes), 16, boxes.stride),
+                  *right = matrix_place(b, at(slot * slot_bytes + left_bytes), 16, 1024);
+      begin_products(b);
+      for (std::uint64_t step = 0; step < 4; ++step)
+        multiply_wide(b, {MatrixKind::bf16, box_columns, false, false}, sums, b.CreateAdd(left, b.getInt64(2 * step)),
+                      b.CreateAdd(right, b.getInt64(2 * step)));
+      commit_products(b);
+      if (boxes.early) arrive(b, empty(slot), is_first);
+      if (slice > 0 && !boxes.early) {
+        wait_for_products(b, 1);
+        arrive(b, empty((slice - 1) % box_slots), is_first);
+      }
+    }
+    if (boxes.waits) wait_for_products(b, 0, sums, 4);
+    llvm::Value* thread = b.CreateSub(c.thread, c.word(128));
+    llvm::Value* row =
+        b.CreateAdd(b.CreateMul(b.CreateUDiv(thread, c.word(32)), c.word(16)), b.CreateUDiv(b.CreateURem(thread, c.word(32)), c.word(4)));
+    llvm::Value* column = b.CreateMul(b.CreateURem(thread, c.word(4)), c.word(2));
+    for (unsigned k = 0; k < 4; ++k) {
+      llvm::Value* index =
+          b.CreateAdd(b.CreateMul(b.CreateAdd(row, c.word(k / 2 * 8)), c.word(box_columns)), b.CreateAdd(column, c.word(k % 2)));
+      b.CreateStore(b.CreateLoad(b.getFloatTy(), sum(k)), c.global(index));
+    }
+  });
+  b.CreateRetVoid();
+}
+
+float box_factor(int k) { return static_cast<float>(k * 7 % 15 - 7); }
+
+// The largest difference from what it should be.
+double error_of_boxes(const Boxes& boxes) {
+  KernelSource source{"boxes", [&](llvm::Module& module, const std::string& symbol) {
+                        llvm::Function* kernel = declare_kernel(module, symbol, 2, 2);
+                        llvm::IRBuilder<> b(llvm::BasicBlock::Create(module.getContext(), "", kernel));
+                        multiply_boxes(b, kernel, boxes);
+                      }};
+  SimulatorBuiltins builtins = simulated_builtins();
+  DeviceCode code = simulated_code({source}, {{box_slots * slot_bytes + 16 * box_slots}}, builtins, {});
+  constexpr int factors = (box_rows + box_columns) * box_depth;
+  Program program;
+  program.device = simulated_device();
+  program.kernels = code.kernels;
+  program.code = code.owner;
+  program.buffers = {{Buffer::Kind::output, 0, box_rows * box_columns * 4, "f32"}, {Buffer::Kind::input, 0, factors * 2, "bf16"}};
+  program.inputs = {{"x", ProgramValue::Role::data, {"bf16", {factors}}}};
+  program.outputs = {{"y", ProgramValue::Role::result, {"f32", {box_rows * box_columns}}}};
+  program.regions = {{"boxes", "model.heed:7"}};
+  auto map = [](std::int64_t offset, int lines) {
+    return TensorMap{1, offset, {box_depth, lines, 1}, {box_depth * 2, lines * box_depth * 2}, {64, lines, 1}};
+  };
+  program.steps = {Launch{.tasks = 1,
+                          .buffers = {{0}, {1}},
+                          .region = 0,
+                          .kernel = 0,
+                          .maps = {map(0, box_rows), map(std::int64_t{box_rows} * box_depth * 2, box_columns)}}};
+  auto shared = std::make_shared<const Program>(program);
+  DeviceExecutor executor(shared);
+  DeviceValues values(*shared);
+  std::vector<std::uint16_t> given;
+  for (int k = 0; k < factors; ++k) given.push_back(static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(box_factor(k)) >> 16));
+  values.put(0, given.data());
+  executor.run(values.inputs(), values.outputs(), nullptr);
+  std::vector<float> result(box_rows * box_columns);
+  values.get_output(0, result.data());
+  double worst = 0;
+  for (int row = 0; row < box_rows; ++row)
+    for (int column = 0; column < box_columns; ++column) {
+      double sum = 0;
+      for (int k = 0; k < box_depth; ++k) sum += box_factor(row * box_depth + k) * box_factor((box_rows + column) * box_depth + k);
+      worst = std::max(worst, std::abs(sum - result[static_cast<std::size_t>(row * box_columns + column)]));
+    }
+  return worst;
+}
+
+TEST(Simulator, MultipliesBoxes) {
+  EXPECT_EQ(error_of_boxes({}), 0);
+  EXPECT_GT(error_of_boxes({.stride = 512}), 1) << "lines that are not where the product looks for them";
+}
+
+TEST(Simulator, SaysWhatIsWrongWithBoxes) {
+  struct Mistake {
+    const char *name, *words;
+    Boxes boxes;
+  };
+  const Mistake mistakes[] = {
+      {"not waited for", "reads what", {.full_parity = 1}},
+      {"the first slot is waited for", "wait for threads that never come", {.empty_parity = 0}},
+      {"too many bytes are expected", "wait for threads that never come", {.bytes = 16}},
+      {"too few bytes are expected", "more bytes than its barrier waits for", {.bytes = -16}},
+      {"a slot is released early", "copies a box over what products under way read", {.early = true}},
+      {"the last products are not waited for", "ends while products are under way", {.waits = false}},
+      {"an unaligned box", "not aligned to 1024", {.shift = 512}},
+  };
+  for (const Mistake& mistake : mistakes) {
+    std::string message;
+    try {
+      error_of_boxes(mistake.boxes);
+    } catch (const std::runtime_error& error) {
+      message = error.what();
+    }
+    EXPECT_NE(message.find(mistake.words), std::string::npos) << mistake.name << ": " << message;
+    EXPECT_NE(message.find("model.heed:7"), std::string::npos) << message;
   }
 }
 

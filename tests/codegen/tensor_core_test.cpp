@@ -155,5 +155,21 @@ TEST(TensorCores, MultiplyWhatIsStoredInParts) {
   for (const char* entry : {"stored_nt", "stored_tn"}) expect_exact({entry, sizes(40, 56, 1000), 128}, cuda_target_named("sm_80"));
 }
 
+// By warpgroups, of boxes: every tile and way to lie, more slices than the ring has slots, batches, parts.
+TEST(TensorCores, MultiplyBoxes) {
+  CudaTarget target = cuda_target_named("sm_90a");
+  auto expect = [&](const char* entry, const Sizes& sizes, std::int64_t lines) {
+    Outcome outcome = run(entry, sizes, Precision::f32, target);
+    EXPECT_LE(outcome.error, 1e-6) << entry << " " << lines;
+    EXPECT_EQ(outcome.shared_bytes, 4 * lines * 128 + 64) << entry;
+  };
+  target.multiprocessors = 1;
+  for (const char* entry : {"stored_nt", "stored_tn"}) expect(entry, sizes(120, 248, 328), 384);
+  for (const char* entry : {"stored_nn", "stored_tt", "stored_f16"}) expect(entry, sizes(120, 104, 72), 256);
+  expect("batched", sizes(104, 120, 64), 256);
+  target.multiprocessors = 4;
+  expect("stored_nt", sizes(125, 232, 520), 256);
+}
+
 }  // namespace
 }  // namespace heed

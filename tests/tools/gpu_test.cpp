@@ -85,7 +85,10 @@ TEST(AssembledProducts, OfStoredBf16) {
           run_heed({"build", file + ":" + entry, "--size", "M=4096,N=4096,K=4096", "--target", target, "-o", (folder / "out").string()});
       ASSERT_EQ(outcome.status, 0) << target << ": " << outcome.errors;
       const std::string ptx = read_text(folder / "out" / "kernel_000.ptx");
-      for (const char* each : {"cp.async.cg.shared.global", "cp.async.wait_group 1", "ldmatrix", "mma.sync.aligned.m16n8k16"})
+      const std::vector<const char*> ring{"cp.async.cg.shared.global", "cp.async.wait_group 1", "ldmatrix", "mma.sync.aligned.m16n8k16"};
+      const std::vector<const char*> wide{"cp.async.bulk.tensor", "mbarrier.try_wait", "setmaxnreg.inc",
+                                          "wgmma.mma_async.sync.aligned.m64n256k16"};
+      for (const char* each : std::string(target) == "sm_90a" ? wide : ring)
         EXPECT_NE(ptx.find(each), std::string::npos) << target << ": no " << each;
       if (assembles) expect_no_spills(folder / "out" / "report.txt", target);
     }
