@@ -33,7 +33,7 @@ class Finder {
         for (ArrayRef read : reads_of(array)) kept.insert(read);
     // Values that turn out to be better stored are out of the question, and all is tried again without them.
     while (true) {
-      virtual_ = virtual_values(arrays_, kept);
+      virtual_ = virtual_values(arrays_, kept, machine_);
       if (virtual_.empty()) return {};
       gather();
       std::unordered_set<ArrayRef> refused = failed_;

@@ -12,7 +12,7 @@ namespace heed {
 
 namespace {
 
-constexpr double much_larger = 2;
+constexpr double much_larger = 2, slightly_larger = 1.25;
 
 // It meets itself or another: not one value spread out.
 bool is_crossing(Expr body) {
@@ -40,7 +40,9 @@ double elements_read(Expr read) {
 
 }  // namespace
 
-std::unordered_set<ArrayRef> virtual_values(const std::vector<ArrayRef>& arrays, const std::unordered_set<ArrayRef>& kept) {
+std::unordered_set<ArrayRef> virtual_values(const std::vector<ArrayRef>& arrays, const std::unordered_set<ArrayRef>& kept,
+                                            const Machine& machine) {
+  const double larger = machine.seconds_per_stored_byte > 0 ? slightly_larger : much_larger;
   std::unordered_set<ArrayRef> found;
   std::unordered_map<ArrayRef, double> source;  // of the largest stored value a virtual one is made from
   for (ArrayRef array : arrays) {
@@ -58,7 +60,7 @@ std::unordered_set<ArrayRef> virtual_values(const std::vector<ArrayRef>& arrays,
     }
     Kind kind = kind_of(array);
     if (kind == Kind::scatter) continue;
-    bool is_larger = size >= much_larger * largest && !gathers(array->body) && is_crossing(array->body);
+    bool is_larger = size >= larger * largest && !gathers(array->body) && is_crossing(array->body);
     if (!is_larger && !(kind == Kind::map && is_elementwise)) continue;
     found.insert(array);
     source[array] = largest;

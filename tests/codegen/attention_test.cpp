@@ -335,18 +335,21 @@ TEST(VirtualLogits, AsEvaluated) {
 
 TEST(VirtualLogits, MemoryDecides) {
   constexpr std::int64_t logits = 2048 * 8192;
-  Graph graph = written(of_loss, {{"T", 2048}, {"E", 256}, {"V", 8192}}, true);
-  MemoryFit fit;
-  PipelineOptions options{.memory = std::int64_t{1} << 40, .fitted = [&](const MemoryFit& each) { fit = each; }};
-  EXPECT_GE(largest_between(make_plan(graph, options)), logits);
-  EXPECT_EQ(fit.bytes, fit.bytes_at_ease);
-  options.memory = fit.fixed_bytes + 2 * logits;  // half of one such value
-  EXPECT_LT(largest_between(make_plan(graph, options)), logits);
-  EXPECT_LE(fit.bytes, options.memory);
-  EXPECT_GE(fit.flop, fit.flop_at_ease);
-  options.memory = fit.fixed_bytes / 2;  // cannot be
-  make_plan(graph, options);
-  EXPECT_GT(fit.bytes, options.memory);
+  for (std::int64_t width : {256, 1536}) {  // much smaller than the logits, and little
+    SCOPED_TRACE(width);
+    Graph graph = written(of_loss, {{"T", 2048}, {"E", width}, {"V", 8192}}, true);
+    MemoryFit fit;
+    PipelineOptions options{.memory = std::int64_t{1} << 40, .fitted = [&](const MemoryFit& each) { fit = each; }};
+    EXPECT_GE(largest_between(make_plan(graph, options)), logits);
+    EXPECT_EQ(fit.bytes, fit.bytes_at_ease);
+    options.memory = fit.fixed_bytes + 2 * logits;  // half of one such value
+    EXPECT_LT(largest_between(make_plan(graph, options)), logits);
+    EXPECT_LE(fit.bytes, options.memory);
+    EXPECT_GE(fit.flop, fit.flop_at_ease);
+    options.memory = fit.fixed_bytes / 2;  // cannot be
+    make_plan(graph, options);
+    EXPECT_GT(fit.bytes, options.memory);
+  }
 }
 
 // --- Gradients of gradients

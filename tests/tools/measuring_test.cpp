@@ -70,6 +70,15 @@ TEST_F(Measuring, BenchComparesWithAnEarlierMeasurement) {
   EXPECT_EQ(heed({"bench", "attend.heed", "--size", "T=32,E=8", "--repeat", "1", "--compare", "before.json"}).status, 1);
 }
 
+// The logits of a tied head, in a whole training step.
+TEST_F(Measuring, ALimitOnMemoryIsKept) {
+  Outcome fitted =
+      run_heed({"explain", "examples/gpt2.heed", "--train", "--set", "depth=1,width=96,batch=4", "--size", "T=256", "--memory", "200MB"},
+               source_folder());
+  EXPECT_EQ(fitted.status, 0);
+  expect_parts(fitted.errors, {"note: --memory 200 MB", "instead of", "times the arithmetic"});
+}
+
 TEST_F(Measuring, MemoryIsToldWithItsHolders) {
   Outcome table = heed({"explain", "line.heed", "--train", "--size", "B=64", "--memory", "--threads", "2"});
   ASSERT_EQ(table.status, 0) << table.errors;
