@@ -89,15 +89,23 @@ class Finder {
     auto is_map = [&](ArrayRef array) { return array->kind == Array::Kind::definition && kind_of(array) == Kind::map; };
     for (ArrayRef array : arrays_)
       if (!is_virtual(array) && after.contains(array) && (before.contains(array) || is_map(array))) candidates_.push_back(array);
-    readers_of_virtual_.clear(), cones_.clear();
+    readers_of_virtual_.clear();
     for (ArrayRef array : candidates_)
       if (is_reader(array)) readers_of_virtual_.insert(array);
+    cones_ = cones();
+  }
+
+  // Of each candidate, the virtual values it is made from.
+  using Cones = std::unordered_map<ArrayRef, std::vector<ArrayRef>>;
+  Cones cones() const {
+    Cones found;
     for (ArrayRef array : candidates_) {
       std::set<ArrayRef> cone;
       add_cone(array, cone);
       cone.erase(array);
-      cones_[array].assign(cone.begin(), cone.end());
+      found[array].assign(cone.begin(), cone.end());
     }
+    return found;
   }
 
   void gather() {
@@ -151,7 +159,7 @@ class Finder {
       add_cone(seed, choice.arrays);
     }
     if (choice.arrays.contains(largest) && fits(choice.arrays, largest, row)) {
-      grow(choice.arrays, largest, row);
+      grow(choice.arrays, largest, row, choice.refused.empty() ? cones_ : cones());
       choice.row = row;
       choice.score = score_of(choice.arrays, largest, row) - 0.5 * static_cast<double>(choice.refused.size());
     }
@@ -169,13 +177,13 @@ class Finder {
     return axes && rows_of_block({.arrays = ordered(arrays), .outputs = {}, .axes = *axes}, virtual_, machine_) > 0;
   }
 
-  void grow(std::set<ArrayRef>& region, ArrayRef largest, int row) const {
+  void grow(std::set<ArrayRef>& region, ArrayRef largest, int row, const Cones& cones) const {
     for (bool grew = true; grew;) {
       grew = false;
       for (ArrayRef array : candidates_) {
         if (region.contains(array) || region_of_.contains(array)) continue;
         auto is_inside = [&](ArrayRef other) { return region.contains(other); };
-        const std::vector<ArrayRef>& cone = cones_.at(array);
+        const std::vector<ArrayRef>& cone = cones.at(array);
         bool touches = std::ranges::any_of(reads_.at(array), is_inside) || std::ranges::any_of(readers(array), is_inside);
         if (!touches && std::ranges::none_of(cone, is_inside)) continue;
         if (!is_worth_following(array, region)) continue;
@@ -317,7 +325,7 @@ class Finder {
   std::unordered_map<ArrayRef, std::vector<ArrayRef>> reads_, readers_;
   std::unordered_set<ArrayRef> virtual_, readers_of_virtual_, failed_;
   std::vector<ArrayRef> candidates_;
-  std::unordered_map<ArrayRef, std::vector<ArrayRef>> cones_;  // of each candidate, the virtual values it is made from
+  Cones cones_;
   std::vector<BlockRegion> regions_;
   std::unordered_map<ArrayRef, std::size_t> region_of_;
 };

@@ -167,6 +167,17 @@ TEST_F(Fuse, WhatNothingMakesSmallIsStored) {
   EXPECT_EQ(in_blocks(regions({q, k}, {relu(matrix_product(q, transpose(k, {0, 2, 1})))})), 0);
 }
 
+// Keys of all heads are larger than what they are made from, but have no queries: they are stored, and the rest is one region.
+TEST_F(Fuse, KeysOfALatentAreStored) {
+  ArrayRef c = data("c", {512, 32}), w = data("w", {4, 32, 64}), q = data("q", {4, 512, 64}), v = data("v", {4, 512, 64});
+  ArrayRef k = array(*arena, {4, 512, 64}, [&](Indices p) {
+    return summed(*arena, {32}, [&](Indices r) { return multiply(at(c, {p[1], r[0]}), at(w, {p[0], r[0], p[2]})); });
+  });
+  auto found = regions({c, w, q, v}, {matrix_product(softmax(matrix_product(q, transpose(k, {0, 2, 1})), 2), v)});
+  EXPECT_EQ(found.size(), 2u);
+  EXPECT_EQ(in_blocks(found), 1);
+}
+
 TEST_F(Fuse, AGateIsPartOfTheAttentionItFollows) {
   ArrayRef q = data("q", {4, 512, 32}), k = data("k", {4, 512, 32}), v = data("v", {4, 512, 32}), gate = data("gate", {4, 512, 32});
   ArrayRef attended = matrix_product(softmax(matrix_product(q, transpose(k, {0, 2, 1})), 2), v);
