@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdlib>
+#include <random>
 #include <string>
 
 #include "ir/evaluate.h"
@@ -47,9 +49,9 @@ struct Outcome {
   std::int64_t shared_bytes;  // of the first kernel
 };
 
-Outcome run(const std::string& entry, const Sizes& sizes, Precision precision, const CudaTarget& target) {
+Outcome run_text(const std::string& model, const std::string& entry, const Sizes& sizes, Precision precision, const CudaTarget& target) {
   Diagnostics diagnostics;
-  auto module = parse_module("products.heed", text, diagnostics);
+  auto module = parse_module("products.heed", model, diagnostics);
   if (!module) throw std::runtime_error(diagnostics.text(false));
   auto elaborated = elaborate(*module, {.entry = entry, .sizes = sizes}, diagnostics);
   if (!elaborated) throw std::runtime_error(diagnostics.text(false));
@@ -71,6 +73,10 @@ Outcome run(const std::string& entry, const Sizes& sizes, Precision precision, c
     worst = std::isnan(error) ? INFINITY : std::max(worst, error);
   }
   return {worst / largest, shared_bytes};
+}
+
+Outcome run(const std::string& entry, const Sizes& sizes, Precision precision, const CudaTarget& target) {
+  return run_text(text, entry, sizes, precision, target);
 }
 
 // One multiprocessor: small products are cut as large ones are on a whole device.
@@ -169,6 +175,40 @@ TEST(TensorCores, MultiplyBoxes) {
   expect("batched", sizes(104, 120, 64), 256);
   target.multiprocessors = 4;
   expect("stored_nt", sizes(125, 232, 520), 256);
+}
+
+// Shapes, strides and parts of larger arrays at random; HEED_RANDOM_PRODUCTS of them.
+TEST(TensorCores, MultiplyAtRandom) {
+  const char* asked = std::getenv("HEED_RANDOM_PRODUCTS");
+  const int count = asked ? std::atoi(asked) : 6;
+  for (int seed = 0; seed < count; ++seed) {
+    std::mt19937 random(static_cast<unsigned>(seed));
+    auto up_to = [&](int most) { return static_cast<int>(random() % static_cast<unsigned>(most)); };
+    auto size = [&](int most) { return up_to(3) > 0 ? 8 * (1 + up_to(most / 8)) : 4 + up_to(most - 4); };
+    const int m = size(280), n = size(280), k = size(300), batches = up_to(3) == 0 ? 3 : 1;
+    // An operand's indices, in either order, in a part of a larger array.
+    struct Operand {
+      std::string type, read;
+    };
+    auto operand = [&](const std::string& name, const std::string& line, int lines) {
+      const int from_line = up_to(2) * 8 * up_to(3), from_depth = up_to(2) * 8 * up_to(3), more = 8 * up_to(3);
+      std::string of_line = line + " + " + std::to_string(from_line), of_depth = "k + " + std::to_string(from_depth);
+      const bool along_depth = up_to(2) == 0;
+      const std::string first = std::to_string(along_depth ? lines + from_line : k + from_depth);
+      const std::string second = std::to_string(more + (along_depth ? k + from_depth : lines + from_line));
+      return Operand{"bf16[" + (batches > 1 ? std::to_string(batches) + ", " : "") + first + ", " + second + "]",
+                     name + "[" + (batches > 1 ? "q, " : "") + (along_depth ? of_line + ", " + of_depth : of_depth + ", " + of_line) + "]"};
+    };
+    const Operand a = operand("a", "m", m), b = operand("b", "n", n);
+    const std::string whole = "fn product(a: " + a.type + ", b: " + b.type + ") {\n  y[" +
+                              (batches > 1 ? "q: " + std::to_string(batches) + ", " : "") + "m: " + std::to_string(m) +
+                              ", n: " + std::to_string(n) + "] = sum[k: " + std::to_string(k) + "](f32(" + a.read + ") * f32(" + b.read +
+                              "))\n  return y\n}\n";
+    CudaTarget target = cuda_target_named(up_to(2) == 0 ? "sm_80" : "sm_90a");
+    target.multiprocessors = up_to(2) == 0 ? 1 : 6;
+    EXPECT_LE(run_text(whole, "product", {}, Precision::f32, target).error, 1e-6) << "seed " << seed << ", " << target.name << "\n"
+                                                                                  << whole;
+  }
 }
 
 }  // namespace
