@@ -81,7 +81,12 @@ void Emitter::State::push(llvm::Value* begin, llvm::Value* end, std::int64_t ste
 void Emitter::State::pop() {
   Scope inner = std::move(scopes.back());
   scopes.pop_back();
-  for (AxisRef axis : inner.axes) axes.erase(axis);
+  for (auto bound = inner.axes.rbegin(); bound != inner.axes.rend(); ++bound) {
+    if (bound->second)
+      axes[bound->first] = *bound->second;
+    else
+      axes.erase(bound->first);
+  }
   for (ArrayRef array : inner.arrays) arrays.erase(array);
   if (inner.binds_lanes) lanes = {};
   Scope& outer = scopes.back();
@@ -121,8 +126,9 @@ void Emitter::open_if(llvm::Value* condition) { state_->push(nullptr, nullptr, 1
 void Emitter::close_if() { state_->pop(); }
 
 void Emitter::bind_axis(AxisRef axis, llvm::Value* value) {
+  auto known = state_->axes.find(axis);
+  state_->scopes.back().axes.emplace_back(axis, known == state_->axes.end() ? std::nullopt : std::optional(known->second));
   state_->axes[axis] = {state_->top(), value};
-  state_->scopes.back().axes.push_back(axis);
 }
 
 void Emitter::bind_lanes(AxisRef axis, llvm::Value* base, llvm::Value* active) {

@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <set>
+#include <utility>
 
 #include "codegen/tile/emitter.h"
 
@@ -15,6 +17,10 @@ struct Emitter::State {
   State(llvm::Module& module, const Accesses& accesses, VectorShape shape)
       : module(module), b(module.getContext()), accesses(accesses), shape(shape) {}
 
+  struct AxisBinding {
+    int level;
+    llvm::Value* value;
+  };
   // A loop, a condition, or the whole function. Code is added at the end of `block`; a scope that is not innermost has no terminator
   // yet, so that what does not change in the loops it holds can still be put before them.
   struct Scope {
@@ -25,15 +31,11 @@ struct Emitter::State {
     llvm::Value* condition = nullptr;  // of open_if
     std::int64_t step = 1;
     bool binds_lanes = false;
-    std::vector<AxisRef> axes;
+    std::vector<std::pair<AxisRef, std::optional<AxisBinding>>> axes;  // with what each was bound to around it: sums may share axes
     std::vector<ArrayRef> arrays;
     std::map<std::pair<Expr, int>, llvm::Value*> memo, splats;
     std::map<std::tuple<Expr, double, int>, llvm::Value*> reciprocals;
     std::set<std::tuple<Expr, std::size_t, int>> checked;
-  };
-  struct AxisBinding {
-    int level;
-    llvm::Value* value;
   };
   struct ArrayBinding {
     int level;

@@ -63,6 +63,8 @@ TEST(RandomGraphs, SeedsThatFailedOnce) {
   for (std::uint64_t seed : {1004U, 5036U, 5159U, 5257U, 20701U, 20820U, 20843U, 22394U, 22674U, 24726U, 32631U, 41722U})
     for (const GraphCheck& check : {check_passes, check_passes_of_gradients, check_round_trip, check_compiled, check_compiled_gradients})
       if (Graph graph = random_graph(seed, false); check(graph)) report(seed, "once", graph, check);
+  // A sum stands in the condition of another one over the same axis.
+  if (Graph graph = random_graph(5257, true); check_compiled_gradients(graph)) report(5257, "once", graph, check_compiled_gradients);
 }
 
 Graph attention_graph(std::uint64_t seed) {
