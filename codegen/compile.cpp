@@ -13,6 +13,7 @@
 #include "codegen/cuda/block_kernel.h"
 #include "codegen/cuda/nest_piece.h"
 #include "codegen/cuda/product_piece.h"
+#include "codegen/cuda/register_kernel.h"
 #include "codegen/lowered_regions.h"
 #include "codegen/program_bytes.h"
 #include "codegen/region_info.h"
@@ -218,6 +219,7 @@ class Compiler {
 
   void add_blocks(const Region& region, const Scope& outer, std::vector<ProgramStep>& out) {
     const Blocks& blocks = *region.blocks;
+    if (cuda_ && blocks.registers) return add_register_kernel(region, outer, out);
     auto work = std::make_shared<BlockedWork>();
     work->units = blocks.units, work->parallel_units = blocks.parallel_units, work->parallel_rows = blocks.parallel_rows;
     for (const auto& [body, row, column, narrowest] : blocks.blocks) work->blocks.push_back({body, row, column, narrowest});
@@ -280,6 +282,15 @@ class Compiler {
       add_block_kernel(*work, out);
     else
       out.push_back(std::move(work));
+  }
+
+  void add_register_kernel(const Region& region, const Scope& scope, std::vector<ProgramStep>& out) {
+    RegisterKernel kernel = register_kernel(*region.blocks);
+    const std::int32_t info = describe(region);
+    program.regions[static_cast<std::size_t>(info)].flop *= region.blocks->visited;
+    std::vector<BufferUse> uses;
+    for (ArrayRef array : kernel.buffers) uses.push_back(use(array, scope));
+    add_device_launch(std::move(kernel.source), {kernel.shared_bytes, register_threads}, kernel.tasks, std::move(uses), info, out);
   }
 
   // On a GPU the pieces of all bodies are one kernel.

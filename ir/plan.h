@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "ir/graph.h"
+#include "ir/register_program.h"
 
 namespace heed {
 
@@ -99,6 +100,9 @@ struct Blocks {
     int row = -1, column = -1;
   } axes;
   std::int64_t rows = 0, columns = 0;
+  // For a GPU whose kernels can hold such values in registers: what this one does, or why it is not one.
+  std::shared_ptr<const RegisterProgram> registers;
+  std::string not_in_registers;
 };
 
 // The body of a scan: a plan of its own whose inputs are the element slices, the carried values and whatever it reads from outside.

@@ -98,9 +98,13 @@ std::optional<BlockAxes> block_axes(std::span<const ArrayRef> arrays, ArrayRef r
   result.reduced.resize(count);
   std::vector<int> serial;
   for (int axis = 0; axis < static_cast<int>(axes.sizes.size()); ++axis) {
-    if (axis == result.row || !is_batch(axis)) continue;
+    if (axis == result.row) continue;
     std::optional<std::vector<bool>> over = cut(axis);
     if (!over) continue;
+    if (!is_batch(axis)) {
+      if (!has(*over, true)) result.could_be_units.push_back(axis);
+      continue;
+    }
     (has(*over, true) ? serial : result.units).push_back(axis);
     for (std::size_t k = 0; k < count; ++k)
       if ((*over)[k]) result.reduced[k].push_back(axis);

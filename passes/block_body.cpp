@@ -142,7 +142,9 @@ class Body {
 
   ArrayRef defined(std::size_t k, const Shape& shape, Expr body) {
     arena_.set_origin_index(region_.arrays[k]->origin);
-    return define(shape.axes, body, region_.arrays[k]->dtype, region_.arrays[k]->name);
+    ArrayRef made = define(shape.axes, body, region_.arrays[k]->dtype, region_.arrays[k]->name);
+    maker_.note(made, k, false);
+    return made;
   }
 
   void remake(std::size_t k, bool is_written = true) {
@@ -303,6 +305,7 @@ class Body {
       ArrayRef now = made_.at(region_.arrays[running.shift]), before = shift_before_.at(running.shift);
       Expr moved = subtract(read_stored(before, indices), read_stored(now, indices));
       factor = define(own.axes, apply(functions::exp, {scale(running.power, moved)}), before->dtype, "correction");
+      maker_.note(factor, running.shift, false);
     }
     std::vector<Expr> indices;
     for (AxisRef position : maker_.order_of(running.shift)) {
@@ -447,6 +450,23 @@ void BodyMaker::keep(ArrayRef like, std::size_t k, ArrayRef& place) {
   }
   place = input(*graph_.arena, like->name, std::move(shape), like->dtype);
   all_kept_.push_back(place);
+  note(place, k, true);
+}
+
+void BodyMaker::note(ArrayRef array, std::size_t k, bool is_kept) const {
+  std::vector<int> axes;
+  if (is_kept) axes.push_back(-1);
+  for (AxisRef position : order_of(k)) {
+    const int axis = joined(k, position);
+    axes.push_back(axis >= 0 && has(axes_.units, axis) ? -1 : axis);
+  }
+  auto [known, is_new] = axes_of_.try_emplace(array, axes);
+  if (!is_new && known->second != axes) known->second.reset();
+}
+
+std::optional<std::vector<int>> BodyMaker::axes_of(ArrayRef array) const {
+  auto found = axes_of_.find(array);
+  return found == axes_of_.end() ? std::nullopt : found->second;
 }
 
 int BodyMaker::joined(std::size_t array, AxisRef axis) const {

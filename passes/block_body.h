@@ -1,5 +1,7 @@
 // The bodies of blocks: arrays of a region remade at the size of a block.
 #pragma once
+#include <optional>
+#include <unordered_map>
 #include <unordered_set>
 
 #include "passes/blocks.h"
@@ -37,6 +39,9 @@ class BodyMaker {
   std::vector<BodyWork> works() const;
   // Not cut into regions yet.
   Plan make(const BodyWork& work, const BodyExtent& extent, const DecidedConditions& decided) const;
+  // Axes of the region's frame along the positions of a body's array that has more than one element, or of a kept value; -1: of one
+  // element. Nothing if it stands for values on several axes.
+  std::optional<std::vector<int>> axes_of(ArrayRef array) const;
 
  private:
   friend class Body;
@@ -45,6 +50,7 @@ class BodyMaker {
     double value;
   };
   void keep(ArrayRef like, std::size_t k, ArrayRef& place);
+  void note(ArrayRef array, std::size_t k, bool is_kept) const;
   std::vector<AxisRef> order_of(std::size_t k) const;
   int joined(std::size_t array, AxisRef axis) const;
 
@@ -55,6 +61,7 @@ class BodyMaker {
   std::vector<ArrayRef> kept_, before_;  // by array, or null: its value for these rows; a maximum as it was before the last columns
   std::vector<ArrayRef> all_kept_;
   std::vector<std::vector<std::vector<Beginning>>> beginnings_;  // by pass and turn
+  mutable std::unordered_map<ArrayRef, std::optional<std::vector<int>>> axes_of_;
 };
 
 }  // namespace heed

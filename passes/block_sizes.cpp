@@ -7,6 +7,7 @@
 #include "ir/algebra.h"
 #include "passes/column_passes.h"
 #include "passes/kind.h"
+#include "passes/register_form.h"
 #include "passes/work.h"
 
 namespace heed {
@@ -140,6 +141,42 @@ void choose_passes(BlockRegion& region, const std::unordered_set<ArrayRef>& virt
     region = std::move(cut);
 }
 
+// Values of rows and columns in registers, of as many rows and columns as they hold.
+void choose_registers(BlockRegion& region, const std::unordered_set<ArrayRef>& virtual_arrays, const Machine& machine) {
+  struct Size {
+    std::int64_t tall, columns;
+  };
+  constexpr Size sizes[] = {{2, 64}, {1, 64}, {1, 32}};
+  if (machine.sums_of_thread == 0) return;
+  BlockRegion cut = region;
+  BlockAxes& axes = cut.axes;
+  // Tiles are copied for each block, whichever operands have a unit.
+  std::erase(axes.could_be_units, axes.column);
+  axes.units.insert(axes.units.begin() + axes.parallel_units, axes.could_be_units.begin(), axes.could_be_units.end());
+  axes.parallel_units += static_cast<int>(axes.could_be_units.size());
+  if (axes.column < 0) axes.column = longest_axis(cut, virtual_arrays);
+  cut.in_registers = true;
+  std::string why = axes.column < 0 ? "no axis besides the rows is long" : "registers do not hold a block";
+  for (const Size& size : sizes) {
+    if (axes.column < 0) break;
+    cut.rows = size.tall * 16 * register_warps, cut.columns = size.columns;
+    cut.passes = column_passes(cut);
+    if (!cut.passes) {
+      why = "its reductions over columns cannot be put together from parts";
+      break;
+    }
+    const std::shared_ptr<Blocks> blocks = make_blocks(cut, {.arena = {std::shared_ptr<Arena>(), region.arrays[0]->arena}}, machine);
+    if (!blocks->registers) {
+      why = blocks->not_in_registers;
+      break;
+    }
+    if (sums_of_thread(*blocks->registers) > machine.sums_of_thread) continue;
+    region = std::move(cut);
+    return;
+  }
+  region.not_in_registers = why;
+}
+
 }  // namespace
 
 void choose_columns(BlockRegion& region, const std::unordered_set<ArrayRef>& virtual_arrays, const Machine& machine) {
@@ -171,7 +208,8 @@ void choose_columns(BlockRegion& region, const std::unordered_set<ArrayRef>& vir
     if (needed < least) least = needed, best = axis;
   }
   axes.column = best;
-  choose_passes(region, virtual_arrays, machine);
+  choose_registers(region, virtual_arrays, machine);
+  if (!region.in_registers) choose_passes(region, virtual_arrays, machine);
   if (region.passes) best = axes.column;
   for (int axis = 0; axis < count && !region.by_data; ++axis) {
     if (best >= 0 ? axis != best : !fits(axis)) continue;

@@ -2,6 +2,7 @@
 #pragma once
 #include <map>
 #include <optional>
+#include <string>
 #include <unordered_set>
 #include <vector>
 
@@ -19,6 +20,7 @@ struct BlockAxes {
   int column = -1;         // a block has the positions that its rows need, the same number in many; -1: all
   int parallel_units = 0;
   bool parallel_rows = false;
+  std::vector<int> could_be_units;        // every array has them, but blocks of several positions make better products
   std::vector<std::vector<int>> reduced;  // by array: the units and the row if it is reduced over them: blocks add to it
   // The array's position on an axis; -1 if there is none.
   int position_on(std::size_t array, int axis) const;
@@ -61,6 +63,9 @@ struct BlockRegion {
   std::optional<ColumnArrays> by_data;
   std::optional<ColumnPasses> passes;  // blocks have some columns, too
   std::int64_t columns = 0;            // so many; the last ones may have fewer
+  // Values of rows and columns lie in registers: blocks are whole, also where fewer rows or columns are left.
+  bool in_registers = false;
+  std::string not_in_registers;  // why not, where that could be
 };
 
 // What of the graph's arrays (in order, none of them an input) runs block by block. An array that no region in blocks makes as an output,

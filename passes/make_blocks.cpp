@@ -8,6 +8,7 @@
 #include "passes/block_sizes.h"
 #include "passes/blocks.h"
 #include "passes/kind.h"
+#include "passes/register_form.h"
 
 namespace heed {
 
@@ -107,12 +108,13 @@ void make_passes(const BlockRegion& region, const BodyMaker& maker, Blocks& bloc
   for (const auto& [row, count, needed, parts] : all) {
     blocks.of_rows.push_back(std::ssize(blocks.blocks));
     for (std::size_t next = 0; next < works.size(); ++next) {
-      if (works[next].kind == BodyWork::Kind::between) add({next, count, 0, {}}, row, 0);
+      const std::int64_t whole = region.in_registers ? region.rows : count;
+      if (works[next].kind == BodyWork::Kind::between) add({next, whole, 0, {}}, row, 0);
       if (works[next].kind != BodyWork::Kind::columns) continue;
       const bool advances = next + 1 < works.size() && works[next + 1].kind == BodyWork::Kind::advance;
       for (const ColumnPart& part : parts) {
-        add({next, count, part.columns, part.decided}, row, part.column);
-        if (advances) add({next + 1, count, 0, {}}, row, 0);
+        add({next, whole, region.in_registers ? region.columns : part.columns, part.decided}, row, part.column);
+        if (advances) add({next + 1, whole, 0, {}}, row, 0);
       }
     }
   }
@@ -144,6 +146,14 @@ std::shared_ptr<Blocks> make_blocks(const BlockRegion& region, const Graph& grap
     make_passes(region, maker, *blocks);
   else
     make_whole_rows(region, maker, *blocks);
+  blocks->not_in_registers = region.not_in_registers;
+  if (region.in_registers) {
+    auto form = register_form(region, maker, *blocks);
+    if (auto* program = std::get_if<RegisterProgram>(&form))
+      blocks->registers = std::make_shared<RegisterProgram>(std::move(*program));
+    else
+      blocks->not_in_registers = std::get<std::string>(form);
+  }
   for (std::size_t k = 0; k < region.arrays.size(); ++k)
     if (!axes.reduced[k].empty()) {
       bool sums = root_reduction(region.arrays[k])->reduction == Reduction::sum;

@@ -141,8 +141,9 @@ std::vector<ColumnPart> column_parts(const BlockRegion& region, std::int64_t fir
   // Of one part the ends that are idle are left out, in steps, so that sizes are few.
   auto add_last = [&](std::int64_t begin, std::int64_t end) {
     const std::int64_t step = std::max<std::int64_t>(16, region.columns / part_steps / 16 * 16);
-    while (begin + step < end && is_idle(begin, begin + step)) begin += step;
-    while (end - step > begin && is_idle(begin + (end - begin - 1) / step * step, end)) end = begin + (end - begin - 1) / step * step;
+    while (!region.in_registers && begin + step < end && is_idle(begin, begin + step)) begin += step;
+    while (!region.in_registers && end - step > begin && is_idle(begin + (end - begin - 1) / step * step, end))
+      end = begin + (end - begin - 1) / step * step;
     parts.push_back({begin, end - begin, decided_conditions(region, extent_of(begin, end), arena)});
   };
   // What is decided of many parts together is decided of each.

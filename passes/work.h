@@ -17,8 +17,13 @@ struct Machine {
   std::int64_t enough_rows = 64, most_rows = 128;
   // Columns of a block where whole rows are too long to stay close; 0: columns are not cut.
   std::int64_t columns_of_passes = 512;
+  // Sums of products that a thread can hold where values of rows and columns lie in registers (ir/register_program.h); 0: nowhere.
+  std::int64_t sums_of_thread = 0;
   double seconds_per_stored_byte = 0;  // besides its traffic: dear where memory is short
 };
+
+// Of a GPU; `chip` as in sm_80.
+Machine gpu_machine(int chip);
 
 // Operations on floating values; an expression that depends on some axes only is computed once for them. A function counts once.
 double flop_of(ArrayRef array);

@@ -35,11 +35,6 @@ Machine machine_of(const Target& target) {
   return machine;
 }
 
-Machine machine_of(const CudaTarget& target) {
-  (void)target;
-  Machine machine;
-  machine.columns_of_passes = 0;  // one kernel has no order of blocks of the same rows
-  return machine;
-}
+Machine machine_of(const CudaTarget& target) { return gpu_machine(target.chip); }
 
 }  // namespace heed

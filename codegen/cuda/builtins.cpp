@@ -139,6 +139,12 @@ const Lowering lowerings[] = {
      [](llvm::IRBuilderBase& b, Arguments a) {
        return intrinsic(b, llvm::Intrinsic::nvvm_shfl_sync_bfly_i32, {b.getInt32(whole_warp), a[0], a[1], b.getInt32(31)});
      }},
+    {"heed.power_of_two", [](llvm::IRBuilderBase& b, Arguments a) { return intrinsic(b, llvm::Intrinsic::nvvm_ex2_approx_ftz_f, {a[0]}); }},
+    {"heed.tanh",
+     [](llvm::IRBuilderBase& b, Arguments a) -> Value* {
+       auto* type = llvm::FunctionType::get(b.getFloatTy(), {b.getFloatTy()}, false);
+       return b.CreateCall(llvm::InlineAsm::get(type, "tanh.approx.f32 $0, $1;", "=f,f", /*hasSideEffects=*/false), {a[0]});
+     }},
     {"heed.hidden",
      [](llvm::IRBuilderBase& b, Arguments a) -> Value* {
        auto* type = llvm::FunctionType::get(b.getPtrTy(), {b.getPtrTy()}, false);
@@ -309,6 +315,12 @@ Value* shuffle_xor(llvm::IRBuilderBase& b, Value* value, int mask) {
   return b.CreateBitCast(whole, type);
 }
 
+Value* power_of_two(llvm::IRBuilderBase& b, Value* x) {
+  return b.CreateCall(declared(b, "heed.power_of_two", b.getFloatTy(), {b.getFloatTy()}, false), {x});
+}
+Value* hyperbolic_tangent(llvm::IRBuilderBase& b, Value* x) {
+  return b.CreateCall(declared(b, "heed.tanh", b.getFloatTy(), {b.getFloatTy()}, false), {x});
+}
 Value* hidden(llvm::IRBuilderBase& b, Value* pointer) {
   return b.CreateCall(declared(b, "heed.hidden", b.getPtrTy(), {b.getPtrTy()}, true), {pointer});
 }

@@ -26,6 +26,9 @@ llvm::Value* shuffle_xor(llvm::IRBuilderBase& b, llvm::Value* value, int mask);
 
 // The same value, of which compilers know nothing any more: what is worked out from it in a loop is not kept in registers for all of it.
 llvm::Value* hidden(llvm::IRBuilderBase& b, llvm::Value* pointer);
+// --- approximations of the special function units, in f32; numbers below the normal ones are zero
+llvm::Value* power_of_two(llvm::IRBuilderBase& b, llvm::Value* x);        // to 2 units in the last place
+llvm::Value* hyperbolic_tangent(llvm::IRBuilderBase& b, llvm::Value* x);  // to 2^-11 of it
 
 // --- copies from global to shared memory that go on while the thread does (cp.async; sm_80 and later)
 // 4, 8 or 16 bytes, both places aligned to them; `present` (i32) of them are read, the others become zero. Nobody may touch the target

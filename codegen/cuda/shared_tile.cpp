@@ -40,7 +40,7 @@ std::vector<TileShare> tile_shares(llvm::IRBuilderBase& b, const SharedTile& til
   for (std::int64_t first = 0; first < all; first += threads) {
     TileShare share{own_line, own_chunk, nullptr, nullptr};
     if (aligned) {
-      share.line = b.CreateAdd(own_line, word(b, first / tile.chunks));
+      share.line = b.CreateAdd(own_line, word(b, first / tile.chunks)), share.below = first / tile.chunks;
     } else {
       llvm::Value* index = b.CreateAdd(thread, word(b, first));
       share.line = b.CreateUDiv(index, word(b, tile.chunks)), share.chunk = b.CreateURem(index, word(b, tile.chunks));
@@ -54,6 +54,13 @@ std::vector<TileShare> tile_shares(llvm::IRBuilderBase& b, const SharedTile& til
 }
 
 void copy_tile(llvm::IRBuilderBase& b, const std::vector<TileShare>& shares, llvm::Value* start, const TileSource& source) {
+  auto wide = [&](std::int64_t value) { return b.getInt64(static_cast<std::uint64_t>(value)); };
+  auto place_of = [&](const TileShare& share) {
+    llvm::Value* offset = b.CreateMul(b.CreateZExt(share.line, b.getInt64Ty()), wide(source.pitch));
+    offset = b.CreateAdd(offset, b.CreateZExt(b.CreateMul(share.chunk, word(b, chunk_bytes)), b.getInt64Ty()));
+    return b.CreateGEP(b.getInt8Ty(), source.first, offset);
+  };
+  llvm::Value* own = nullptr;  // the thread's first share
   for (const TileShare& share : shares) {
     llvm::Value* present = word(b, chunk_bytes);
     if (source.bytes) {
@@ -62,9 +69,8 @@ void copy_tile(llvm::IRBuilderBase& b, const std::vector<TileShare>& shares, llv
       present = b.CreateBinaryIntrinsic(llvm::Intrinsic::smin, left, present);
     }
     if (source.lines) present = b.CreateSelect(b.CreateICmpSLT(share.line, source.lines), present, word(b, 0));
-    llvm::Value* offset = b.CreateMul(b.CreateZExt(share.line, b.getInt64Ty()), b.getInt64(static_cast<std::uint64_t>(source.pitch)));
-    offset = b.CreateAdd(offset, b.CreateZExt(b.CreateMul(share.chunk, word(b, chunk_bytes)), b.getInt64Ty()));
-    llvm::Value* from = b.CreateGEP(b.getInt8Ty(), source.first, offset);
+    llvm::Value* from = share.below > 0 ? b.CreateGEP(b.getInt8Ty(), own, wide(share.below * source.pitch)) : place_of(share);
+    if (share.below == 0) own = from;
     copy_async(b, b.CreateGEP(b.getInt8Ty(), start, share.place), from, chunk_bytes, present, share.exists);
   }
 }

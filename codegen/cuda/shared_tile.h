@@ -33,6 +33,7 @@ llvm::Value* moved_place(llvm::IRBuilderBase& b, const SharedTile& tile, llvm::V
 struct TileShare {
   llvm::Value *line, *chunk, *place;  // i32
   llvm::Value* exists;                // i1: the last share of some threads is beyond the tile; null: it exists
+  std::int64_t below = -1;            // so many lines below the thread's first share, in the same chunk; -1: elsewhere
 };
 // `thread` (i32) of `threads`.
 std::vector<TileShare> tile_shares(llvm::IRBuilderBase& b, const SharedTile& tile, llvm::Value* thread, std::int64_t threads);

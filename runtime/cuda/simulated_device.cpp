@@ -233,6 +233,9 @@ void load_transposed(std::int32_t* results, const std::byte* line) {
   });
 }
 
+float power_of_two(float x) { return std::exp2(x); }
+float hyperbolic_tangent(float x) { return std::tanh(x); }
+
 // The fragments that a lane brings to a product of matrices.
 struct Fragments {
   std::int32_t left[4], right[2];
@@ -606,6 +609,8 @@ std::vector<std::pair<std::string, void*>> simulated_builtins() {
           {"heed.shuffle_xor", pointer_to(shuffle_xor)},
           {"heed.load_matrices", pointer_to(load_plain)},
           {"heed.load_matrices_transposed", pointer_to(load_transposed)},
+          {"heed.power_of_two", pointer_to(power_of_two)},
+          {"heed.tanh", pointer_to(hyperbolic_tangent)},
           {"heed.copy_async", pointer_to(copy_async)},
           {"heed.commit_copies", pointer_to(commit_copies)},
           {"heed.wait_for_copies", pointer_to(wait_for_copies)},

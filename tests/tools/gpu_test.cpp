@@ -64,6 +64,9 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{"Attention",
                          {"examples/attention_variants.heed:causal", "--grad", "--size", "B=2,H=2,Q=128,K=128,E=64,D=64"},
                          {"sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_90a", "sm_100", "sm_120"}},
+                    Case{"Registers",
+                         {"examples/attention_variants.heed:causal", "--precision", "bf16", "--size", "B=1,H=2,Q=1024,K=1024,E=64,D=64"},
+                         {"sm_80", "sm_90"}},
                     Case{"TensorCores",
                          {"examples/attention_variants.heed:causal", "--grad", "--precision", "bf16", "--size",
                           "B=2,H=2,Q=128,K=128,E=64,D=64"},
@@ -104,6 +107,27 @@ void expect_same_numbers(std::vector<std::string> arguments, double tolerance = 
   ASSERT_FALSE(expected.empty());
   ASSERT_EQ(got.size(), expected.size());
   for (std::size_t k = 0; k < got.size(); ++k) EXPECT_NEAR(got[k], expected[k], tolerance * (1 + std::abs(expected[k])));
+}
+
+// --precision bf16 is enough for attention to be one kernel with its scores in registers; in f32 the reason is told.
+TEST(Gpu, AttentionInRegisters) {
+  Folder folder;
+  for (const std::string precision : {"bf16", "f16", "f32"}) {
+    Outcome outcome = run_heed({"build", "examples/attention_variants.heed:alibi", "--precision", precision, "--size",
+                                "B=1,H=2,T=1024,E=64,D=64", "--target", "sm_80", "-o", (folder / precision).string()},
+                               source_folder());
+    ASSERT_EQ(outcome.status, 0) << outcome.errors;
+    const bool has_reason = outcome.output.find("its values do not stay in registers: `q` is f32") != std::string::npos;
+    EXPECT_EQ(has_reason, precision == "f32") << outcome.output;
+    bool has_fragments = false;
+    for (const auto& entry : std::filesystem::directory_iterator(folder / precision))
+      if (entry.path().extension() == ".ptx") {
+        const std::string ptx = read_text(entry.path());
+        has_fragments |= ptx.find("mma.sync") != std::string::npos && ptx.find("cp.async") != std::string::npos &&
+                         ptx.find(".maxntid 128") != std::string::npos;
+      }
+    EXPECT_EQ(has_fragments, precision != "f32");
+  }
 }
 
 TEST(SimulatedGpu, AttentionWithGradients) {

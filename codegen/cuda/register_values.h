@@ -1,0 +1,117 @@
+// Values of a program in registers, element by element of a thread's fragments: what does not depend on the row, or on the column, is
+// computed once for all elements that share it, and indices are a base of the thread plus a constant of the element.
+#pragma once
+#include <llvm/IR/IRBuilder.h>
+
+#include <map>
+#include <optional>
+#include <set>
+#include <tuple>
+#include <vector>
+
+#include "codegen/tile/access.h"
+#include "codegen/tile/interval.h"
+#include "ir/register_program.h"
+
+namespace heed {
+
+// What expressions need of the algebra, worked out before code is built on several threads.
+class RegisterAccesses {
+ public:
+  explicit RegisterAccesses(const RegisterProgram& program);
+  // exp(weight * inner + outer): `outer` is the same for all columns.
+  struct Exponent {
+    double weight;
+    Expr inner, outer;
+  };
+  const Exponent* exponent(Expr exponential) const;
+  const LinearForm& address(Expr read) const { return addresses_.at(read); }
+  const std::vector<ArrayRef>& buffers() const { return buffers_; }  // in the order of the kernel's parameters
+  std::size_t buffer(ArrayRef array) const;
+  Expr named(ArrayRef name) const;  // null: it is no name
+  bool is_stand_in(ArrayRef array) const { return stand_ins_.contains(array); }
+
+ private:
+  void add_buffer(ArrayRef array);
+  void prepare(Expr x, const RegisterProgram& program);
+  std::map<Expr, LinearForm> addresses_;
+  std::map<ArrayRef, Expr> names_;
+  std::map<Expr, Exponent> exponents_;
+  std::vector<ArrayRef> buffers_;
+  std::set<ArrayRef> stand_ins_;
+};
+
+// Elements of a thread: fragments of 16 rows one below the other, of 8 columns side by side. A thread of a warp has rows lane / 4 and 8
+// more of each, and columns 2 * (lane % 4) and the next (PTX, mma.m16n8k16). Rows and columns are numbered through all fragments.
+namespace fragment {
+inline std::int64_t row_of(int r) { return r / 2 * 16 + r % 2 * 8; }
+inline std::int64_t column_of(int c) { return c / 2 * 8 + c % 2; }
+inline int columns_in(std::int64_t width) { return static_cast<int>((width + 15) / 16 * 4); }  // in whole fragments of 16
+}  // namespace fragment
+
+class RegisterValues {
+ public:
+  RegisterValues(llvm::IRBuilder<>& b, const RegisterProgram& program, const RegisterAccesses& accesses, std::vector<llvm::Value*> buffers)
+      : b_(b), program_(program), accesses_(accesses), buffers_(std::move(buffers)) {}
+
+  // Where the thread's first element is on an axis: i32 of rows, columns and widths, i64 of units. Forgets what was computed.
+  void bind_axis(AxisRef axis, llvm::Value* base);
+  // Elements from the axis's end on exist in fragments alone, and memory has none. `end` 0: there are none such.
+  void set_end(AxisRef axis, std::int64_t end);
+  // Of a stand-in: by row, or by row and column in fragments of `columns`.
+  void bind(ArrayRef stand_in, std::vector<llvm::Value*> values, int columns);
+  void forget() { known_.clear(), bases_.clear(), insides_.clear(); }
+
+  llvm::Value* value(Expr x, int r, int c);
+  // i1: the element exists; null: all do.
+  llvm::Value* inside(AxisRef axis, int r, int c);
+  // An address of elements, i64.
+  llvm::Value* address(const LinearForm& form, int r, int c);
+  llvm::Value* buffer(ArrayRef array) const { return buffers_[accesses_.buffer(array)]; }
+
+ private:
+  bool is_row(AxisRef axis) const { return axis == program_.row; }
+  bool is_unit(AxisRef axis) const;
+  std::int64_t constant_of(AxisRef axis, int r, int c) const;
+  llvm::Value* integer(Expr x, int r, int c, unsigned bits);
+  struct Sum {
+    llvm::Value* base;
+    std::int64_t constant;
+  };
+  Sum sum_of(const std::vector<IntegerTerm>& terms, std::int64_t constant, int r, int c, unsigned bits);
+  std::optional<Sum> sum_of(Expr x, int r, int c, unsigned bits);
+  unsigned bits_of(Expr x);
+  llvm::Value* compute(Expr x, int r, int c);
+  llvm::Value* linear(Expr x, int r, int c);
+  llvm::Value* product(Expr x, int r, int c);
+  llvm::Value* divided(Expr x, int r, int c);
+  llvm::Value* converted(Expr x, int r, int c);
+  llvm::Value* call(Expr x, int r, int c);
+  llvm::Value* exponential(Expr x, int r, int c);
+  llvm::Value* scaled(Expr x, double factor, int r, int c);
+  llvm::Value* fused(llvm::Value* x, llvm::Value* y, llvm::Value* z);
+  llvm::Value* times_integer(Expr x, int r, int c);
+  llvm::Value* difference_compared(Expr x, int r, int c);
+  std::optional<Sum> exact_sum(Expr x, int r, int c);
+  bool has_columns(Expr x) const;
+  llvm::Value* read(Expr x, int r, int c);
+  llvm::Value* real(double value) { return llvm::ConstantFP::get(b_.getFloatTy(), value); }
+
+  struct Bound {
+    std::vector<llvm::Value*> values;
+    int columns;
+  };
+  llvm::IRBuilder<>& b_;
+  const RegisterProgram& program_;
+  const RegisterAccesses& accesses_;
+  std::vector<llvm::Value*> buffers_;
+  std::map<AxisRef, llvm::Value*> axes_;
+  std::map<AxisRef, std::int64_t> ends_;
+  std::map<ArrayRef, Bound> bound_;
+  std::map<std::tuple<Expr, int, int>, llvm::Value*> known_;
+  std::map<std::pair<std::vector<std::pair<std::int64_t, AxisRef>>, unsigned>, llvm::Value*> bases_;
+  std::map<std::tuple<AxisRef, int, int>, llvm::Value*> insides_;
+  Intervals intervals_;
+};
+
+}  // namespace heed

@@ -1,0 +1,73 @@
+// A region in blocks whose values of rows and columns lie in registers, as fragments of matrix products (a GPU): what its kernel does,
+// in the algebra's normal form. One block of threads has some rows of one position of each unit and goes over columns a block at a time.
+#pragma once
+#include <memory>
+#include <vector>
+
+#include "ir/algebra.h"
+
+namespace heed {
+
+// A matrix in memory that products read: lines, and elements side by side along each.
+struct RegisterTile {
+  ArrayRef array;      // of 16-bit floating values
+  LinearForm address;  // in elements, of the first element of the first line; of units alone
+  AxisRef line, along;
+  std::int64_t stride;  // elements from a line to the next
+};
+
+// Values of a step are expressions over the program's axes, the arrays that the kernel reads, and stand-ins for what steps before it made.
+struct RegisterStep {
+  enum class Kind : std::uint8_t {
+    score,   // into[row, column] = sum over `over` of tile `left` [row, over] * tile `right` [column, over]
+    sum,     // into[row, width] = value + sum over columns of factor[row, column] * tile `right` [column, width]
+    reduce,  // into[row] = reduction over `over` of factor, and of value; value may be null
+    keep,    // the kept value `into` becomes `value`, after all steps of the body
+    store,   // `value` at `address` of the array `into`
+  } kind;
+  ArrayRef into;
+  Expr value = nullptr, factor = nullptr;
+  int left = -1, right = -1;  // numbers of tiles
+  Reduction reduction = Reduction::sum;
+  AxisRef over = nullptr;
+  LinearForm address{};
+};
+using RegisterSteps = std::vector<RegisterStep>;
+
+inline constexpr int register_warps = 4;  // of a block of threads
+
+struct RegisterProgram {
+  std::vector<AxisRef> units;          // positions that a task has one of
+  AxisRef row, column;                 // of the whole arrays
+  std::vector<AxisRef> widths;         // other axes
+  std::int64_t rows = 0, columns = 0;  // of a block; the last one may have fewer
+  std::int64_t tall = 0;               // fragments of 16 rows that a warp has, one below the other
+  std::vector<ArrayRef> kept;          // stand-ins for values that stay from one step to the next: [row] or [row, width]
+  std::vector<bool> spread;            // sums that are needed after the last column alone: each thread may have a part of them
+  std::vector<RegisterTile> tiles;
+  // Values of rows and columns that expressions read by a stand-in.
+  std::vector<std::pair<ArrayRef, Expr>> names;
+
+  // What is done for some rows, in order: once, or for blocks of columns. Kinds differ in what of their conditions is decided.
+  struct Kind {
+    RegisterSteps steps;
+    bool is_ragged = false;  // of the last columns, where they are fewer
+  };
+  struct Part {
+    bool over_columns = false;
+    std::vector<Kind> kinds;  // one, if it is not over columns
+    RegisterSteps advance;    // after each block of columns
+  };
+  std::vector<Part> parts;
+  // So many blocks of columns from one on; of each part over columns and each of its kinds, in this order.
+  struct Run {
+    std::int64_t column, blocks;
+  };
+  struct Rows {
+    std::int64_t row;
+    std::vector<Run> runs;
+  };
+  std::vector<Rows> blocks;  // of rows, in the order in which they are begun
+};
+
+}  // namespace heed

@@ -1,0 +1,711 @@
+// Puts the bodies of blocks into terms of the region's axes: what is elementwise becomes one expression, products and reductions steps.
+#include "passes/register_form.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <set>
+
+#include "ir/algebra.h"
+#include "ir/function.h"
+
+namespace heed {
+
+namespace {
+
+constexpr std::int64_t chunk = 8;         // elements that are copied together
+constexpr std::int64_t most_kinds = 4;    // of blocks of columns, each a loop of its own
+constexpr std::int64_t most_width = 256;  // of what products make for a row
+
+struct NotInRegisters {
+  std::string why;
+};
+
+bool has(const auto& list, const auto& value) { return std::ranges::find(list, value) != list.end(); }
+
+bool depends_on(Expr x, AxisRef axis) { return has(x->free, axis); }
+
+bool is_half(DType dtype) { return dtype == DType::bf16 || dtype == DType::f16; }
+
+bool is_infinite(Expr x) {
+  return x->op == Op::constant && x->dtype == DType::f32 && std::abs(x->real) == std::numeric_limits<double>::infinity();
+}
+
+// weight * x, where the expression is nothing else.
+std::pair<double, Expr> scaled(Expr x) {
+  if (x->op == Op::linear && x->dtype != DType::i64 && x->operands.size() == 1 && x->real == 0) return {x->weights[0], x->operands[0]};
+  return {1, x};
+}
+
+// Finite, or NaN.
+bool is_bounded_below(Expr x) {
+  if (x->op == Op::constant) return !is_infinite(x);
+  return x->op == Op::function && x->function == &functions::maximum && std::ranges::any_of(x->operands, is_bounded_below);
+}
+
+class Former {
+ public:
+  Former(const BlockRegion& region, const BodyMaker& maker, const Blocks& blocks)
+      : region_(region), axes_(region.axes), maker_(maker), blocks_(blocks), arena_(*region.arrays[0]->arena) {
+    for (int unit : axes_.units) program_.units.push_back(of_frame(unit));
+    program_.row = of_frame(axes_.row), program_.column = of_frame(axes_.column);
+    program_.rows = region.rows, program_.columns = region.columns, program_.tall = region.rows / (16 * register_warps);
+  }
+
+  RegisterProgram run() {
+    if (!axes_.parallel_rows || axes_.parallel_units != static_cast<int>(axes_.units.size()))
+      throw NotInRegisters{"blocks of rows add to the same sums"};
+    if (axes_.size_of(axes_.row) == 1 || axes_.size_of(axes_.column) == 1) throw NotInRegisters{"it has one row, or one column"};
+    for (ArrayRef kept : maker_.kept()) stand_in_for_kept(kept);
+    make_parts();
+    make_runs();
+    bool has_scores = false, has_sums = false;
+    for (const auto& part : program_.parts)
+      for (const auto& kind : part.kinds)
+        for (const RegisterStep& step : kind.steps) {
+          has_scores |= step.kind == RegisterStep::Kind::score;
+          has_sums |= step.kind == RegisterStep::Kind::sum;
+          for (Expr x : {step.value, step.factor})
+            if (x) check(x);
+        }
+    for (const auto& [name, masked] : program_.names) check(masked);
+    if (!has_scores || !has_sums) throw NotInRegisters{"it has no products of both kinds, scores and sums over columns"};
+    for (ArrayRef kept : program_.kept) simplify_maximum(kept);
+    for (ArrayRef kept : program_.kept) program_.spread.push_back(is_spread(kept));
+    for (AxisRef width : program_.widths)
+      if (width->size > most_width) throw NotInRegisters{fmt::format("rows are {} wide, registers hold {}", width->size, most_width)};
+    return std::move(program_);
+  }
+
+ private:
+  AxisRef of_frame(int axis) {
+    AxisRef& known = of_frame_[axis];
+    if (!known) {
+      known = fresh_axis(arena_, axes_.size_of(axis));
+      if (axis != axes_.row && axis != axes_.column && !has(axes_.units, axis)) program_.widths.push_back(known);
+    }
+    return known;
+  }
+
+  // --- parts
+
+  // Bodies of one work differ in what is decided; those of blocks that are cut off differ from others in how they are read.
+  struct Kind {
+    int body;
+    bool is_ragged;
+    auto operator<=>(const Kind&) const = default;
+  };
+
+  void make_parts() {
+    const std::vector<BodyWork> works = maker_.works();
+    std::vector<std::set<Kind>> kinds(works.size());
+    const std::int64_t all = axes_.size_of(axes_.column);
+    for (const Blocks::Block& block : blocks_.blocks) {
+      const auto work = static_cast<std::size_t>(blocks_.sizes[static_cast<std::size_t>(block.body)].part);
+      kinds[work].insert({block.body, works[work].kind == BodyWork::Kind::columns && block.column + region_.columns > all});
+    }
+    for (std::size_t work = 0; work < works.size(); ++work) {
+      std::vector<Kind> own(kinds[work].begin(), kinds[work].end());
+      // What is cut off comes first: then the next block of a loop is a whole one.
+      std::ranges::sort(own, {}, [](const Kind& kind) { return std::pair(!kind.is_ragged, kind.body); });
+      if (works[work].kind == BodyWork::Kind::advance) {
+        if (!own.empty()) program_.parts.back().advance = steps_of(own[0].body);
+        continue;
+      }
+      RegisterProgram::Part part{.over_columns = works[work].kind == BodyWork::Kind::columns, .kinds = {}, .advance = {}};
+      if (own.size() > most_kinds) throw NotInRegisters{"its conditions make many kinds of blocks"};
+      for (const Kind& kind : own) part.kinds.push_back({steps_of(kind.body), kind.is_ragged});
+      if (part.over_columns) over_columns_.push_back({work, own});
+      program_.parts.push_back(std::move(part));
+    }
+  }
+
+  struct OverColumns {
+    std::size_t work;
+    std::vector<Kind> kinds;
+  };
+
+  void make_runs() {
+    const std::int64_t all = axes_.size_of(axes_.column);
+    for (std::size_t first = 0; first < blocks_.of_rows.size(); ++first) {
+      const auto begin = static_cast<std::size_t>(blocks_.of_rows[first]);
+      const auto end = first + 1 < blocks_.of_rows.size() ? static_cast<std::size_t>(blocks_.of_rows[first + 1]) : blocks_.blocks.size();
+      RegisterProgram::Rows rows{blocks_.blocks[begin].row, {}};
+      for (const OverColumns& part : over_columns_) {
+        std::map<Kind, RegisterProgram::Run> runs;
+        for (std::size_t k = begin; k < end; ++k) {
+          const Blocks::Block& block = blocks_.blocks[k];
+          if (blocks_.sizes[static_cast<std::size_t>(block.body)].part != static_cast<int>(part.work)) continue;
+          auto [run, is_new] = runs.try_emplace({block.body, block.column + region_.columns > all}, block.column, 0);
+          if (block.column != run->second.column + run->second.blocks * region_.columns)
+            throw NotInRegisters{"blocks of one kind do not lie side by side"};
+          ++run->second.blocks;
+        }
+        for (const Kind& kind : part.kinds) rows.runs.push_back(runs.contains(kind) ? runs.at(kind) : RegisterProgram::Run{0, 0});
+      }
+      program_.blocks.push_back(std::move(rows));
+    }
+  }
+
+  // --- one body
+
+  RegisterSteps steps_of(int number) {
+    const Plan& body = blocks_.bodies[static_cast<std::size_t>(number)];
+    steps_.clear();
+    values_.clear();
+    offsets_.clear();
+    for (std::size_t k = 0; k < axes_.units.size() + 2; ++k)
+      offsets_[body.graph.inputs[k].array] = k < axes_.units.size() ? heed::value(program_.units[k]) : integer(arena_, 0);
+    column_offset_ = body.graph.inputs[axes_.units.size() + 1].array;
+    std::vector<ArrayRef> outputs;
+    for (const GraphOutput& output : body.graph.outputs) outputs.push_back(output.array);
+    std::set<ArrayRef> given;
+    for (const GraphInput& input : body.graph.inputs) given.insert(input.array);
+    for (ArrayRef array : made_from(outputs, given)) values_[array] = value_of(array);
+    for (ArrayRef output : outputs) add_output(output, body.slices.at(output));
+    return std::move(steps_);
+  }
+
+  // What a body makes, what is read first.
+  static std::vector<ArrayRef> made_from(const std::vector<ArrayRef>& outputs, const std::set<ArrayRef>& given) {
+    std::set<ArrayRef> seen;
+    std::vector<ArrayRef> stack = outputs, found;
+    while (!stack.empty()) {
+      ArrayRef array = stack.back();
+      stack.pop_back();
+      if (given.contains(array) || !seen.insert(array).second) continue;
+      found.push_back(array);
+      stack.insert(stack.end(), array->reads.begin(), array->reads.end());
+    }
+    std::ranges::sort(found, {}, &Array::id);
+    return found;
+  }
+
+  std::vector<AxisRef> axes_of(ArrayRef array) {
+    std::optional<std::vector<int>> axes = maker_.axes_of(array);
+    if (!axes && array->kind == Array::Kind::definition && array->reads.size() == 1) return axes_of(array->reads[0]);  // a copy
+    std::vector<AxisRef> own;
+    if (!axes) {
+      if (std::ranges::any_of(array->shape, [](std::int64_t size) { return size != 1; }) && depends_on_positions(array))
+        throw NotInRegisters{fmt::format("`{}` stands for values on several axes", array->name)};
+      own.resize(array->shape.size());
+      return own;
+    }
+    for (std::size_t p = 0; p < axes->size(); ++p) own.push_back((*axes)[p] < 0 || array->shape[p] == 1 ? nullptr : of_frame((*axes)[p]));
+    return own;
+  }
+
+  static bool depends_on_positions(ArrayRef array) { return !array->body->free.empty(); }
+
+  Expr value_of(ArrayRef array) {
+    Table table;
+    const std::vector<AxisRef> own = positions(array), axes = axes_of(array);
+    for (std::size_t p = 0; p < own.size(); ++p)
+      if (axes[p]) table[own[p]] = axes[p];
+    const std::size_t before = steps_.size();
+    Expr value = in_axes(array->body, table);
+    for (std::size_t k = before; k < steps_.size(); ++k) value = start_from(steps_[k], value);
+    return array->dtype == compute_type(array->dtype) ? value : cast(array->dtype, value);
+  }
+
+  // A step that the value adds to something starts from that.
+  Expr start_from(RegisterStep& step, Expr value) {
+    auto is_step = [&](Expr x) { return x->op == Op::read && x->array == step.into; };
+    auto is_free = [&](Expr x) { return std::ranges::none_of(nodes_of(x), is_step); };
+    if (step.kind == RegisterStep::Kind::score) return value;
+    const bool is_maximum = step.kind == RegisterStep::Kind::reduce && step.reduction == Reduction::maximum;
+    if (!is_maximum && value->op == Op::linear)
+      for (std::size_t k = 0; k < value->operands.size(); ++k) {
+        if (!is_step(value->operands[k]) || value->weights[k] != 1) continue;
+        Expr rest = subtract(value, value->operands[k]);
+        if (!is_free(rest)) continue;
+        step.value = rest;
+        return value->operands[k];
+      }
+    return value;
+  }
+
+  using Table = std::map<AxisRef, AxisRef>;
+
+  // An expression of a body in terms of the program's axes.
+  Expr in_axes(Expr body, Table& table) {
+    for (Expr node : nodes_of(body))
+      if (node->op == Op::reduction)
+        for (AxisRef axis : node->axes) {
+          AxisRef stands = bound_axis(axis, node->operands[0]);
+          auto [known, is_new] = table.try_emplace(axis, stands);
+          if (!is_new && known->second != stands) throw NotInRegisters{"one value has reductions over different axes"};
+        }
+    return rewrite(body, [&](Expr node, std::span<const Expr> operands) -> Expr {
+      switch (node->op) {
+        case Op::axis: {
+          auto found = table.find(node->axes[0]);
+          if (found == table.end()) throw NotInRegisters{"an axis of a value is unknown"};
+          return heed::value(found->second);
+        }
+        case Op::read:
+          return read(node->array, operands);
+        case Op::reduction:
+          return reduced(*node, operands[0], table);
+        case Op::select:
+          return chosen(operands[0], operands[1], operands[2]);
+        default:
+          return operands.empty() ? node : with_stored_operands(node, operands);
+      }
+    });
+  }
+
+  // A score, or minus infinity, gets a name: the algebra would bring its factor back into the selection, and exponentials as well.
+  Expr selected(Expr condition, Expr yes, Expr no) {
+    if (yes->dtype != DType::f32 || is_infinite(yes) == is_infinite(no)) return select(condition, yes, no);
+    const bool is_other = is_infinite(yes);
+    const auto [weight, x] = scaled(is_other ? no : yes);
+    Expr rest = is_other ? yes : no;
+    if (weight <= 0 || rest->real > 0 || !depends_on(x, program_.row) || !depends_on(x, program_.column)) return select(condition, yes, no);
+    Expr masked = is_other ? select(condition, rest, x) : select(condition, x, rest);
+    auto named = std::ranges::find(program_.names, masked, &std::pair<ArrayRef, Expr>::second);
+    if (named == program_.names.end()) {
+      program_.names.emplace_back(stand_in("masked", {program_.row, program_.column}), masked);
+      named = std::prev(program_.names.end());
+    }
+    return scale(weight, read_stored(named->first, std::vector{heed::value(program_.row), heed::value(program_.column)}));
+  }
+
+  // exp(x - m), or zero: the exponential of minus infinity, which the maximum that is m is of as well.
+  Expr chosen(Expr condition, Expr yes, Expr no) {
+    const bool is_exponential = yes->op == Op::function && yes->function == &functions::exp && yes->operands[0]->op == Op::linear;
+    if (!is_exponential || !is_constant(no, 0) || yes->dtype != DType::f32) return selected(condition, yes, no);
+    Expr exponent = yes->operands[0];
+    std::vector<Term> inner;
+    bool is_safe = exponent->real == 0 || std::isfinite(exponent->real);
+    for (std::size_t k = 0; k < exponent->operands.size(); ++k) {
+      Expr term = exponent->operands[k];
+      if (std::ranges::any_of(term->free, [&](AxisRef axis) { return axis != program_.row && !has(program_.units, axis); }))
+        inner.push_back({exponent->weights[k], term});
+      else
+        is_safe &= exponent->weights[k] < 0 && is_bounded_below(term);
+    }
+    if (inner.empty() || !is_safe) return selected(condition, yes, no);
+    Expr moved = linear(inner, 0, arena_, DType::f32);
+    Expr masked = selected(condition, moved, real(arena_, -std::numeric_limits<double>::infinity(), DType::f32));
+    return apply(functions::exp, {add(masked, subtract(exponent, moved))});
+  }
+
+  // The axis that a reduction goes over: columns, or a position of what it reads.
+  AxisRef bound_axis(AxisRef axis, Expr body) {
+    for (Expr node : nodes_of(body)) {
+      if (node->op != Op::read) continue;
+      for (std::size_t p = 0; p < node->operands.size(); ++p) {
+        Expr index = node->operands[p];
+        if (!depends_on(index, axis)) continue;
+        const bool is_inside = values_.contains(node->array) || kept_.contains(node->array);
+        if (is_inside && index->op == Op::axis) {
+          if (AxisRef own = axes_of(node->array)[p]) return own;
+        }
+        if (reads_column_offset(index)) return program_.column;
+      }
+    }
+    for (Expr node : nodes_of(body))  // met in no read but in a condition
+      if (node->dtype == DType::i64 && depends_on(node, axis) && reads_column_offset(node)) return program_.column;
+    AxisRef& known = depths_[axis->size];
+    if (!known) known = fresh_axis(arena_, axis->size);
+    return known;
+  }
+
+  bool reads_column_offset(Expr x) const {
+    return std::ranges::any_of(nodes_of(x), [&](Expr node) { return node->op == Op::read && node->array == column_offset_; });
+  }
+
+  Expr read(ArrayRef array, std::span<const Expr> indices) {
+    if (auto offset = offsets_.find(array); offset != offsets_.end()) return offset->second;
+    auto made = values_.find(array);
+    auto kept = kept_.find(array);
+    if (made == values_.end() && kept == kept_.end()) return read_stored(array, indices);
+    const std::vector<AxisRef> axes = axes_of(array);
+    std::vector<Expr> own;
+    for (std::size_t p = 0; p < axes.size(); ++p) {
+      if (indices[p] != (axes[p] ? heed::value(axes[p]) : integer(arena_, 0)))
+        throw NotInRegisters{fmt::format("`{}` is read at other places than its own", array->name)};
+      if (axes[p]) own.push_back(indices[p]);
+    }
+    return made != values_.end() ? made->second : read_stored(kept->second, own);
+  }
+
+  void stand_in_for_kept(ArrayRef kept) {
+    std::vector<std::int64_t> shape;
+    std::vector<AxisRef> own;
+    for (AxisRef axis : axes_of(kept))
+      if (axis) shape.push_back(axis->size), own.push_back(axis);
+    const bool is_row = own.size() == 1 && own[0] == program_.row;
+    const bool is_sum = own.size() == 2 && own[0] == program_.row && has(program_.widths, own[1]);
+    if (kept->dtype != DType::f32 || (!is_row && !is_sum))
+      throw NotInRegisters{fmt::format("`{}` stays from block to block and is no f32 of rows, or of rows and a width", kept->name)};
+    kept_[kept] = input(arena_, kept->name, shape, kept->dtype);
+    program_.kept.push_back(kept_[kept]);
+  }
+
+  // --- reductions
+
+  ArrayRef stand_in(const char* name, std::initializer_list<AxisRef> axes) {
+    std::vector<std::int64_t> shape;
+    for (AxisRef axis : axes) shape.push_back(axis->size);
+    return input(arena_, name, shape, DType::f32);
+  }
+
+  Expr reduced(const Node& node, Expr body, const Table& table) {
+    if (node.axes.size() != 1) throw NotInRegisters{"a reduction goes over several axes"};
+    if (node.dtype != DType::f32) throw NotInRegisters{"a reduction is not of f32"};
+    AxisRef over = table.at(node.axes[0]), row = program_.row, column = program_.column;
+    AxisRef width = nullptr;
+    for (AxisRef axis : body->free) {
+      if (axis == over || axis == row || axis == column || has(program_.units, axis)) continue;
+      if (width) throw NotInRegisters{"a value has rows and two axes besides"};
+      width = axis;
+    }
+    const bool has_row = depends_on(body, row), has_column = depends_on(body, column);
+    RegisterStep step{.kind = RegisterStep::Kind::reduce, .into = nullptr, .reduction = node.reduction, .over = over};
+    double weight = 1;
+    if (has_row && has_column && over != column && !width && node.reduction == Reduction::sum) {
+      step.kind = RegisterStep::Kind::score;
+      set_score(step, body);
+      step.into = stand_in("score", {row, column});
+      steps_.push_back(step);
+      return read_stored(step.into, std::vector{heed::value(row), heed::value(column)});
+    }
+    if (has_row && over == column && width && node.reduction == Reduction::sum) {
+      step.kind = RegisterStep::Kind::sum;
+      set_sum(step, body, width);
+      step.into = stand_in("sum", {row, width});
+      steps_.push_back(step);
+      return read_stored(step.into, std::vector{heed::value(row), heed::value(width)});
+    }
+    if (!has_row || width || (has_column && over != column)) throw NotInRegisters{"a reduction is not one value a row"};
+    if (node.reduction != Reduction::sum && node.reduction != Reduction::maximum)
+      throw NotInRegisters{"a reduction is neither a sum nor a maximum"};
+    if (auto [factor, x] = scaled(body); factor > 0) weight = factor, body = x;
+    step.factor = body;
+    for (const RegisterStep& other : steps_)  // the same, met again
+      if (other.kind == step.kind && other.factor == body && other.over == over && other.reduction == step.reduction)
+        return scale(weight, read_stored(other.into, std::vector{heed::value(row)}));
+    step.into = stand_in(step.reduction == Reduction::sum ? "total" : "largest", {row});
+    steps_.push_back(step);
+    return scale(weight, read_stored(step.into, std::vector{heed::value(row)}));
+  }
+
+  void set_score(RegisterStep& step, Expr body) {
+    const auto [weight, x] = scaled(body);
+    if (weight != 1 || x->op != Op::product || x->operands.size() != 2 || x->weights[0] != 1 || x->weights[1] != 1)
+      throw NotInRegisters{"a score is no product of two values in memory"};
+    for (Expr factor : x->operands) {
+      const bool has_row = depends_on(factor, program_.row), has_column = depends_on(factor, program_.column);
+      if (has_row == has_column) throw NotInRegisters{"a factor of a score has rows and columns, or none"};
+      (has_row ? step.left : step.right) = tile_of(factor, has_row ? program_.row : program_.column, step.over);
+    }
+    if (step.left < 0 || step.right < 0) throw NotInRegisters{"a score is no product of rows and columns"};
+    check_types(step);
+  }
+
+  void set_sum(RegisterStep& step, Expr body, AxisRef width) {
+    const auto [weight, x] = scaled(body);
+    std::vector<Factor> rest{{real(arena_, weight, DType::f32), 1}};
+    Expr matrix = nullptr;
+    auto take = [&](Expr factor, double power) {
+      if (!depends_on(factor, width)) return rest.push_back({factor, power});
+      if (matrix || power != 1) throw NotInRegisters{"a sum over columns is no product with one value in memory"};
+      matrix = factor;
+    };
+    if (x->op == Op::product)
+      for (std::size_t k = 0; k < x->operands.size(); ++k) take(x->operands[k], x->weights[k]);
+    else
+      take(x, 1);
+    if (!matrix) throw NotInRegisters{"a sum over columns is no product with one value in memory"};
+    step.right = tile_of(matrix, program_.column, width);
+    step.factor = product(rest, arena_, DType::f32);
+    if (!depends_on(step.factor, program_.row)) throw NotInRegisters{"a sum over columns is the same for each row"};
+  }
+
+  void check_types(const RegisterStep& step) const {
+    DType left = program_.tiles[static_cast<std::size_t>(step.left)].array->dtype;
+    DType right = program_.tiles[static_cast<std::size_t>(step.right)].array->dtype;
+    if (left != right) throw NotInRegisters{fmt::format("a product has factors of {} and {}", name_of(left), name_of(right))};
+  }
+
+  // A matrix in memory on two axes.
+  int tile_of(Expr read, AxisRef first, AxisRef second) {
+    if (read->op != Op::read || is_stand_in(read->array)) throw NotInRegisters{"a factor of a product is not a value in memory"};
+    ArrayRef array = read->array;
+    if (!is_half(array->dtype))
+      throw NotInRegisters{fmt::format("`{}` is {}, and tensor cores multiply values of 16 bits", array->name, name_of(array->dtype))};
+    std::vector<IntegerTerm> terms;
+    std::int64_t stride = 1;
+    for (std::size_t p = array->shape.size(); p-- > 0; stride *= array->shape[p])
+      if (array->shape[p] != 1) terms.push_back({stride, read->operands[p]});
+    LinearForm form = linear_form(linear(terms, 0, arena_));
+    RegisterTile tile{array, {{}, form.constant}, nullptr, nullptr, 0};
+    bool is_whole = form.constant % chunk == 0;
+    for (const IntegerTerm& term : form.terms) {
+      const bool is_own = term.x == heed::value(first) || term.x == heed::value(second);
+      AxisRef own = term.x == heed::value(first) ? first : second;
+      if (is_own && term.weight == 1 && !tile.along) {
+        tile.along = own;
+        continue;
+      }
+      is_whole &= term.weight % chunk == 0;
+      if (is_own) {
+        tile.line = own, tile.stride = term.weight;
+        continue;
+      }
+      for (AxisRef axis : term.x->free)
+        if (!has(program_.units, axis)) throw NotInRegisters{fmt::format("`{}` is no matrix of plain lines", array->name)};
+      tile.address.terms.push_back(term);
+    }
+    if (!tile.line || !tile.along || tile.stride <= 0) throw NotInRegisters{fmt::format("`{}` is no matrix of plain lines", array->name)};
+    if (!is_whole || tile.along->size % chunk != 0)
+      throw NotInRegisters{fmt::format("lines of `{}` are not made of whole {} bytes", array->name, 2 * chunk)};
+    for (std::size_t k = 0; k < program_.tiles.size(); ++k) {
+      const RegisterTile& other = program_.tiles[k];
+      if (other.array == tile.array && other.line == tile.line && other.along == tile.along && other.stride == tile.stride &&
+          other.address.constant == tile.address.constant &&
+          linear(other.address.terms, 0, arena_) == linear(tile.address.terms, 0, arena_))
+        return static_cast<int>(k);
+    }
+    program_.tiles.push_back(std::move(tile));
+    return static_cast<int>(program_.tiles.size() - 1);
+  }
+
+  bool is_stand_in(ArrayRef array) const {
+    return std::ranges::any_of(steps_, [&](const RegisterStep& step) { return step.into == array; }) || has(program_.kept, array);
+  }
+
+  // --- results
+
+  void add_output(ArrayRef output, const Slice& slice) {
+    RegisterStep step{.kind = RegisterStep::Kind::keep, .into = nullptr, .value = values_.at(output)};
+    if (auto kept = kept_.find(slice.whole); kept != kept_.end()) {
+      step.into = kept->second;
+    } else {
+      step.kind = RegisterStep::Kind::store, step.into = slice.whole;
+      Table table;
+      const std::vector<AxisRef> own = positions(output), axes = axes_of(output);
+      for (std::size_t p = 0; p < own.size(); ++p)
+        if (axes[p]) table[own[p]] = axes[p];
+      std::vector<IntegerTerm> terms;
+      std::int64_t stride = 1;
+      for (std::size_t p = slice.whole->shape.size(); p-- > 0; stride *= slice.whole->shape[p])
+        if (slice.whole->shape[p] != 1) terms.push_back({stride, in_axes(slice.indices[p], table)});
+      step.address = linear_form(linear(terms, 0, arena_));
+      bool has_row = false;
+      for (const IntegerTerm& term : step.address.terms) has_row |= depends_on(term.x, program_.row);
+      if (!has_row) throw NotInRegisters{fmt::format("`{}` has no rows", slice.whole->name)};
+    }
+    steps_.push_back(std::move(step));
+  }
+
+  // --- maxima
+
+  template <class Use>
+  void for_steps(Use use) {
+    for (auto& part : program_.parts) {
+      for (auto& kind : part.kinds)
+        for (RegisterStep& step : kind.steps) use(part, step, false);
+      for (RegisterStep& step : part.advance) use(part, step, true);
+    }
+  }
+
+  // A maximum that runs: what it becomes with each block of columns, and the values that begin and follow it.
+  struct Running {
+    std::vector<ArrayRef> kept;  // it, and what it was before the last columns
+    Expr next = nullptr;         // maximum(kept, weight * of the columns)
+    double weight = 1;
+  };
+
+  std::optional<Running> running_of(ArrayRef kept) {
+    if (kept->shape.size() != 1) return {};
+    Running running{.kept = {kept}};
+    bool is_plain = true;
+    for_steps([&](const RegisterProgram::Part& part, const RegisterStep& step, bool advances) {
+      if (step.kind != RegisterStep::Kind::keep) return;
+      if (advances && step.value == read_of(kept)) running.kept.push_back(step.into);
+      if (step.into != kept || !is_plain) return;
+      if (part.over_columns) {
+        is_plain = !advances && (!running.next || running.next == step.value);
+        running.next = step.value;
+      } else {
+        is_plain = is_infinite(step.value) && step.value->real < 0;
+      }
+    });
+    if (!is_plain || !running.next || running.next->op != Op::function || running.next->function != &functions::maximum) return {};
+    Expr other = nullptr;
+    for (std::size_t k : {0, 1})
+      if (running.next->operands[k] == read_of(kept)) other = running.next->operands[1 - k];
+    if (!other) return {};
+    const auto [weight, largest] = scaled(other);
+    const bool is_step = largest->op == Op::read && !has(program_.kept, largest->array);
+    running.weight = is_step && weight > 0 ? weight : 1;
+    return running;
+  }
+
+  Expr read_of(ArrayRef kept) const { return read_stored(kept, std::vector{heed::value(program_.row)}); }
+
+  // Where a maximum is only met no less than some number it begins with that number. It is kept without a factor that all scores have.
+  void simplify_maximum(ArrayRef kept) {
+    std::optional<Running> running = running_of(kept);
+    if (!running) return;
+    std::vector<Expr> own{running->next};
+    for (ArrayRef each : running->kept) own.push_back(read_of(each));
+    std::optional<double> floor = floor_of(own);
+    if (!floor) return;
+    const double lowest = std::numeric_limits<float>::lowest();
+    const double first = std::max(lowest, *floor / running->weight);
+    std::unordered_map<Expr, Expr> now;
+    for (std::size_t k = 1; k < own.size(); ++k) now[own[k]] = scale(running->weight, own[k]);
+    Expr part = running->next->operands[running->next->operands[0] == own[1] ? 1 : 0];
+    Expr next = apply(functions::maximum, {own[1], scale(1 / running->weight, part)});
+    now[own[0]] = scale(running->weight, next);
+    auto changed = [&](Expr root) {
+      return rewrite(root, [&](Expr node, std::span<const Expr> operands) -> Expr {
+        if (auto found = now.find(node); found != now.end()) return found->second;
+        if (node->op == Op::function && node->function == &functions::maximum && is_constant(node->operands[1]) &&
+            now.contains(node->operands[0]))
+          return operands[0];
+        return operands.empty() ? node : with_stored_operands(node, operands);
+      });
+    };
+    for_steps([&](const RegisterProgram::Part& each, RegisterStep& step, bool advances) {
+      const bool is_own = step.kind == RegisterStep::Kind::keep && has(running->kept, step.into);
+      if (is_own && advances)
+        return;
+      else if (is_own)
+        step.value = each.over_columns ? next : real(arena_, first, DType::f32);
+      else if (step.value)
+        step.value = changed(step.value);
+      if (step.factor) step.factor = changed(step.factor);
+    });
+  }
+
+  // The number that the values are met no less than, everywhere but where they become each other.
+  std::optional<double> floor_of(const std::vector<Expr>& values) {
+    std::optional<double> floor;
+    bool is_met = true;
+    auto look = [&](Expr root) {
+      for (Expr node : nodes_of(root)) {
+        const bool is_maximum = node->op == Op::function && node->function == &functions::maximum && is_constant(node->operands[1]) &&
+                                std::isfinite(node->operands[1]->real);
+        for (Expr operand : node->operands) {
+          if (!has(values, operand) || node == values[0]) continue;
+          if (!is_maximum || (floor && *floor != node->operands[1]->real)) is_met = false;
+          floor = is_maximum ? node->operands[1]->real : floor;
+        }
+      }
+      is_met &= !has(values, root);
+    };
+    for_steps([&](const RegisterProgram::Part& part, const RegisterStep& step, bool advances) {
+      const bool is_own = step.kind == RegisterStep::Kind::keep && (advances || (part.over_columns && step.value == values[0]));
+      if (step.value && !is_own) look(step.value);
+      if (step.factor) look(step.factor);
+    });
+    return is_met ? floor : std::nullopt;
+  }
+
+  // A sum that nothing needs before its last column: what it was is scaled at most, and what comes is added.
+  bool is_spread(ArrayRef kept) const {
+    auto reads = [](Expr x, ArrayRef array) {
+      return x && std::ranges::any_of(nodes_of(x), [&](Expr node) { return node->op == Op::read && node->array == array; });
+    };
+    if (kept->shape.size() != 1) return false;
+    for (const auto& part : program_.parts)
+      for (const auto& kind : part.kinds) {
+        const RegisterStep* sum = nullptr;
+        for (const RegisterStep& step : kind.steps) {
+          if (step.kind != RegisterStep::Kind::keep || step.into != kept) continue;
+          if (!part.over_columns && !is_constant(step.value, 0)) return false;
+          for (const RegisterStep& other : kind.steps)
+            if (part.over_columns && other.kind == RegisterStep::Kind::reduce && other.reduction == Reduction::sum &&
+                step.value->op == Op::read && step.value->array == other.into)
+              sum = &other;
+          if (part.over_columns && !sum) return false;
+        }
+        if (!part.over_columns) continue;
+        for (const RegisterStep& step : kind.steps) {
+          if (&step != sum && (reads(step.value, kept) || reads(step.factor, kept))) return false;
+          if (sum && (reads(step.factor, sum->into) || (reads(step.value, sum->into) && step.into != kept))) return false;
+        }
+        if (sum && (reads(sum->factor, kept) || !sum->value || !is_scaled(sum->value, kept))) return false;
+        for (const RegisterStep& step : part.advance)
+          if (reads(step.value, kept)) return false;
+      }
+    return true;
+  }
+
+  static bool is_scaled(Expr x, ArrayRef kept) {
+    if (x->op == Op::read) return x->array == kept;
+    if (x->op != Op::product) return false;
+    int count = 0;
+    for (std::size_t k = 0; k < x->operands.size(); ++k)
+      for (Expr node : nodes_of(x->operands[k]))
+        if (node->op == Op::read && node->array == kept) count += node == x->operands[k] && x->weights[k] == 1 ? 1 : 2;
+    return count == 1;
+  }
+
+  // Reads besides tiles are at plain places that exist.
+  void check(Expr x) const {
+    {
+      int wide = 0;
+      for (AxisRef axis : x->free) wide += axis != program_.row && !has(program_.units, axis);
+      if (wide > 1) throw NotInRegisters{"a value has rows and two axes besides"};
+      for (Expr node : nodes_of(x)) {
+        if (node->dtype == DType::f64) throw NotInRegisters{"it computes in f64"};
+        if (node->op != Op::read) continue;
+        for (std::size_t p = 0; p < node->operands.size(); ++p) {
+          Expr index = node->operands[p];
+          if (std::ranges::any_of(nodes_of(index), [](Expr each) { return each->op == Op::read; }))
+            throw NotInRegisters{fmt::format("`{}` is read at places that data decides", node->array->name)};
+          Interval range = bounds(index);
+          if (range.low < 0 || range.high >= node->array->shape[p])
+            throw NotInRegisters{fmt::format("`{}` is read where a condition alone keeps the place inside", node->array->name)};
+        }
+      }
+    }
+  }
+
+  const BlockRegion& region_;
+  const BlockAxes& axes_;
+  const BodyMaker& maker_;
+  const Blocks& blocks_;
+  Arena& arena_;
+  RegisterProgram program_;
+  std::map<int, AxisRef> of_frame_;
+  std::map<std::int64_t, AxisRef> depths_;  // axes that only a reduction has, by size
+  std::map<ArrayRef, ArrayRef> kept_;       // their stand-ins
+  std::vector<OverColumns> over_columns_;
+  // Of the body that is read.
+  RegisterSteps steps_;
+  std::map<ArrayRef, Expr> values_, offsets_;
+  ArrayRef column_offset_ = nullptr;
+};
+
+}  // namespace
+
+std::variant<RegisterProgram, std::string> register_form(const BlockRegion& region, const BodyMaker& maker, const Blocks& blocks) {
+  try {
+    return Former(region, maker, blocks).run();
+  } catch (const NotInRegisters& reason) {
+    return reason.why;
+  }
+}
+
+std::int64_t sums_of_thread(const RegisterProgram& program) {
+  constexpr std::int64_t share = 2;  // of 16 rows and so many columns a thread has one sum for each two
+  std::int64_t most = 0, kept = 0;
+  for (ArrayRef array : program.kept)
+    if (array->shape.size() == 2) kept += (array->shape[1] + 15) / 16 * 16 / share;
+  for (const auto& part : program.parts)
+    for (const auto& kind : part.kinds)
+      most = std::max<std::int64_t>(most, std::ranges::count(kind.steps, RegisterStep::Kind::score, &RegisterStep::kind));
+  return program.tall * (kept + most * program.columns / share);
+}
+
+}  // namespace heed

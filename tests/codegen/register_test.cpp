@@ -1,0 +1,182 @@
+// Regions whose values of rows and columns lie in registers of a GPU, on the simulated one: any score body, right to the precision of the
+// factors, at sizes that no block divides; and what does not fit the form says why.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "ir/evaluate.h"
+#include "ir/language/elaborate.h"
+#include "passes/pipeline.h"
+#include "tests/codegen/compiled.h"
+#include "tests/device.h"
+
+namespace heed {
+namespace {
+
+constexpr const char* text = R"(
+fn plain(q: bf16[B, H, Q, E], k: bf16[B, H, K, E], v: bf16[B, H, K, D]) -> f32[B, H, Q, D] {
+  return softmax(f32(q) @ transpose(f32(k)) / sqrt(E)) @ f32(v)
+}
+fn half(q: f16[B, H, Q, E], k: f16[B, H, K, E], v: f16[B, H, K, D]) -> f16[B, H, Q, D] {
+  return f16(softmax(f32(q) @ transpose(f32(k)) / sqrt(E)) @ f32(v))
+}
+fn causal(q: bf16[B, H, Q, E], k: bf16[B, H, K, E], v: bf16[B, H, K, D]) -> bf16[B, H, Q, D] {
+  s = f32(q) @ transpose(f32(k)) / sqrt(E)
+  return bf16(softmax(where(iota(Q)[:, None] >= iota(K)[None, :], s, -inf)) @ f32(v))
+}
+fn window(q: bf16[B, H, Q, E], k: bf16[B, H, K, E], v: bf16[B, H, K, D]) -> f32[B, H, Q, D] {
+  i = iota(Q)[:, None]
+  j = iota(K)[None, :]
+  return softmax(where(j <= i and i - j < 90, f32(q) @ transpose(f32(k)) / sqrt(E), -inf)) @ f32(v)
+}
+fn chunks(q: bf16[B, H, Q, E], k: bf16[B, H, K, E], v: bf16[B, H, K, D]) -> f32[B, H, Q, D] {
+  return softmax(where(iota(Q)[:, None] // 48 == iota(K)[None, :] // 48, f32(q) @ transpose(f32(k)), -inf)) @ f32(v)
+}
+fn alibi(q: bf16[B, H, Q, E], k: bf16[B, H, K, E], v: bf16[B, H, K, D], slope: f32[H]) -> f32[B, H, Q, D] {
+  distance = f32(iota(K)[None, :] - iota(Q)[:, None])
+  return softmax(0.1 * slope[:, None, None] * distance + f32(q) @ transpose(f32(k)) / sqrt(E)) @ f32(v)
+}
+fn softcap(q: bf16[B, H, Q, E], k: bf16[B, H, K, E], v: bf16[B, H, K, D]) -> f32[B, H, Q, D] {
+  return softmax(30.0 * tanh(f32(q) @ transpose(f32(k)) / 30.0)) @ f32(v)
+}
+fn documents(q: bf16[B, H, Q, E], k: bf16[B, H, K, E], v: bf16[B, H, K, D], a: i32[B, Q], b: i32[B, K]) -> f32[B, H, Q, D] {
+  same = a[:, None, :, None] == b[:, None, None, :]
+  return softmax(where(same, f32(q) @ transpose(f32(k)) / sqrt(E), -inf)) @ f32(v)
+}
+fn pair_bias(q: bf16[B, H, Q, E], k: bf16[B, H, K, E], v: bf16[B, H, K, D], bias: f32[H, Q, K]) -> f32[B, H, Q, D] {
+  return softmax(f32(q) @ transpose(f32(k)) / sqrt(E) + bias) @ f32(v)
+}
+fn sigmoids(q: bf16[B, H, Q, E], k: bf16[B, H, K, E], v: bf16[B, H, K, D]) -> f32[B, H, Q, D] {
+  return sigmoid(f32(q) @ transpose(f32(k)) / sqrt(E) - log(f32(K))) @ f32(v)
+}
+fn by_sum(q: bf16[B, H, Q, E], k: bf16[B, H, K, E], v: bf16[B, H, K, D]) -> f32[B, H, Q, D] {
+  w = relu(f32(q) @ transpose(f32(k))) ** 2 + 0.001
+  return (w / sum(w, axis = -1, keep = true)) @ f32(v)
+}
+fn dropped(q: bf16[B, H, Q, E], k: bf16[B, H, K, E], v: bf16[B, H, K, D]) -> f32[B, H, Q, D] {
+  return dropout(softmax(f32(q) @ transpose(f32(k)) / sqrt(E)), rate = 0.3) @ f32(v)
+}
+fn sink(q: bf16[B, H, Q, E], k: bf16[B, H, K, E], v: bf16[B, H, K, D], logit: f32[H]) -> f32[B, H, Q, D] {
+  s = f32(q) @ transpose(f32(k)) / sqrt(E)
+  m = maximum(max(s, axis = -1, keep = true), logit[:, None, None])
+  p = exp(s - m)
+  return (p / (sum(p, axis = -1, keep = true) + exp(logit[:, None, None] - m))) @ f32(v)
+}
+fn grouped(q: bf16[B, H, 2, Q, E], k: bf16[B, H, K, E], v: bf16[B, H, K, D]) -> f32[B, H, 2, Q, D] {
+  s = einsum("b g r i e, b g j e -> b g r i j", f32(q), f32(k)) / sqrt(E)
+  return einsum("b g r i j, b g j d -> b g r i d", softmax(s), f32(v))
+}
+fn turned(q: bf16[B, H, E, Q], k: bf16[B, H, E, K], v: bf16[B, H, D, K]) -> f32[B, H, Q, D] {
+  return softmax(transpose(f32(q)) @ f32(k) / sqrt(E)) @ transpose(f32(v))
+}
+fn interleaved(q: bf16[B, Q, H, E], k: bf16[B, K, H, E], v: bf16[B, K, H, D]) -> f32[B, Q, H, D] {
+  s = einsum("b i h e, b j h e -> b h i j", f32(q), f32(k)) / sqrt(E)
+  return einsum("b h i j, b j h d -> b i h d", softmax(s), f32(v))
+}
+fn of_keys(q: bf16[B, H, Q, E], k: bf16[B, H, K, E]) -> f32[B, H, Q, E] {
+  return softmax(f32(q) @ transpose(f32(k)) / sqrt(E)) @ f32(k)
+}
+
+fn whole(q: f32[B, H, Q, E], k: f32[B, H, K, E], v: f32[B, H, K, D]) -> f32[B, H, Q, D] {
+  return softmax(q @ transpose(k) / sqrt(E)) @ v
+}
+fn mixed(q: bf16[B, H, Q, E], k: f16[B, H, K, E], v: f16[B, H, K, D]) -> f32[B, H, Q, D] {
+  return softmax(f32(q) @ transpose(f32(k)) / sqrt(E)) @ f32(v)
+}
+fn hard(q: bf16[B, H, Q, E], k: bf16[B, H, K, E], v: bf16[B, H, K, D]) -> f32[B, H, Q, D] {
+  return one_hot(argmax(f32(q) @ transpose(f32(k)), axis = -1), K) @ f32(v)
+}
+)";
+
+// Where memory is so slow that blocks win at any size.
+Machine eager_gpu() {
+  Machine machine = gpu_machine(80);
+  machine.bytes_per_second = 1e3;
+  machine.launch_seconds = 0;
+  return machine;
+}
+
+Graph graph_of(const std::string& entry, const Sizes& sizes) {
+  Diagnostics diagnostics;
+  auto module = parse_module("registers.heed", text, diagnostics);
+  ElaborateRequest request{.entry = entry, .settings = {}, .sizes = {}, .training = true};
+  for (const EntryInfo& info : entries(*module))
+    if (info.name == entry)
+      for (const std::string& symbol : info.symbols) request.sizes[symbol] = sizes.at(symbol);
+  auto elaborated = elaborate(*module, request, diagnostics);
+  if (!elaborated) throw std::runtime_error(diagnostics.text(false));
+  return elaborated->graph;
+}
+
+std::shared_ptr<Blocks> blocks_of(const Plan& plan) {
+  for (const Plan::Step& step : plan.steps)
+    if (const auto* region = std::get_if<Region>(&step); region && region->blocks) return region->blocks;
+  return {};
+}
+
+struct Case {
+  std::string entry;
+  Sizes sizes;
+};
+void PrintTo(const Case& each, std::ostream* out) { *out << each.entry; }
+
+Sizes sizes_of(std::int64_t q, std::int64_t k, std::int64_t e, std::int64_t d, std::int64_t b = 1, std::int64_t h = 1) {
+  return {{"B", b}, {"H", h}, {"Q", q}, {"K", k}, {"E", e}, {"D", d}};
+}
+
+class Registers : public testing::TestWithParam<Case> {};
+
+TEST_P(Registers, AsEvaluated) {
+  const auto& [entry, sizes] = GetParam();
+  Graph graph = graph_of(entry, sizes);
+  Plan plan = make_plan(graph, {.machine = eager_gpu()});
+  std::shared_ptr<Blocks> blocks = blocks_of(plan);
+  ASSERT_TRUE(blocks) << "no region in blocks";
+  ASSERT_TRUE(blocks->registers) << blocks->not_in_registers;
+  CompileOptions options;
+  options.settings.cache.enabled = false;
+  SimulatorBuiltins builtins = simulated_builtins();
+  options.cuda = cuda_target_named("sm_80");
+  options.simulator = &builtins;
+  const auto inputs = inputs_for(graph, 5);
+  Tensor got = run_on_device(compile(plan, options).program, inputs, simulated_device(7))[0];
+  Tensor expected = evaluate(graph, inputs)[0];
+  double largest = 0, worst = 0;
+  for (std::int64_t n = 0; n < got.count(); ++n) {
+    largest = std::max(largest, std::abs(expected.real(n)));
+    double error = std::abs(expected.real(n) - got.real(n));
+    worst = std::isnan(error) ? INFINITY : std::max(worst, error);
+  }
+  EXPECT_LE(worst, (entry == "softcap" ? 1e-2 : 4e-3) * largest);  // tanh is exact to 2^-11
+  EXPECT_GT(largest, 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Bodies, Registers,
+                         testing::Values(Case{"plain", sizes_of(150, 200, 32, 16, 1, 2)}, Case{"plain", sizes_of(128, 64, 16, 16)},
+                                         Case{"plain", sizes_of(100, 100, 40, 24)}, Case{"half", sizes_of(140, 140, 64, 64)},
+                                         Case{"causal", sizes_of(200, 200, 32, 32)}, Case{"causal", sizes_of(130, 300, 16, 16)},
+                                         Case{"window", sizes_of(260, 260, 16, 16)}, Case{"chunks", sizes_of(150, 150, 16, 16)},
+                                         Case{"alibi", sizes_of(150, 200, 16, 16, 1, 2)}, Case{"softcap", sizes_of(100, 100, 16, 16)},
+                                         Case{"documents", sizes_of(140, 200, 16, 16, 2)},
+                                         Case{"pair_bias", sizes_of(140, 90, 16, 32, 1, 2)}, Case{"sigmoids", sizes_of(100, 150, 16, 16)},
+                                         Case{"by_sum", sizes_of(100, 150, 16, 16)}, Case{"dropped", sizes_of(100, 150, 16, 16)},
+                                         Case{"sink", sizes_of(100, 150, 16, 16, 1, 2)}, Case{"grouped", sizes_of(100, 150, 16, 16)},
+                                         Case{"turned", sizes_of(136, 104, 32, 24)}, Case{"interleaved", sizes_of(100, 150, 16, 16, 1, 3)},
+                                         Case{"of_keys", sizes_of(100, 150, 48, 16)}));
+INSTANTIATE_TEST_SUITE_P(Wide, Registers,
+                         testing::Values(Case{"causal", sizes_of(260, 260, 128, 16)}, Case{"plain", sizes_of(260, 260, 32, 96)}));
+
+TEST(NotInRegisters, SaysWhy) {
+  auto why = [](const char* entry, const Sizes& sizes) {
+    std::shared_ptr<Blocks> blocks = blocks_of(make_plan(graph_of(entry, sizes), {.machine = eager_gpu()}));
+    return !blocks ? "no blocks" : blocks->registers ? "in registers" : blocks->not_in_registers;
+  };
+  EXPECT_EQ(why("plain", sizes_of(100, 100, 16, 16)), "in registers");
+  EXPECT_EQ(why("whole", sizes_of(100, 100, 16, 16)), "`q` is f32, and tensor cores multiply values of 16 bits");
+  EXPECT_EQ(why("mixed", sizes_of(100, 100, 16, 16)), "a product has factors of bf16 and f16");
+  EXPECT_EQ(why("plain", sizes_of(100, 100, 20, 16)), "lines of `q` are not made of whole 16 bytes");
+  EXPECT_EQ(why("hard", sizes_of(100, 100, 16, 16)), "its reductions over columns cannot be put together from parts");
+}
+
+}  // namespace
+}  // namespace heed
