@@ -1,5 +1,5 @@
 // What kernels ask of a GPU besides arithmetic and memory: named functions, so that one module serves the GPU and the simulator.
-// They are lowered late: to intrinsics and inline assembly of NVPTX, or to C++ (runtime/cuda/simulated_device.cpp).
+// They are lowered late: to intrinsics and inline assembly of NVPTX, or to C++ (runtime/cuda/simulated_*.cpp).
 #pragma once
 
 #include <array>
