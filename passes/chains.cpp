@@ -14,7 +14,6 @@ namespace heed {
 
 namespace {
 
-constexpr double stored = 27;      // an element that is written and read costs so many multiplications
 constexpr double swept = 4;        // a multiplication of more than two operands, which is no matrix product, costs so many
 constexpr int most_attempts = 32;  // chains looked at for one sum
 constexpr std::size_t most_parts = 12, most_axes = 60;
@@ -220,7 +219,7 @@ Arrangement arrangement_of(const Chain& chain) {
     for (AxisRef axis : set) bits |= AxisBits{1} << (std::ranges::find(result.axes, axis) - result.axes.begin());
     operands.push_back(bits);
   }
-  result.order.emplace(std::move(operands), kept, std::move(sizes), stored);
+  result.order.emplace(std::move(operands), kept, std::move(sizes), storing_cost);
   return result;
 }
 

@@ -14,6 +14,8 @@ namespace heed {
 
 bool is_sum(Expr x);  // of floating values
 
+inline constexpr double storing_cost = 27;  // an element that is written and read costs so many multiplications
+
 struct Part {
   Expr x;
   double power;

@@ -18,7 +18,6 @@ namespace {
 
 constexpr double gain = 2;                // so many times cheaper chunks must be
 constexpr std::int64_t least_chunk = 16;  // rows of a product that are worth one
-constexpr double stored = 27;             // multiplications that an element costs which is stored and read again
 constexpr std::size_t most_factors = 12;
 
 bool has(const AxisSet& axes, AxisRef axis) { return contains(axes, axis); }
@@ -90,6 +89,10 @@ struct TriangularSum {
   std::vector<Expr> row_conditions, column_conditions;  // where it is not zero
   std::vector<Expr> decays;                             // exponents
   std::vector<ArrayRef> weights;                        // arrays that have a row and a column
+
+  bool is_summed(AxisRef axis) const {
+    return std::ranges::find(inner, axis) != inner.end() || std::ranges::find(others, axis) != others.end();
+  }
 };
 
 class Separation {
@@ -201,14 +204,11 @@ AxisSet axes_of(const std::vector<Factor>& factors, const TriangularSum& sum) {
 Spans spans_of(const TriangularSum& sum) {
   Spans spans;
   const AxisSet rows = axes_of(sum.of_row, sum), columns = axes_of(sum.of_column, sum);
-  auto is_summed = [&](AxisRef axis) {
-    return std::ranges::find(sum.inner, axis) != sum.inner.end() || std::ranges::find(sum.others, axis) != sum.others.end();
-  };
   for (AxisRef axis : united(rows, columns)) {
     if (axis == sum.triangle.row || axis == sum.triangle.column) continue;
     const bool in_both = has(rows, axis) && has(columns, axis);
     const auto size = static_cast<double>(axis->size);
-    if (is_summed(axis))
+    if (sum.is_summed(axis))
       spans.shared *= in_both ? size : 1;
     else
       (in_both ? spans.units : spans.free) *= size;
@@ -221,8 +221,8 @@ double cost_in_chunks(const TriangularSum& sum, const Spans& spans, std::int64_t
   const auto rows = static_cast<double>(sum.triangle.row->size), columns = static_cast<double>(sum.triangle.column->size);
   const auto length = static_cast<double>(chunk);
   const double state = spans.shared * spans.free;
-  return spans.units * (rows * length * (spans.shared + spans.free + stored) + (rows + columns) * state +
-                        state * (rows / length * columns / length / 2 + 2 * stored * columns / length));
+  return spans.units * (rows * length * (spans.shared + spans.free + storing_cost) + (rows + columns) * state +
+                        state * (rows / length * columns / length / 2 + 2 * storing_cost * columns / length));
 }
 
 double cost_as_written(const TriangularSum& sum, const Spans& spans) {
@@ -281,7 +281,7 @@ class Chunks {
     auto rank = [&](AxisRef axis) {
       const std::vector<AxisRef> own{chunk_, before_, row_, column_};
       if (auto found = std::ranges::find(own, axis); found != own.end()) return 1 + static_cast<int>(found - own.begin());
-      if (is_summed(axis)) return 5;
+      if (sum_.is_summed(axis)) return 5;
       return has(of_row_, axis) && has(of_column_, axis) ? 0 : 6;
     };
     std::vector<AxisRef> axes(x->free.begin(), x->free.end());
@@ -289,10 +289,6 @@ class Chunks {
     std::vector<Expr> indices;
     for (AxisRef axis : axes) indices.push_back(substitute(value(axis), table));
     return read_stored(define(axes, x, x->dtype, name_), indices);
-  }
-
-  bool is_summed(AxisRef axis) const {
-    return std::ranges::find(sum_.inner, axis) != sum_.inner.end() || std::ranges::find(sum_.others, axis) != sum_.others.end();
   }
 
   // Row and column in one chunk: the sum as it is written.

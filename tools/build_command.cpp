@@ -101,7 +101,7 @@ int build_model(const Options& options) {
     }
   Model model(options.model);
   PipelineOptions plan_options = options.plan;
-  if (gpu) plan_options.machine = machine_of(*gpu);
+  plan_options.machine = gpu ? machine_of(*gpu) : machine_of(host_target());
   const Purpose purpose = purpose_of(model, options.purpose, false);
   const Graph graph = elaborate_for(model, purpose).graph;
   const std::string precision = choose_precision(model, purpose, options.precision, plan_options);

@@ -14,6 +14,7 @@
 #include "passes/pipeline.h"
 #include "runtime/files.h"
 #include "tools/command.h"
+#include "tools/machines.h"
 #include "tools/programs.h"
 
 namespace heed {
@@ -61,6 +62,7 @@ int draw_model(const Options& options) {
   const Purpose purpose = purpose_of(model, options.purpose, true);
   Graph graph = elaborate_for(model, purpose).graph;
   PipelineOptions pipeline = options.plan;
+  pipeline.machine = machine_of(host_target());
   choose_precision(model, purpose, options.precision, pipeline);
   std::string text;
   if (options.to == "fuse" || options.to == "plan_memory") {

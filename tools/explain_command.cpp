@@ -8,6 +8,7 @@
 #include "passes/pipeline.h"
 #include "tools/command.h"
 #include "tools/explain_memory.h"
+#include "tools/machines.h"
 #include "tools/programs.h"
 
 namespace heed {
@@ -44,6 +45,7 @@ int explain_model(const Options& options) {
   const Purpose purpose = purpose_of(model, options.purpose, false);
   const Graph graph = elaborate_for(model, purpose).graph;
   PipelineOptions plan_options = options.plan;
+  plan_options.machine = machine_of(host_target());
   choose_precision(model, purpose, options.precision, plan_options);
   Plan plan = make_plan(graph, plan_options);
   if (options.memory) return explain_memory(plan, options.threads, options.json);

@@ -8,6 +8,7 @@
 #include "passes/pipeline.h"
 #include "runtime/files.h"
 #include "tools/command.h"
+#include "tools/machines.h"
 #include "tools/programs.h"
 
 namespace heed {
@@ -33,6 +34,7 @@ int run_opt(const Options& options) {
   const Purpose purpose = purpose_of(model, options.purpose, true);
   Elaborated elaborated = elaborate_for(model, purpose);
   PipelineOptions pipeline = options.plan;
+  pipeline.machine = machine_of(host_target());
   choose_precision(model, purpose, options.precision, pipeline);
   pipeline.to = options.to;
   pipeline.only = options.passes;

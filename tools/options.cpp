@@ -12,7 +12,6 @@
 #include "nearest_name.h"
 #include "runtime/memory.h"
 #include "tools/command.h"
-#include "tools/machines.h"
 
 namespace heed {
 
@@ -100,7 +99,6 @@ void add_precision_option(CLI::App& app, std::string& precision) {
 
 CLI::Option* add_plan_options(CLI::App& app, PipelineOptions& options, std::string& precision) {
   add_precision_option(app, precision);
-  options.machine = machine_of(host_target());
   app.add_flag(
       "--exact", options.exact,
       "products and sums keep the order in which they are written, also where another costs less, and masks of -1e9 are no infinities");

@@ -20,8 +20,7 @@ void add_model_options(CLI::App& app, ModelOptions& options);
 
 Settings settings_of(const std::vector<std::string>& written);  // --set name=value
 
-// Of every command that plans: for this machine unless the command changes it. `precision` stays empty where --precision is not given.
-// Returns the option --memory.
+// Of every command that plans. `precision` stays empty where --precision is not given. Returns the option --memory.
 CLI::Option* add_plan_options(CLI::App& app, PipelineOptions& options, std::string& precision);
 // What came of --memory, a line or nothing. Throws UserError where the program does not fit.
 std::string memory_note(std::int64_t limit, const MemoryFit& fit);
