@@ -11,6 +11,10 @@ namespace heed {
 inline std::int64_t floored(std::int64_t a, std::int64_t n) { return a / n - (a % n < 0 ? 1 : 0); }
 inline std::int64_t floored_remainder(std::int64_t a, std::int64_t n) { return a - n * floored(a, n); }
 
+// The number of pieces of n > 0 that a >= 0 takes, and the multiple of n that they come to.
+inline std::int64_t ceil_divide(std::int64_t a, std::int64_t n) { return (a + n - 1) / n; }
+inline std::int64_t round_up(std::int64_t a, std::int64_t n) { return ceil_divide(a, n) * n; }
+
 // What an element of the type can be; of 64 bits, and of floating types cast to an integer, everything.
 inline Interval range_of(DType dtype) {
   switch (dtype) {

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "ir/algebra.h"
+#include "ir/integer.h"
 #include "passes/column_passes.h"
 #include "passes/kind.h"
 #include "passes/register_form.h"
@@ -47,8 +48,6 @@ double row_bytes(const BlockAxes& axes, const std::unordered_set<ArrayRef>& virt
 }
 
 std::int64_t size_of(const BlockAxes& axes, int axis) { return axes.frame.sizes[static_cast<std::size_t>(axis)]; }
-
-std::int64_t rounded_up(std::int64_t x, std::int64_t n) { return (x + n - 1) / n * n; }
 
 }  // namespace
 
@@ -220,9 +219,7 @@ void choose_columns(BlockRegion& region, const std::unordered_set<ArrayRef>& vir
   axes.column = best;
 }
 
-std::int64_t width_step(std::int64_t widest) {
-  return std::max<std::int64_t>(16, rounded_up((widest + most_widths - 1) / most_widths, 16));
-}
+std::int64_t width_step(std::int64_t widest) { return std::max<std::int64_t>(16, round_up(ceil_divide(widest, most_widths), 16)); }
 
 std::vector<BlockPlace> block_places(const BlockRegion& region, std::int64_t rows) {
   const BlockAxes& axes = region.axes;
@@ -230,7 +227,7 @@ std::vector<BlockPlace> block_places(const BlockRegion& region, std::int64_t row
   std::vector<BlockPlace> places;
   for (std::int64_t row = 0; row < all; row += rows) places.push_back({row, std::min(rows, all - row), 0, columns});
   if (axes.column < 0) return places;
-  auto together = static_cast<std::size_t>(rounded_up(std::ssize(places), most_asked) / most_asked);
+  auto together = static_cast<std::size_t>(ceil_divide(std::ssize(places), most_asked));
   for (std::size_t first = 0; first < places.size(); first += together) {
     std::size_t last = std::min(first + together, places.size()) - 1;
     ColumnRange needed = needed_columns(region, places[first].row, places[last].row + places[last].rows - 1);
@@ -244,7 +241,7 @@ std::vector<BlockPlace> block_places(const BlockRegion& region, std::int64_t row
   for (const BlockPlace& place : places) widest = std::max(widest, place.columns);
   std::int64_t unit = width_step(widest);
   for (BlockPlace& place : places) {
-    place.columns = std::min(columns, rounded_up(place.columns, unit));
+    place.columns = std::min(columns, round_up(place.columns, unit));
     place.column = std::min(place.column, columns - place.columns);
   }
   return places;

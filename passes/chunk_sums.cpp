@@ -8,6 +8,7 @@
 #include "ir/algebra.h"
 #include "ir/arena.h"
 #include "ir/function.h"
+#include "ir/integer.h"
 #include "passes/chains.h"
 #include "passes/opening.h"
 #include "passes/rewrite.h"
@@ -255,7 +256,7 @@ class Chunks {
         length_(length),
         of_row_(axes_of(sum.of_row, sum)),
         of_column_(axes_of(sum.of_column, sum)) {
-    auto chunks = [&](AxisRef whole) { return fresh_axis(arena_, (whole->size + length - 1) / length); };
+    auto chunks = [&](AxisRef whole) { return fresh_axis(arena_, ceil_divide(whole->size, length)); };
     chunk_ = chunks(sum.triangle.row), before_ = chunks(sum.triangle.column);
     row_ = fresh_axis(arena_, length), column_ = fresh_axis(arena_, length);
   }

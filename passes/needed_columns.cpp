@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "ir/algebra.h"
+#include "ir/integer.h"
 #include "passes/blocks.h"
 #include "passes/idle_columns.h"
 
@@ -155,7 +156,7 @@ std::vector<ColumnPart> column_parts(const BlockRegion& region, std::int64_t fir
       for (std::int64_t at = begin; at < end; at += region.columns) parts.push_back({at, std::min(region.columns, end - at), decided});
       return;
     }
-    const std::int64_t count = (end - begin + region.columns - 1) / region.columns, middle = begin + count / 2 * region.columns;
+    const std::int64_t count = ceil_divide(end - begin, region.columns), middle = begin + count / 2 * region.columns;
     self(self, begin, middle);
     self(self, middle, end);
   };
@@ -168,11 +169,11 @@ std::optional<ColumnArrays> columns_by_data(const BlockRegion& region) {
   Arena& arena = *region.arrays[0]->arena;
   auto piece = [&](int axis, std::int64_t length) {
     std::int64_t size = size_of(region, axis);
-    return Piece{fresh_axis(arena, (size + length - 1) / length), length, size};
+    return Piece{fresh_axis(arena, ceil_divide(size, length)), length, size};
   };
   Piece rows = piece(axes.row, region.rows);
   std::int64_t count = size_of(region, axes.column);
-  Piece columns = piece(axes.column, std::max<std::int64_t>(16, (count / pieces + 15) / 16 * 16));
+  Piece columns = piece(axes.column, std::max<std::int64_t>(16, round_up(count / pieces, 16)));
   Extent extent{.rows = rows.range(), .columns = columns.range(), .units = {}, .bounds_of_read = {}};
   for (int unit : axes.units) extent.units[unit] = value(fresh_axis(arena, size_of(region, unit)));
   Summaries summaries(region, rows, columns, extent.units);

@@ -9,6 +9,7 @@
 #include <unordered_set>
 
 #include "ir/algebra.h"
+#include "ir/integer.h"
 #include "ir/region_frame.h"
 #include "passes/kind.h"
 #include "passes/lifetimes.h"
@@ -19,7 +20,7 @@ namespace {
 
 constexpr std::int64_t alignment = 64;
 
-std::int64_t aligned(std::int64_t bytes) { return (bytes + alignment - 1) / alignment * alignment; }
+std::int64_t aligned(std::int64_t bytes) { return round_up(bytes, alignment); }
 
 // Memory that one value after another uses.
 struct Block {

@@ -16,13 +16,12 @@
 #include "codegen/tile/emitter_state.h"
 #include "codegen/tile/expression_text.h"
 #include "codegen/tile/product_region.h"
+#include "ir/integer.h"
 
 namespace heed {
 namespace {
 
 constexpr std::int64_t fewest_lines = 4;  // rows and columns of a product that is worth tiles
-
-std::int64_t ceil_divide(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 struct Prepared {
   FlatProduct product;

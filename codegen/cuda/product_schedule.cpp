@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "codegen/cuda/stored_operand.h"
+#include "ir/integer.h"
 
 namespace heed {
 namespace {
@@ -30,8 +31,6 @@ constexpr std::int64_t ring_slices = 3, wide_ring_slices = 4;
 constexpr GpuTile wide_tiles[] = {{128, 256}, {128, 128}};  // 64 rows of each of two warpgroups
 constexpr double wide_multiply_adds = 2048;
 constexpr int first_with_copies = 80;  // that go on while threads do, and bf16
-
-std::int64_t ceil_divide(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 // The elements of an operand lie side by side along this index in most of what it reads.
 Along along_of(Expr operand, AxisRef line, AxisRef depth) {

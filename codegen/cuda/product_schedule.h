@@ -6,6 +6,7 @@
 #include "codegen/cuda/target.h"
 #include "codegen/tile/access.h"
 #include "codegen/tile/product_region.h"
+#include "ir/integer.h"
 
 namespace heed {
 
@@ -38,9 +39,9 @@ struct GpuProductSchedule {
   bool is_wide = false;
   std::int64_t warp_rows = 2;  // warps along the rows of a tile, where tensor cores multiply
 
-  std::int64_t row_tiles() const { return (m + tile.rows - 1) / tile.rows; }
-  std::int64_t column_tiles() const { return (n + tile.columns - 1) / tile.columns; }
-  std::int64_t slices() const { return (k + depth - 1) / depth; }
+  std::int64_t row_tiles() const { return ceil_divide(m, tile.rows); }
+  std::int64_t column_tiles() const { return ceil_divide(n, tile.columns); }
+  std::int64_t slices() const { return ceil_divide(k, depth); }
   std::int64_t feeders() const { return is_wide ? 128 : 0; }
   std::int64_t threads() const { return feeders() + block_threads; }
   // The last part may have fewer, and what lies beyond the depth counts as zero: parts of a ring are whole turns of it.

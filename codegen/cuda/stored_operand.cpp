@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "codegen/tile/interval.h"
+#include "ir/integer.h"
 
 namespace heed {
 namespace {
@@ -59,13 +60,13 @@ std::optional<StoredOperand> stored_operand(Expr operand, AxisRef line, AxisRef 
   const Interval range = Intervals().of(whole);
   if (range.low < 0 || range.high >= element_count(operand->array)) return {};
   StoredOperand out{.read = operand, .slices = {{}, 0}, .pitch = 0};
-  out.slice = fresh_axis(arena, (depth->size + slice_depth - 1) / slice_depth);
+  out.slice = fresh_axis(arena, ceil_divide(depth->size, slice_depth));
   AxisRef inside = fresh_axis(arena, slice_depth);
   const IntegerTerm place[] = {{slice_depth, value(out.slice)}, {1, value(inside)}};
   const Expr sliced = substitute(whole, {{depth, linear(place, 0, arena)}});
   out.along = Along::depth, out.line = line, out.pitch = 1;
   if (auto found = taken_apart(out, linear_form(sliced), inside, inside)) return found;
-  AxisRef chunk = fresh_axis(arena, (line->size + in_chunk - 1) / in_chunk), in = fresh_axis(arena, in_chunk);
+  AxisRef chunk = fresh_axis(arena, ceil_divide(line->size, in_chunk)), in = fresh_axis(arena, in_chunk);
   const IntegerTerm of_line[] = {{in_chunk, value(chunk)}, {1, value(in)}};
   out.along = Along::line, out.line = chunk, out.pitch = 0;
   return taken_apart(out, linear_form(substitute(sliced, {{line, linear(of_line, 0, arena)}})), in, inside);

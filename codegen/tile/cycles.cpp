@@ -5,6 +5,7 @@
 
 #include "codegen/tile/schedule.h"
 #include "ir/function.h"
+#include "ir/integer.h"
 
 namespace heed {
 namespace {
@@ -13,7 +14,7 @@ constexpr double gather_cycles = 20, scatter_cycles = 26, call_cycles = 60;
 
 bool has(const AxisSet& set, AxisRef axis) { return axis && std::ranges::find(set, axis) != set.end(); }
 
-double vectors(std::int64_t size, int lanes) { return static_cast<double>((size + lanes - 1) / lanes); }
+double vectors(std::int64_t size, int lanes) { return static_cast<double>(ceil_divide(size, lanes)); }
 
 // Cycles of a function of f32 for a vector.
 double function_cycles(const Node& x, bool vector, int lanes) {

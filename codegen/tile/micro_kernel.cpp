@@ -9,12 +9,12 @@
 #include <algorithm>
 #include <vector>
 
+#include "ir/integer.h"
+
 namespace heed {
 namespace {
 
 constexpr int unroll = 4;  // of k; 2, 4 and 8 measured equal
-
-std::int64_t ceil_divide(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 // Cycles for each useful multiplication of vectors, in units of the best: two a cycle, and little more than one load.
 double cost_of(const Tile& tile, std::int64_t m, std::int64_t n) {

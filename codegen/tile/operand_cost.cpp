@@ -6,14 +6,10 @@
 
 #include "codegen/tile/vectors.h"
 #include "ir/algebra.h"
+#include "ir/integer.h"
 
 namespace heed {
-namespace {
-
-std::int64_t ceil_divide(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_divide(a, b) * b; }
-
-}  // namespace
+namespace {}  // namespace
 
 std::optional<std::int64_t> lane_stride(const LinearForm& address, AxisRef lane) {
   std::int64_t stride = 0;

@@ -11,13 +11,13 @@
 #include "codegen/tile/expression_text.h"
 #include "codegen/tile/product_pairs.h"
 #include "codegen/tile/product_prepared.h"
+#include "ir/integer.h"
 
 namespace heed {
 namespace {
 
 constexpr std::int64_t alignment = 64;
-std::int64_t aligned(std::int64_t bytes) { return (bytes + alignment - 1) / alignment * alignment; }
-std::int64_t ceil_divide(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+std::int64_t aligned(std::int64_t bytes) { return round_up(bytes, alignment); }
 
 // Where a task keeps what, in elements from the start of its scratch memory.
 struct Scratch {

@@ -10,12 +10,11 @@
 #include "codegen/tile/operand_cost.h"
 #include "codegen/tile/vectors.h"
 #include "ir/algebra.h"
+#include "ir/integer.h"
 
 namespace heed {
 namespace {
 
-std::int64_t ceil_divide(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_divide(a, b) * b; }
 std::int64_t between(std::int64_t low, double x, std::int64_t high) {
   return x <= static_cast<double>(low) ? low : x >= static_cast<double>(high) ? high : static_cast<std::int64_t>(x);
 }

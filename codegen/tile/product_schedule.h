@@ -9,6 +9,7 @@
 #include "codegen/tile/micro_kernel.h"
 #include "codegen/tile/product_region.h"
 #include "ir/algebra.h"
+#include "ir/integer.h"
 
 namespace heed {
 
@@ -41,8 +42,8 @@ struct ProductSchedule {
   std::int64_t a_run, b_run;  // lengths within which addresses along the packed vectors are plain; 0: everywhere
   double cost;                // in cycles; to compare one schedule of a product with another
 
-  std::int64_t most_tiles() const { return (row_tiles + row_tasks - 1) / row_tasks; }
-  std::int64_t most_panels() const { return (panels + column_tasks - 1) / column_tasks; }
+  std::int64_t most_tiles() const { return ceil_divide(row_tiles, row_tasks); }
+  std::int64_t most_panels() const { return ceil_divide(panels, column_tasks); }
   std::string text() const;
 };
 

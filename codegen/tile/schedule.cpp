@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "ir/integer.h"
+
 namespace heed {
 namespace {
 
@@ -12,7 +14,7 @@ constexpr std::int64_t enough_tasks = 16;  // to cut work into more gains little
 
 bool has(const AxisSet& set, AxisRef axis) { return axis && std::ranges::find(set, axis) != set.end(); }
 
-double vectors(std::int64_t size, int lanes) { return static_cast<double>((size + lanes - 1) / lanes); }
+double vectors(std::int64_t size, int lanes) { return static_cast<double>(ceil_divide(size, lanes)); }
 
 bool adds(const Nest& nest) {
   return std::ranges::any_of(
@@ -96,7 +98,7 @@ void choose_unroll(Nest& nest, VectorShape shape) {
         accumulates || !sweep.accumulations.empty() || std::ranges::any_of(sweep.stores, [](const NestStore& store) { return store.add; });
     least = std::min(least, unroll_of(nest.lane_row->size, sweep, shape));
   }
-  std::int64_t parts = nest.row_count() * ((nest.lane_row->size + shape.lanes - 1) / shape.lanes);
+  std::int64_t parts = nest.row_count() * ceil_divide(nest.lane_row->size, shape.lanes);
   while (least > 1 && parts / least < std::min(wanted_tasks(nest.cycles, shape), enough_tasks)) least /= 2;
   if (accumulates) nest.unroll = least;
 }
@@ -105,15 +107,15 @@ void cut_tasks(Nest& nest, VectorShape shape) {
   std::int64_t rows = nest.row_count();
   std::int64_t wanted = wanted_tasks(nest.cycles, shape);
   std::int64_t row_parts = std::min(rows, wanted);
-  nest.rows_per_task = (rows + row_parts - 1) / row_parts;
-  row_parts = (rows + nest.rows_per_task - 1) / nest.rows_per_task;
+  nest.rows_per_task = ceil_divide(rows, row_parts);
+  row_parts = ceil_divide(rows, nest.rows_per_task);
   std::int64_t lane_parts = 1;
   nest.lanes_per_task = 1;
   if (nest.lane_row) {
-    std::int64_t block = nest.unroll * shape.lanes, blocks = (nest.lane_row->size + block - 1) / block;
-    lane_parts = std::clamp<std::int64_t>((wanted + row_parts - 1) / row_parts, 1, blocks);
-    nest.lanes_per_task = (blocks + lane_parts - 1) / lane_parts * block;
-    lane_parts = (nest.lane_row->size + nest.lanes_per_task - 1) / nest.lanes_per_task;
+    std::int64_t block = nest.unroll * shape.lanes, blocks = ceil_divide(nest.lane_row->size, block);
+    lane_parts = std::clamp<std::int64_t>(ceil_divide(wanted, row_parts), 1, blocks);
+    nest.lanes_per_task = ceil_divide(blocks, lane_parts) * block;
+    lane_parts = ceil_divide(nest.lane_row->size, nest.lanes_per_task);
   }
   nest.tasks = row_parts * lane_parts;
 }
