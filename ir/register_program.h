@@ -1,7 +1,7 @@
 // A region in blocks whose values of rows and columns lie in registers, as fragments of matrix products (a GPU): what its kernel does,
 // in the algebra's normal form. One block of threads has some rows of one position of each unit and goes over columns a block at a time.
 #pragma once
-#include <memory>
+#include <algorithm>
 #include <vector>
 
 #include "ir/algebra.h"
@@ -33,6 +33,11 @@ struct RegisterStep {
   LinearForm address{};
 };
 using RegisterSteps = std::vector<RegisterStep>;
+
+// Whether an expression of a step reads the array; null reads nothing.
+inline bool reads(Expr x, ArrayRef array) {
+  return x && std::ranges::any_of(nodes_of(x), [&](Expr node) { return node->op == Op::read && node->array == array; });
+}
 
 inline constexpr int register_warps = 4;  // of a block of threads
 

@@ -10,7 +10,10 @@
 #include <set>
 
 #include "ir/algebra.h"
+#include "ir/arena.h"
 #include "ir/function.h"
+#include "ir/integer.h"
+#include "passes/register_kept.h"
 
 namespace heed {
 
@@ -32,12 +35,6 @@ bool is_half(DType dtype) { return dtype == DType::bf16 || dtype == DType::f16; 
 
 bool is_infinite(Expr x) {
   return x->op == Op::constant && x->dtype == DType::f32 && std::abs(x->real) == std::numeric_limits<double>::infinity();
-}
-
-// weight * x, where the expression is nothing else.
-std::pair<double, Expr> scaled(Expr x) {
-  if (x->op == Op::linear && x->dtype != DType::i64 && x->operands.size() == 1 && x->real == 0) return {x->weights[0], x->operands[0]};
-  return {1, x};
 }
 
 // Finite, or NaN.
@@ -73,8 +70,7 @@ class Former {
         }
     for (const auto& [name, masked] : program_.names) check(masked);
     if (!has_scores || !has_sums) throw NotInRegisters{"it has no products of both kinds, scores and sums over columns"};
-    for (ArrayRef kept : program_.kept) simplify_maximum(kept);
-    for (ArrayRef kept : program_.kept) program_.spread.push_back(is_spread(kept));
+    simplify_kept(program_);
     for (AxisRef width : program_.widths)
       if (width->size > most_width) throw NotInRegisters{fmt::format("rows are {} wide, registers hold {}", width->size, most_width)};
     return std::move(program_);
@@ -200,11 +196,19 @@ class Former {
 
   static bool depends_on_positions(ArrayRef array) { return !array->body->free.empty(); }
 
-  Expr value_of(ArrayRef array) {
+  // The program's axes for positions and bound axes of a body.
+  using Table = std::map<AxisRef, AxisRef>;
+
+  Table table_of(ArrayRef array) {
     Table table;
     const std::vector<AxisRef> own = positions(array), axes = axes_of(array);
     for (std::size_t p = 0; p < own.size(); ++p)
       if (axes[p]) table[own[p]] = axes[p];
+    return table;
+  }
+
+  Expr value_of(ArrayRef array) {
+    Table table = table_of(array);
     const std::size_t before = steps_.size();
     Expr value = in_axes(array->body, table);
     for (std::size_t k = before; k < steps_.size(); ++k) value = start_from(steps_[k], value);
@@ -213,22 +217,19 @@ class Former {
 
   // A step that the value adds to something starts from that.
   Expr start_from(RegisterStep& step, Expr value) {
-    auto is_step = [&](Expr x) { return x->op == Op::read && x->array == step.into; };
-    auto is_free = [&](Expr x) { return std::ranges::none_of(nodes_of(x), is_step); };
     if (step.kind == RegisterStep::Kind::score) return value;
     const bool is_maximum = step.kind == RegisterStep::Kind::reduce && step.reduction == Reduction::maximum;
     if (!is_maximum && value->op == Op::linear)
       for (std::size_t k = 0; k < value->operands.size(); ++k) {
-        if (!is_step(value->operands[k]) || value->weights[k] != 1) continue;
+        Expr term = value->operands[k];
+        if (term->op != Op::read || term->array != step.into || value->weights[k] != 1) continue;
         Expr rest = subtract(value, value->operands[k]);
-        if (!is_free(rest)) continue;
+        if (reads(rest, step.into)) continue;
         step.value = rest;
         return value->operands[k];
       }
     return value;
   }
-
-  using Table = std::map<AxisRef, AxisRef>;
 
   // An expression of a body in terms of the program's axes.
   Expr in_axes(Expr body, Table& table) {
@@ -262,7 +263,7 @@ class Former {
   Expr selected(Expr condition, Expr yes, Expr no) {
     if (yes->dtype != DType::f32 || is_infinite(yes) == is_infinite(no)) return select(condition, yes, no);
     const bool is_other = is_infinite(yes);
-    const auto [weight, x] = scaled(is_other ? no : yes);
+    const auto [weight, x] = scaled_form(is_other ? no : yes);
     Expr rest = is_other ? yes : no;
     if (weight <= 0 || rest->real > 0 || !depends_on(x, program_.row) || !depends_on(x, program_.column)) return select(condition, yes, no);
     Expr masked = is_other ? select(condition, rest, x) : select(condition, x, rest);
@@ -315,9 +316,7 @@ class Former {
     return known;
   }
 
-  bool reads_column_offset(Expr x) const {
-    return std::ranges::any_of(nodes_of(x), [&](Expr node) { return node->op == Op::read && node->array == column_offset_; });
-  }
+  bool reads_column_offset(Expr x) const { return reads(x, column_offset_); }
 
   Expr read(ArrayRef array, std::span<const Expr> indices) {
     if (auto offset = offsets_.find(array); offset != offsets_.end()) return offset->second;
@@ -385,7 +384,7 @@ class Former {
     if (!has_row || width || (has_column && over != column)) throw NotInRegisters{"a reduction is not one value a row"};
     if (node.reduction != Reduction::sum && node.reduction != Reduction::maximum)
       throw NotInRegisters{"a reduction is neither a sum nor a maximum"};
-    if (auto [factor, x] = scaled(body); factor > 0) weight = factor, body = x;
+    if (auto [factor, x] = scaled_form(body); factor > 0) weight = factor, body = x;
     step.factor = body;
     for (const RegisterStep& other : steps_)  // the same, met again
       if (other.kind == step.kind && other.factor == body && other.over == over && other.reduction == step.reduction)
@@ -396,7 +395,7 @@ class Former {
   }
 
   void set_score(RegisterStep& step, Expr body) {
-    const auto [weight, x] = scaled(body);
+    const auto [weight, x] = scaled_form(body);
     if (weight != 1 || x->op != Op::product || x->operands.size() != 2 || x->weights[0] != 1 || x->weights[1] != 1)
       throw NotInRegisters{"a score is no product of two values in memory"};
     for (Expr factor : x->operands) {
@@ -409,7 +408,7 @@ class Former {
   }
 
   void set_sum(RegisterStep& step, Expr body, AxisRef width) {
-    const auto [weight, x] = scaled(body);
+    const auto [weight, x] = scaled_form(body);
     std::vector<Factor> rest{{real(arena_, weight, DType::f32), 1}};
     Expr matrix = nullptr;
     auto take = [&](Expr factor, double power) {
@@ -488,10 +487,7 @@ class Former {
       step.into = kept->second;
     } else {
       step.kind = RegisterStep::Kind::store, step.into = slice.whole;
-      Table table;
-      const std::vector<AxisRef> own = positions(output), axes = axes_of(output);
-      for (std::size_t p = 0; p < own.size(); ++p)
-        if (axes[p]) table[own[p]] = axes[p];
+      Table table = table_of(output);
       std::vector<IntegerTerm> terms;
       std::int64_t stride = 1;
       for (std::size_t p = slice.whole->shape.size(); p-- > 0; stride *= slice.whole->shape[p])
@@ -504,169 +500,21 @@ class Former {
     steps_.push_back(std::move(step));
   }
 
-  // --- maxima
-
-  template <class Use>
-  void for_steps(Use use) {
-    for (auto& part : program_.parts) {
-      for (auto& kind : part.kinds)
-        for (RegisterStep& step : kind.steps) use(part, step, false);
-      for (RegisterStep& step : part.advance) use(part, step, true);
-    }
-  }
-
-  // A maximum that runs: what it becomes with each block of columns, and the values that begin and follow it.
-  struct Running {
-    std::vector<ArrayRef> kept;  // it, and what it was before the last columns
-    Expr next = nullptr;         // maximum(kept, weight * of the columns)
-    double weight = 1;
-  };
-
-  std::optional<Running> running_of(ArrayRef kept) {
-    if (kept->shape.size() != 1) return {};
-    Running running{.kept = {kept}};
-    bool is_plain = true;
-    for_steps([&](const RegisterProgram::Part& part, const RegisterStep& step, bool advances) {
-      if (step.kind != RegisterStep::Kind::keep) return;
-      if (advances && step.value == read_of(kept)) running.kept.push_back(step.into);
-      if (step.into != kept || !is_plain) return;
-      if (part.over_columns) {
-        is_plain = !advances && (!running.next || running.next == step.value);
-        running.next = step.value;
-      } else {
-        is_plain = is_infinite(step.value) && step.value->real < 0;
-      }
-    });
-    if (!is_plain || !running.next || running.next->op != Op::function || running.next->function != &functions::maximum) return {};
-    Expr other = nullptr;
-    for (std::size_t k : {0, 1})
-      if (running.next->operands[k] == read_of(kept)) other = running.next->operands[1 - k];
-    if (!other) return {};
-    const auto [weight, largest] = scaled(other);
-    const bool is_step = largest->op == Op::read && !has(program_.kept, largest->array);
-    running.weight = is_step && weight > 0 ? weight : 1;
-    return running;
-  }
-
-  Expr read_of(ArrayRef kept) const { return read_stored(kept, std::vector{heed::value(program_.row)}); }
-
-  // Where a maximum is only met no less than some number it begins with that number. It is kept without a factor that all scores have.
-  void simplify_maximum(ArrayRef kept) {
-    std::optional<Running> running = running_of(kept);
-    if (!running) return;
-    std::vector<Expr> own{running->next};
-    for (ArrayRef each : running->kept) own.push_back(read_of(each));
-    std::optional<double> floor = floor_of(own);
-    if (!floor) return;
-    const double lowest = std::numeric_limits<float>::lowest();
-    const double first = std::max(lowest, *floor / running->weight);
-    std::unordered_map<Expr, Expr> now;
-    for (std::size_t k = 1; k < own.size(); ++k) now[own[k]] = scale(running->weight, own[k]);
-    Expr part = running->next->operands[running->next->operands[0] == own[1] ? 1 : 0];
-    Expr next = apply(functions::maximum, {own[1], scale(1 / running->weight, part)});
-    now[own[0]] = scale(running->weight, next);
-    auto changed = [&](Expr root) {
-      return rewrite(root, [&](Expr node, std::span<const Expr> operands) -> Expr {
-        if (auto found = now.find(node); found != now.end()) return found->second;
-        if (node->op == Op::function && node->function == &functions::maximum && is_constant(node->operands[1]) &&
-            now.contains(node->operands[0]))
-          return operands[0];
-        return operands.empty() ? node : with_stored_operands(node, operands);
-      });
-    };
-    for_steps([&](const RegisterProgram::Part& each, RegisterStep& step, bool advances) {
-      const bool is_own = step.kind == RegisterStep::Kind::keep && has(running->kept, step.into);
-      if (is_own && advances)
-        return;
-      else if (is_own)
-        step.value = each.over_columns ? next : real(arena_, first, DType::f32);
-      else if (step.value)
-        step.value = changed(step.value);
-      if (step.factor) step.factor = changed(step.factor);
-    });
-  }
-
-  // The number that the values are met no less than, everywhere but where they become each other.
-  std::optional<double> floor_of(const std::vector<Expr>& values) {
-    std::optional<double> floor;
-    bool is_met = true;
-    auto look = [&](Expr root) {
-      for (Expr node : nodes_of(root)) {
-        const bool is_maximum = node->op == Op::function && node->function == &functions::maximum && is_constant(node->operands[1]) &&
-                                std::isfinite(node->operands[1]->real);
-        for (Expr operand : node->operands) {
-          if (!has(values, operand) || node == values[0]) continue;
-          if (!is_maximum || (floor && *floor != node->operands[1]->real)) is_met = false;
-          floor = is_maximum ? node->operands[1]->real : floor;
-        }
-      }
-      is_met &= !has(values, root);
-    };
-    for_steps([&](const RegisterProgram::Part& part, const RegisterStep& step, bool advances) {
-      const bool is_own = step.kind == RegisterStep::Kind::keep && (advances || (part.over_columns && step.value == values[0]));
-      if (step.value && !is_own) look(step.value);
-      if (step.factor) look(step.factor);
-    });
-    return is_met ? floor : std::nullopt;
-  }
-
-  // A sum that nothing needs before its last column: what it was is scaled at most, and what comes is added.
-  bool is_spread(ArrayRef kept) const {
-    auto reads = [](Expr x, ArrayRef array) {
-      return x && std::ranges::any_of(nodes_of(x), [&](Expr node) { return node->op == Op::read && node->array == array; });
-    };
-    if (kept->shape.size() != 1) return false;
-    for (const auto& part : program_.parts)
-      for (const auto& kind : part.kinds) {
-        const RegisterStep* sum = nullptr;
-        for (const RegisterStep& step : kind.steps) {
-          if (step.kind != RegisterStep::Kind::keep || step.into != kept) continue;
-          if (!part.over_columns && !is_constant(step.value, 0)) return false;
-          for (const RegisterStep& other : kind.steps)
-            if (part.over_columns && other.kind == RegisterStep::Kind::reduce && other.reduction == Reduction::sum &&
-                step.value->op == Op::read && step.value->array == other.into)
-              sum = &other;
-          if (part.over_columns && !sum) return false;
-        }
-        if (!part.over_columns) continue;
-        for (const RegisterStep& step : kind.steps) {
-          if (&step != sum && (reads(step.value, kept) || reads(step.factor, kept))) return false;
-          if (sum && (reads(step.factor, sum->into) || (reads(step.value, sum->into) && step.into != kept))) return false;
-        }
-        if (sum && (reads(sum->factor, kept) || !sum->value || !is_scaled(sum->value, kept))) return false;
-        for (const RegisterStep& step : part.advance)
-          if (reads(step.value, kept)) return false;
-      }
-    return true;
-  }
-
-  static bool is_scaled(Expr x, ArrayRef kept) {
-    if (x->op == Op::read) return x->array == kept;
-    if (x->op != Op::product) return false;
-    int count = 0;
-    for (std::size_t k = 0; k < x->operands.size(); ++k)
-      for (Expr node : nodes_of(x->operands[k]))
-        if (node->op == Op::read && node->array == kept) count += node == x->operands[k] && x->weights[k] == 1 ? 1 : 2;
-    return count == 1;
-  }
-
   // Reads besides tiles are at plain places that exist.
   void check(Expr x) const {
-    {
-      int wide = 0;
-      for (AxisRef axis : x->free) wide += axis != program_.row && !has(program_.units, axis);
-      if (wide > 1) throw NotInRegisters{"a value has rows and two axes besides"};
-      for (Expr node : nodes_of(x)) {
-        if (node->dtype == DType::f64) throw NotInRegisters{"it computes in f64"};
-        if (node->op != Op::read) continue;
-        for (std::size_t p = 0; p < node->operands.size(); ++p) {
-          Expr index = node->operands[p];
-          if (std::ranges::any_of(nodes_of(index), [](Expr each) { return each->op == Op::read; }))
-            throw NotInRegisters{fmt::format("`{}` is read at places that data decides", node->array->name)};
-          Interval range = bounds(index);
-          if (range.low < 0 || range.high >= node->array->shape[p])
-            throw NotInRegisters{fmt::format("`{}` is read where a condition alone keeps the place inside", node->array->name)};
-        }
+    int wide = 0;
+    for (AxisRef axis : x->free) wide += axis != program_.row && !has(program_.units, axis);
+    if (wide > 1) throw NotInRegisters{"a value has rows and two axes besides"};
+    for (Expr node : nodes_of(x)) {
+      if (node->dtype == DType::f64) throw NotInRegisters{"it computes in f64"};
+      if (node->op != Op::read) continue;
+      for (std::size_t p = 0; p < node->operands.size(); ++p) {
+        Expr index = node->operands[p];
+        if (std::ranges::any_of(nodes_of(index), [](Expr each) { return each->op == Op::read; }))
+          throw NotInRegisters{fmt::format("`{}` is read at places that data decides", node->array->name)};
+        Interval range = bounds(index);
+        if (range.low < 0 || range.high >= node->array->shape[p])
+          throw NotInRegisters{fmt::format("`{}` is read where a condition alone keeps the place inside", node->array->name)};
       }
     }
   }
@@ -701,7 +549,7 @@ std::int64_t sums_of_thread(const RegisterProgram& program) {
   constexpr std::int64_t share = 2;  // of 16 rows and so many columns a thread has one sum for each two
   std::int64_t most = 0, kept = 0;
   for (ArrayRef array : program.kept)
-    if (array->shape.size() == 2) kept += (array->shape[1] + 15) / 16 * 16 / share;
+    if (array->shape.size() == 2) kept += round_up(array->shape[1], 16) / share;
   for (const auto& part : program.parts)
     for (const auto& kind : part.kinds)
       most = std::max<std::int64_t>(most, std::ranges::count(kind.steps, RegisterStep::Kind::score, &RegisterStep::kind));

@@ -1,0 +1,178 @@
+// Looks through all steps of a program for how a kept value is made and met.
+#include "passes/register_kept.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <optional>
+
+#include "ir/arena.h"
+#include "ir/function.h"
+
+namespace heed {
+
+namespace {
+
+bool has(const auto& list, const auto& value) { return std::ranges::find(list, value) != list.end(); }
+
+template <class Use>
+void for_steps(RegisterProgram& program, Use use) {
+  for (auto& part : program.parts) {
+    for (auto& kind : part.kinds)
+      for (RegisterStep& step : kind.steps) use(part, step, false);
+    for (RegisterStep& step : part.advance) use(part, step, true);
+  }
+}
+
+Expr read_of(const RegisterProgram& program, ArrayRef kept) { return read_stored(kept, std::vector{value(program.row)}); }
+
+// A maximum that runs: what it becomes with each block of columns, and the values that begin and follow it.
+struct Running {
+  std::vector<ArrayRef> kept;  // it, and what it was before the last columns
+  Expr next = nullptr;         // maximum(kept, weight * of the columns)
+  double weight = 1;
+};
+
+std::optional<Running> running_of(RegisterProgram& program, ArrayRef kept) {
+  if (kept->shape.size() != 1) return {};
+  Running running{.kept = {kept}};
+  bool is_plain = true;
+  for_steps(program, [&](const RegisterProgram::Part& part, const RegisterStep& step, bool advances) {
+    if (step.kind != RegisterStep::Kind::keep) return;
+    if (advances && step.value == read_of(program, kept)) running.kept.push_back(step.into);
+    if (step.into != kept || !is_plain) return;
+    if (part.over_columns) {
+      is_plain = !advances && (!running.next || running.next == step.value);
+      running.next = step.value;
+    } else {
+      is_plain = is_constant(step.value, -std::numeric_limits<double>::infinity());
+    }
+  });
+  if (!is_plain || !running.next || running.next->op != Op::function || running.next->function != &functions::maximum) return {};
+  Expr other = nullptr;
+  for (std::size_t k : {0, 1})
+    if (running.next->operands[k] == read_of(program, kept)) other = running.next->operands[1 - k];
+  if (!other) return {};
+  const auto [weight, largest] = scaled_form(other);
+  const bool is_step = largest->op == Op::read && !has(program.kept, largest->array);
+  running.weight = is_step && weight > 0 ? weight : 1;
+  return running;
+}
+
+// The number that the values are met no less than, everywhere but where they become each other.
+std::optional<double> floor_of(RegisterProgram& program, const std::vector<Expr>& values) {
+  std::optional<double> floor;
+  bool is_met = true;
+  auto look = [&](Expr root) {
+    for (Expr node : nodes_of(root)) {
+      const bool is_maximum = node->op == Op::function && node->function == &functions::maximum && is_constant(node->operands[1]) &&
+                              std::isfinite(node->operands[1]->real);
+      for (Expr operand : node->operands) {
+        if (!has(values, operand) || node == values[0]) continue;
+        if (!is_maximum || (floor && *floor != node->operands[1]->real)) is_met = false;
+        floor = is_maximum ? node->operands[1]->real : floor;
+      }
+    }
+    is_met &= !has(values, root);
+  };
+  for_steps(program, [&](const RegisterProgram::Part& part, const RegisterStep& step, bool advances) {
+    const bool is_own = step.kind == RegisterStep::Kind::keep && (advances || (part.over_columns && step.value == values[0]));
+    if (step.value && !is_own) look(step.value);
+    if (step.factor) look(step.factor);
+  });
+  return is_met ? floor : std::nullopt;
+}
+
+// Where a maximum is only met no less than some number it begins with that number. It is kept without a factor that all scores have.
+void simplify_maximum(RegisterProgram& program, ArrayRef kept) {
+  std::optional<Running> running = running_of(program, kept);
+  if (!running) return;
+  std::vector<Expr> own{running->next};
+  for (ArrayRef each : running->kept) own.push_back(read_of(program, each));
+  std::optional<double> floor = floor_of(program, own);
+  if (!floor) return;
+  const double lowest = std::numeric_limits<float>::lowest();
+  const double first = std::max(lowest, *floor / running->weight);
+  std::unordered_map<Expr, Expr> now;
+  for (std::size_t k = 1; k < own.size(); ++k) now[own[k]] = scale(running->weight, own[k]);
+  Expr part = running->next->operands[running->next->operands[0] == own[1] ? 1 : 0];
+  Expr next = apply(functions::maximum, {own[1], scale(1 / running->weight, part)});
+  now[own[0]] = scale(running->weight, next);
+  auto changed = [&](Expr root) {
+    return rewrite(root, [&](Expr node, std::span<const Expr> operands) -> Expr {
+      if (auto found = now.find(node); found != now.end()) return found->second;
+      if (node->op == Op::function && node->function == &functions::maximum && is_constant(node->operands[1]) &&
+          now.contains(node->operands[0]))
+        return operands[0];
+      return operands.empty() ? node : with_stored_operands(node, operands);
+    });
+  };
+  for_steps(program, [&](const RegisterProgram::Part& each, RegisterStep& step, bool advances) {
+    const bool is_own = step.kind == RegisterStep::Kind::keep && has(running->kept, step.into);
+    if (is_own && advances)
+      return;
+    else if (is_own)
+      step.value = each.over_columns ? next : real(*program.row->arena, first, DType::f32);
+    else if (step.value)
+      step.value = changed(step.value);
+    if (step.factor) step.factor = changed(step.factor);
+  });
+}
+
+// The kept value itself, or a product with it as one factor and nowhere else.
+bool is_scaled(Expr x, ArrayRef kept) {
+  if (x->op == Op::read) return x->array == kept;
+  if (x->op != Op::product) return false;
+  int count = 0;
+  for (std::size_t k = 0; k < x->operands.size(); ++k)
+    for (Expr node : nodes_of(x->operands[k]))
+      if (node->op == Op::read && node->array == kept) count += node == x->operands[k] && x->weights[k] == 1 ? 1 : 2;
+  return count == 1;
+}
+
+// The last sum of a body that an expression is; null if it is none.
+const RegisterStep* sum_that_is(Expr x, const RegisterSteps& steps) {
+  const RegisterStep* sum = nullptr;
+  for (const RegisterStep& step : steps)
+    if (step.kind == RegisterStep::Kind::reduce && step.reduction == Reduction::sum && x->op == Op::read && x->array == step.into)
+      sum = &step;
+  return sum;
+}
+
+// In a body over columns nothing reads the kept value but the sum that it becomes, which scales it at most, and nothing else reads that
+// sum.
+bool is_met_by_sum_alone(ArrayRef kept, const RegisterStep* sum, const RegisterSteps& steps) {
+  for (const RegisterStep& step : steps) {
+    if (&step != sum && (reads(step.value, kept) || reads(step.factor, kept))) return false;
+    if (sum && (reads(step.factor, sum->into) || (reads(step.value, sum->into) && step.into != kept))) return false;
+  }
+  return !sum || (!reads(sum->factor, kept) && sum->value && is_scaled(sum->value, kept));
+}
+
+// A sum that nothing needs before its last column: what it was is scaled at most, and what comes is added.
+bool is_spread(const RegisterProgram& program, ArrayRef kept) {
+  if (kept->shape.size() != 1) return false;
+  for (const auto& part : program.parts) {
+    for (const auto& kind : part.kinds) {
+      const RegisterStep* sum = nullptr;
+      for (const RegisterStep& step : kind.steps) {
+        if (step.kind != RegisterStep::Kind::keep || step.into != kept) continue;
+        if (part.over_columns) sum = sum_that_is(step.value, kind.steps);
+        if (part.over_columns ? !sum : !is_constant(step.value, 0)) return false;
+      }
+      if (part.over_columns && !is_met_by_sum_alone(kept, sum, kind.steps)) return false;
+    }
+    const bool is_advanced = std::ranges::any_of(part.advance, [&](const RegisterStep& step) { return reads(step.value, kept); });
+    if (part.over_columns && is_advanced) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+void simplify_kept(RegisterProgram& program) {
+  for (ArrayRef kept : program.kept) simplify_maximum(program, kept);
+  for (ArrayRef kept : program.kept) program.spread.push_back(is_spread(program, kept));
+}
+
+}  // namespace heed
