@@ -290,7 +290,8 @@ class Compiler {
     program.regions[static_cast<std::size_t>(info)].flop *= region.blocks->visited;
     std::vector<BufferUse> uses;
     for (ArrayRef array : kernel.buffers) uses.push_back(use(array, scope));
-    add_device_launch(std::move(kernel.source), {kernel.shared_bytes, register_threads}, kernel.tasks, std::move(uses), info, out);
+    add_device_launch(std::move(kernel.source), {kernel.shared_bytes, kernel.threads}, kernel.tasks, std::move(uses), info, out,
+                      std::move(kernel.maps));
   }
 
   // On a GPU the pieces of all bodies are one kernel.

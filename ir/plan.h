@@ -103,6 +103,8 @@ struct Blocks {
   // For a GPU whose kernels can hold such values in registers: what this one does, or why it is not one.
   std::shared_ptr<const RegisterProgram> registers;
   std::string not_in_registers;
+  // Why products are not those of groups of warps, where the GPU has such.
+  std::string not_wide;
 };
 
 // The body of a scan: a plan of its own whose inputs are the element slices, the carried values and whatever it reads from outside.

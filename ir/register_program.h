@@ -16,6 +16,12 @@ struct RegisterTile {
   std::int64_t stride;  // elements from a line to the next
 };
 
+// Where lines of a tile lie in its array for each unit, as copies of boxes need it: at offset + stride * number, number < count.
+struct TileGrid {
+  std::int64_t offset = 0, stride = 0, count = 1;
+  LinearForm number{};  // of units alone
+};
+
 // Values of a step are expressions over the program's axes, the arrays that the kernel reads, and stand-ins for what steps before it made.
 struct RegisterStep {
   enum class Kind : std::uint8_t {
@@ -39,7 +45,7 @@ inline bool reads(Expr x, ArrayRef array) {
   return x && std::ranges::any_of(nodes_of(x), [&](Expr node) { return node->op == Op::read && node->array == array; });
 }
 
-inline constexpr int register_warps = 4;  // of a block of threads
+inline constexpr int register_warps = 4;  // of a block of threads, where there are no groups
 
 struct RegisterProgram {
   std::vector<AxisRef> units;          // positions that a task has one of
@@ -50,6 +56,9 @@ struct RegisterProgram {
   std::vector<ArrayRef> kept;          // stand-ins for values that stay from one step to the next: [row] or [row, width]
   std::vector<bool> spread;            // sums that are needed after the last column alone: each thread may have a part of them
   std::vector<RegisterTile> tiles;
+  // Groups of four warps that multiply 64 rows each together, by what lies in shared memory (sm_90a); 0: each of four warps by itself.
+  int groups = 0;
+  std::vector<TileGrid> grids;  // of tiles, where there are groups
   // Values of rows and columns that expressions read by a stand-in.
   std::vector<std::pair<ArrayRef, Expr>> names;
 
@@ -73,6 +82,8 @@ struct RegisterProgram {
     std::vector<Run> runs;
   };
   std::vector<Rows> blocks;  // of rows, in the order in which they are begun
+
+  int warps() const { return groups > 0 ? 4 * groups : register_warps; }
 };
 
 }  // namespace heed

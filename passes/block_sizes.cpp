@@ -9,6 +9,7 @@
 #include "passes/column_passes.h"
 #include "passes/kind.h"
 #include "passes/register_form.h"
+#include "passes/register_wide.h"
 #include "passes/work.h"
 
 namespace heed {
@@ -143,9 +144,12 @@ void choose_passes(BlockRegion& region, const std::unordered_set<ArrayRef>& virt
 // Values of rows and columns in registers, of as many rows and columns as they hold.
 void choose_registers(BlockRegion& region, const std::unordered_set<ArrayRef>& virtual_arrays, const Machine& machine) {
   struct Size {
-    std::int64_t tall, columns;
+    int groups;
+    std::int64_t tall, columns, sums;  // that a thread may have
   };
-  constexpr Size sizes[] = {{2, 64}, {1, 64}, {1, 32}};
+  const std::int64_t sums = machine.sums_of_thread;
+  // Three groups leave a thread 160 registers and two 232 (65536 in all, of which those that copy have some).
+  const Size sizes[] = {{3, 1, 128, 96}, {2, 1, 128, 128}, {2, 1, 64, 160}, {0, 2, 64, sums}, {0, 1, 64, sums}, {0, 1, 32, sums}};
   if (machine.sums_of_thread == 0) return;
   BlockRegion cut = region;
   BlockAxes& axes = cut.axes;
@@ -158,7 +162,10 @@ void choose_registers(BlockRegion& region, const std::unordered_set<ArrayRef>& v
   std::string why = axes.column < 0 ? "no axis besides the rows is long" : "registers do not hold a block";
   for (const Size& size : sizes) {
     if (axes.column < 0) break;
-    cut.rows = size.tall * 16 * register_warps, cut.columns = size.columns;
+    if (size.groups > 0 && (machine.shared_bytes_of_groups == 0 || !cut.not_wide.empty())) continue;
+    if (size.groups > 2 && axes.size_of(axes.row) <= 128) continue;  // fewer rows than two groups have
+    cut.groups = size.groups;
+    cut.rows = size.tall * 16 * (size.groups > 0 ? 4 * size.groups : register_warps), cut.columns = size.columns;
     cut.passes = column_passes(cut);
     if (!cut.passes) {
       why = "its reductions over columns cannot be put together from parts";
@@ -169,7 +176,11 @@ void choose_registers(BlockRegion& region, const std::unordered_set<ArrayRef>& v
       why = blocks->not_in_registers;
       break;
     }
-    if (sums_of_thread(*blocks->registers) > machine.sums_of_thread) continue;
+    if (sums_of_thread(*blocks->registers) > size.sums) continue;
+    if (size.groups > 0) {
+      cut.not_wide = not_wide(*blocks->registers);
+      if (!cut.not_wide.empty() || wide_bytes(*blocks->registers) > machine.shared_bytes_of_groups) continue;
+    }
     region = std::move(cut);
     return;
   }

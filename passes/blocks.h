@@ -66,6 +66,8 @@ struct BlockRegion {
   // Values of rows and columns lie in registers: blocks are whole, also where fewer rows or columns are left.
   bool in_registers = false;
   std::string not_in_registers;  // why not, where that could be
+  int groups = 0;                // of warps that multiply together (RegisterProgram)
+  std::string not_wide;          // why there are none, where that could be
 };
 
 // What of the graph's arrays (in order, none of them an input) runs block by block. An array that no region in blocks makes as an output,

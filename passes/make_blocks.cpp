@@ -146,7 +146,7 @@ std::shared_ptr<Blocks> make_blocks(const BlockRegion& region, const Graph& grap
     make_passes(region, maker, *blocks);
   else
     make_whole_rows(region, maker, *blocks);
-  blocks->not_in_registers = region.not_in_registers;
+  blocks->not_in_registers = region.not_in_registers, blocks->not_wide = region.not_wide;
   if (region.in_registers) {
     auto form = register_form(region, maker, *blocks);
     if (auto* program = std::get_if<RegisterProgram>(&form))

@@ -8,12 +8,14 @@
 #include <limits>
 #include <map>
 #include <set>
+#include <tuple>
 
 #include "ir/algebra.h"
 #include "ir/arena.h"
 #include "ir/function.h"
 #include "ir/integer.h"
 #include "passes/register_kept.h"
+#include "passes/register_wide.h"
 
 namespace heed {
 
@@ -33,6 +35,8 @@ bool depends_on(Expr x, AxisRef axis) { return has(x->free, axis); }
 
 bool is_half(DType dtype) { return dtype == DType::bf16 || dtype == DType::f16; }
 
+bool is_rounded(Expr x) { return x->op == Op::cast && is_half(x->to); }
+
 bool is_infinite(Expr x) {
   return x->op == Op::constant && x->dtype == DType::f32 && std::abs(x->real) == std::numeric_limits<double>::infinity();
 }
@@ -49,7 +53,8 @@ class Former {
       : region_(region), axes_(region.axes), maker_(maker), blocks_(blocks), arena_(*region.arrays[0]->arena) {
     for (int unit : axes_.units) program_.units.push_back(of_frame(unit));
     program_.row = of_frame(axes_.row), program_.column = of_frame(axes_.column);
-    program_.rows = region.rows, program_.columns = region.columns, program_.tall = region.rows / (16 * register_warps);
+    program_.rows = region.rows, program_.columns = region.columns, program_.groups = region.groups;
+    program_.tall = region.rows / (16 * program_.warps());
   }
 
   RegisterProgram run() {
@@ -71,6 +76,7 @@ class Former {
     for (const auto& [name, masked] : program_.names) check(masked);
     if (!has_scores || !has_sums) throw NotInRegisters{"it has no products of both kinds, scores and sums over columns"};
     simplify_kept(program_);
+    if (program_.groups > 0) set_grids(program_);
     for (AxisRef width : program_.widths)
       if (width->size > most_width) throw NotInRegisters{fmt::format("rows are {} wide, registers hold {}", width->size, most_width)};
     return std::move(program_);
@@ -162,6 +168,11 @@ class Former {
     for (const GraphInput& input : body.graph.inputs) given.insert(input.array);
     for (ArrayRef array : made_from(outputs, given)) values_[array] = value_of(array);
     for (ArrayRef output : outputs) add_output(output, body.slices.at(output));
+    // What is rounded for a product's sake is at hand as it was made: other sums are of that.
+    for (RegisterStep& step : steps_)
+      if (step.kind == RegisterStep::Kind::reduce && is_rounded(step.factor))
+        for (const RegisterStep& other : steps_)
+          if (other.kind == RegisterStep::Kind::sum && other.factor == step.factor->operands[0]) step.factor = other.factor;
     return std::move(steps_);
   }
 
@@ -269,7 +280,7 @@ class Former {
     Expr masked = is_other ? select(condition, rest, x) : select(condition, x, rest);
     auto named = std::ranges::find(program_.names, masked, &std::pair<ArrayRef, Expr>::second);
     if (named == program_.names.end()) {
-      program_.names.emplace_back(stand_in("masked", {program_.row, program_.column}), masked);
+      program_.names.emplace_back(input(arena_, "masked", {program_.row->size, program_.column->size}, DType::f32), masked);
       named = std::prev(program_.names.end());
     }
     return scale(weight, read_stored(named->first, std::vector{heed::value(program_.row), heed::value(program_.column)}));
@@ -348,10 +359,13 @@ class Former {
 
   // --- reductions
 
-  ArrayRef stand_in(const char* name, std::initializer_list<AxisRef> axes) {
+  // Bodies of one work that make the same have the same for it.
+  ArrayRef stand_in(const char* name, std::vector<AxisRef> axes) {
     std::vector<std::int64_t> shape;
     for (AxisRef axis : axes) shape.push_back(axis->size);
-    return input(arena_, name, shape, DType::f32);
+    ArrayRef& known = stand_ins_[{name, std::move(axes), steps_.size()}];
+    if (!known) known = input(arena_, name, shape, DType::f32);
+    return known;
   }
 
   Expr reduced(const Node& node, Expr body, const Table& table) {
@@ -423,6 +437,7 @@ class Former {
     if (!matrix) throw NotInRegisters{"a sum over columns is no product with one value in memory"};
     step.right = tile_of(matrix, program_.column, width);
     step.factor = product(rest, arena_, DType::f32);
+    if (is_rounded(step.factor) && step.factor->to == matrix->array->dtype) step.factor = step.factor->operands[0];  // products round
     if (!depends_on(step.factor, program_.row)) throw NotInRegisters{"a sum over columns is the same for each row"};
   }
 
@@ -526,8 +541,9 @@ class Former {
   Arena& arena_;
   RegisterProgram program_;
   std::map<int, AxisRef> of_frame_;
-  std::map<std::int64_t, AxisRef> depths_;  // axes that only a reduction has, by size
-  std::map<ArrayRef, ArrayRef> kept_;       // their stand-ins
+  std::map<std::int64_t, AxisRef> depths_;                                                    // axes that only a reduction has, by size
+  std::map<std::tuple<std::string, std::vector<AxisRef>, std::size_t>, ArrayRef> stand_ins_;  // of steps, by number in a body
+  std::map<ArrayRef, ArrayRef> kept_;                                                         // their stand-ins
   std::vector<OverColumns> over_columns_;
   // Of the body that is read.
   RegisterSteps steps_;

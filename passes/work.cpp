@@ -9,11 +9,12 @@ namespace heed {
 
 // Columns are cut for kernels alone that hold values in registers: others have no order of blocks of the same rows. Of a thread's 255
 // registers a quarter is left for addresses, fragments and what rows carry.
-Machine gpu_machine(int chip) {
+Machine gpu_machine(int chip, std::int64_t shared_bytes_of_groups) {
   constexpr int first_with_copies = 80;  // and with products of bf16 (PTX: cp.async, mma.m16n8k16)
   Machine machine;
   machine.columns_of_passes = 0;
   if (chip >= first_with_copies) machine.sums_of_thread = 192;
+  machine.shared_bytes_of_groups = shared_bytes_of_groups;
   return machine;
 }
 

@@ -19,11 +19,12 @@ struct Machine {
   std::int64_t columns_of_passes = 512;
   // Sums of products that a thread can hold where values of rows and columns lie in registers (ir/register_program.h); 0: nowhere.
   std::int64_t sums_of_thread = 0;
-  double seconds_per_stored_byte = 0;  // besides its traffic: dear where memory is short
+  std::int64_t shared_bytes_of_groups = 0;  // of a block whose warps multiply in groups; 0: they cannot
+  double seconds_per_stored_byte = 0;       // besides its traffic: dear where memory is short
 };
 
-// Of a GPU; `chip` as in sm_80.
-Machine gpu_machine(int chip);
+// Of a GPU; `chip` as in sm_80, and the shared memory of a block where groups of four warps multiply together (sm_90a).
+Machine gpu_machine(int chip, std::int64_t shared_bytes_of_groups = 0);
 
 // Operations on floating values; an expression that depends on some axes only is computed once for them. A function counts once.
 double flop_of(ArrayRef array);

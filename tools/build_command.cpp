@@ -80,6 +80,8 @@ int build_for_gpu(const Plan& plan, const CudaTarget& target, const std::string&
   for (const Plan::Step& step : plan.steps)
     if (const auto* region = std::get_if<Region>(&step); region && region->blocks && !region->blocks->not_in_registers.empty())
       fmt::print("{}: its values do not stay in registers: {}\n", region->label, region->blocks->not_in_registers);
+    else if (region && region->blocks && !region->blocks->not_wide.empty())
+      fmt::print("{}: its warps multiply each by itself: {}\n", region->label, region->blocks->not_wide);
   if (ptxas.empty()) {
     fmt::print(stderr,
                "note: no ptxas here, so no report of registers and spills; it comes with the CUDA toolkit and the Python package "

@@ -35,6 +35,6 @@ Machine machine_of(const Target& target) {
   return machine;
 }
 
-Machine machine_of(const CudaTarget& target) { return gpu_machine(target.chip); }
+Machine machine_of(const CudaTarget& target) { return gpu_machine(target.chip, target.has_wide_products() ? target.shared_bytes : 0); }
 
 }  // namespace heed

@@ -101,20 +101,35 @@ std::string places(std::int64_t from, std::int64_t count) {
   return text;
 }
 
-// Assembly that changes f32 in memory of the thread's own, which become registers; `text` names them $0 …, then the arguments.
+// Assembly that changes f32 in memory of the thread's own, or makes them; they become registers. `text` names them $0 …, then the
+// arguments.
 void with_sums(llvm::IRBuilderBase& b, Value* sums, std::int64_t count, const std::string& text, const std::string& constraints,
-               std::vector<Value*> arguments) {
+               std::vector<Value*> arguments, bool are_new = false) {
   std::string all;
   std::vector<llvm::Type*> types(static_cast<std::size_t>(count), b.getFloatTy());
   for (std::int64_t k = 0; k < count; ++k) all += "=f,";
   all += constraints;
   auto place = [&](std::int64_t k) { return b.CreateConstGEP1_64(b.getFloatTy(), sums, static_cast<std::uint64_t>(k)); };
-  for (std::int64_t k = 0; k < count; ++k) {
+  for (std::int64_t k = 0; k < count && !are_new; ++k) {
     all += (all.back() == ',' ? "" : ",") + std::to_string(k);
     arguments.push_back(b.CreateLoad(b.getFloatTy(), place(k)));
   }
+  if (all.back() == ',') all.pop_back();
   Value* made = assembly(b, llvm::StructType::get(b.getContext(), types), text, all, arguments);
   for (std::int64_t k = 0; k < count; ++k) b.CreateStore(b.CreateExtractValue(made, static_cast<unsigned>(k)), place(k));
+}
+
+// wgmma of the arguments kind, columns, left_across, right_across, is_first, sums, `words` of the left operand, the right one.
+void multiply_wide_by(llvm::IRBuilderBase& b, Arguments a, const std::string& left, const std::string& constraints, std::int64_t words,
+                      const std::string& left_across) {
+  const std::int64_t columns = constant_of(a[1]), sums = columns / 2;
+  const bool is_first = constant_of(a[4]) != 0;
+  const std::string type = constant_of(a[0]) == static_cast<std::int64_t>(MatrixKind::bf16) ? "bf16" : "f16";
+  const std::string text = std::string("{ .reg .pred p; ") + (is_first ? "setp.ne.b32" : "setp.eq.b32") +
+                           " p, 0, 0; wgmma.mma_async.sync.aligned.m64n" + std::to_string(columns) + "k16.f32." + type + "." + type + " {" +
+                           places(0, sums) + "}, " + left + ", $" + std::to_string(sums + words) + ", p, 1, 1" + left_across + ", " +
+                           std::to_string(constant_of(a[3])) + "; }";
+  with_sums(b, a[5], sums, text, constraints, {a.begin() + 6, a.end()}, is_first);
 }
 
 struct Lowering {
@@ -201,13 +216,18 @@ const Lowering lowerings[] = {
      }},
     {"heed.multiply_wide",
      [](llvm::IRBuilderBase& b, Arguments a) -> Value* {
-       const std::int64_t columns = constant_of(a[1]), sums = columns / 2;
-       const std::string type = constant_of(a[0]) == static_cast<std::int64_t>(MatrixKind::bf16) ? "bf16" : "f16";
-       const std::string text = "{ .reg .pred p; setp.eq.b32 p, 0, 0; wgmma.mma_async.sync.aligned.m64n" + std::to_string(columns) +
-                                "k16.f32." + type + "." + type + " {" + places(0, sums) + "}, $" + std::to_string(sums) + ", $" +
-                                std::to_string(sums + 1) + ", p, 1, 1, " + std::to_string(constant_of(a[2])) + ", " +
-                                std::to_string(constant_of(a[3])) + "; }";
-       with_sums(b, a[4], sums, text, "l,l", {a[5], a[6]});
+       multiply_wide_by(b, a, "$" + std::to_string(constant_of(a[1]) / 2), "l,l", 1, constant_of(a[2]) != 0 ? ", 1" : ", 0");
+       return nullptr;
+     }},
+    {"heed.multiply_wide_held",
+     [](llvm::IRBuilderBase& b, Arguments a) -> Value* {
+       multiply_wide_by(b, a, "{" + places(constant_of(a[1]) / 2, 4) + "}", "r,r,r,r,l", 4, "");
+       return nullptr;
+     }},
+    {"heed.hold_until_known",
+     [](llvm::IRBuilderBase& b, Arguments a) -> Value* {
+       // Nothing is below the lowest number but minus infinity. Stores alone are not moved over a wait for products.
+       assembly(b, "{ .reg .pred p; setp.lt.f32 p, $1, 0fFF7FFFFF; @p st.shared.f32 [$0], $1; }", "r,f", {shared_word(b, a[1]), a[0]});
        return nullptr;
      }},
     {"heed.commit_products",
@@ -353,6 +373,12 @@ void call_together(llvm::IRBuilderBase& b, llvm::StringRef name, Arguments argum
 
 Value* word(llvm::IRBuilderBase& b, std::int64_t value) { return b.getInt32(static_cast<std::uint32_t>(value)); }
 
+std::vector<Value*> words_of(llvm::IRBuilderBase& b, const WideProduct& product) {
+  auto flag = [&](bool x) { return word(b, x ? 1 : 0); };
+  return {word(b, static_cast<std::int64_t>(product.kind)), word(b, product.columns), flag(product.left_across), flag(product.right_across),
+          flag(product.is_first)};
+}
+
 }  // namespace
 
 void make_barrier(llvm::IRBuilderBase& b, Value* barrier, int arrivals) {
@@ -374,10 +400,18 @@ Value* matrix_place(llvm::IRBuilderBase& b, Value* shared, std::int64_t leading,
 }
 void begin_products(llvm::IRBuilderBase& b) { call_together(b, "heed.begin_products", {}); }
 void multiply_wide(llvm::IRBuilderBase& b, const WideProduct& product, Value* sums, Value* left, Value* right) {
-  call_together(b, "heed.multiply_wide",
-                {word(b, static_cast<std::int64_t>(product.kind)), word(b, product.columns), word(b, product.left_across ? 1 : 0),
-                 word(b, product.right_across ? 1 : 0), sums, left, right});
+  std::vector<Value*> arguments = words_of(b, product);
+  arguments.insert(arguments.end(), {sums, left, right});
+  call_together(b, "heed.multiply_wide", arguments);
 }
+void multiply_wide(llvm::IRBuilderBase& b, const WideProduct& product, Value* sums, const std::vector<Value*>& left, Value* right) {
+  std::vector<Value*> arguments = words_of(b, product);
+  arguments.push_back(sums);
+  arguments.insert(arguments.end(), left.begin(), left.end());
+  arguments.push_back(right);
+  call_together(b, "heed.multiply_wide_held", arguments);
+}
+void hold_until_known(llvm::IRBuilderBase& b, Value* value, Value* scratch) { call_together(b, "heed.hold_until_known", {value, scratch}); }
 void commit_products(llvm::IRBuilderBase& b) { call_together(b, "heed.commit_products", {}); }
 void wait_for_products(llvm::IRBuilderBase& b, int groups, Value* sums, int count) {
   if (!sums) sums = llvm::ConstantPointerNull::get(b.getPtrTy());

@@ -70,14 +70,20 @@ struct WideProduct {
   MatrixKind kind;
   int columns;  // a multiple of 8, 256 at most; rows are 64, the depth is 16
   bool left_across, right_across;
+  bool is_first = false;  // of its sums, which were nothing before
 };
 // Begins to add a product to sums: a thread has columns / 2 f32 at `sums`, as mma.sync's four of each 8 columns. All 128 threads come.
 // They may not be touched until they are waited for; begin_products comes before the first product of a group.
 void begin_products(llvm::IRBuilderBase& b);
 void multiply_wide(llvm::IRBuilderBase& b, const WideProduct& product, llvm::Value* sums, llvm::Value* left, llvm::Value* right);
+// The left operand's fragments are in registers: of each warp 16 rows, four words as mma.sync has them.
+void multiply_wide(llvm::IRBuilderBase& b, const WideProduct& product, llvm::Value* sums, const std::vector<llvm::Value*>& left,
+                   llvm::Value* right);
 void commit_products(llvm::IRBuilderBase& b);
 // Until at most so many groups are under way. Where sums are used after it, `sums` are so many f32.
 void wait_for_products(llvm::IRBuilderBase& b, int groups, llvm::Value* sums = nullptr, int count = 0);
+// What comes after it, a wait for products, does not begin before `value` (f32) is known: what that is made from is done meanwhile.
+void hold_until_known(llvm::IRBuilderBase& b, llvm::Value* value, llvm::Value* scratch);  // 4 bytes of shared memory that nobody reads
 // A warpgroup leaves registers to others, or takes what others left: so many a thread from now on, a multiple of 8.
 void leave_registers(llvm::IRBuilderBase& b, int count);
 void take_registers(llvm::IRBuilderBase& b, int count);

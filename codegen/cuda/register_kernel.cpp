@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <memory>
 
-#include "codegen/cuda/register_writer.h"
+#include "codegen/cuda/register_wide_writer.h"
 #include "codegen/tile/expression_text.h"
 #include "ir/integer.h"
 
@@ -16,7 +16,7 @@ namespace {
 std::string key_of(const PreparedRegisters& p) {
   const RegisterProgram& program = p.program;
   ExpressionText text;
-  text.add(fmt::format("gpu registers {} x {} tall {} ", program.rows, program.columns, program.tall));
+  text.add(fmt::format("gpu registers {} x {} tall {} groups {} ", program.rows, program.columns, program.tall, program.groups));
   for (ArrayRef array : p.buffers) text.add(array);
   for (AxisRef axis : program.units) text.add(axis);
   text.add(program.row), text.add(program.column);
@@ -76,6 +76,18 @@ std::string key_of(const PreparedRegisters& p) {
   return text.text() + blocks;
 }
 
+// Of a tile's array: along the lines, across them, and by the number of the units.
+TensorMap map_of(const PreparedRegisters& p, std::size_t k) {
+  const RegisterTile& tile = p.program.tiles[k];
+  const TileGrid& grid = p.program.grids[k];
+  TensorMap map{.buffer = static_cast<std::int32_t>(p.accesses.buffer(tile.array)), .offset = grid.offset * half_bytes};
+  map.sizes = {tile.along->size, tile.line->size, grid.count};
+  map.strides[0] = tile.stride * half_bytes;
+  map.strides[1] = grid.stride > 0 ? grid.stride * half_bytes : map.strides[0] * map.sizes[1];  // of one there is no next
+  map.box = {static_cast<std::int32_t>(wide_line), static_cast<std::int32_t>(wide_tile(p.program, static_cast<int>(k)).lines), 1};
+  return map;
+}
+
 }  // namespace
 
 RegisterKernel register_kernel(const Blocks& blocks) {
@@ -98,13 +110,24 @@ RegisterKernel register_kernel(const Blocks& blocks) {
     prepared->shapes.push_back({whole(tile.line), whole(tile.along) / chunk_elements});
   }
   RegisterKernel kernel;
-  for (const auto& part : program.parts)
-    if (part.over_columns) kernel.shared_bytes = std::max(kernel.shared_bytes, ring_of(*prepared, part).bytes());
+  if (program.groups > 0) {
+    for (std::size_t k = 0; k < program.tiles.size(); ++k) prepared->maps.push_back(map_of(*prepared, k));
+    kernel.maps = prepared->maps;
+    kernel.shared_bytes = wide_bytes(program);
+  } else {
+    for (const auto& part : program.parts)
+      if (part.over_columns) kernel.shared_bytes = std::max(kernel.shared_bytes, ring_of(*prepared, part).bytes());
+  }
+  kernel.threads = prepared->threads();
   kernel.buffers = prepared->buffers;
   kernel.tasks = static_cast<std::int64_t>(program.blocks.size());
   for (AxisRef unit : program.units) kernel.tasks *= unit->size;
-  kernel.source = {key_of(*prepared),
-                   [prepared](llvm::Module& module, const std::string& symbol) { RegisterWriter(module, symbol, *prepared).write(); }};
+  kernel.source = {key_of(*prepared), [prepared](llvm::Module& module, const std::string& symbol) {
+                     if (prepared->program.groups > 0)
+                       WideRegisterWriter(module, symbol, *prepared).write();
+                     else
+                       RegisterWriter(module, symbol, *prepared).write();
+                   }};
   return kernel;
 }
 

@@ -46,6 +46,8 @@ class RegisterAccesses {
 namespace fragment {
 inline std::int64_t row_of(int r) { return r / 2 * 16 + r % 2 * 8; }
 inline std::int64_t column_of(int c) { return c / 2 * 8 + c % 2; }
+// Of an element in the order in which products of tensor cores have a thread's sums of 16 rows: four of each 8 columns.
+inline std::int64_t place_of(int r, int c) { return c / 2 * 4 + r * 2 + c % 2; }
 inline int columns_in(std::int64_t width) { return static_cast<int>((width + 15) / 16 * 4); }  // in whole fragments of 16
 }  // namespace fragment
 
@@ -60,6 +62,7 @@ class RegisterValues {
   void set_end(AxisRef axis, std::int64_t end);
   // Of a stand-in: by row, or by row and column in fragments of `columns`.
   void bind(ArrayRef stand_in, std::vector<llvm::Value*> values, int columns);
+  const std::vector<llvm::Value*>& bound(ArrayRef stand_in) const { return bound_.at(stand_in).values; }
   void forget() { known_.clear(), bases_.clear(), insides_.clear(); }
 
   llvm::Value* value(Expr x, int r, int c);

@@ -10,7 +10,7 @@ namespace heed {
 
 RegisterWriter::RegisterWriter(llvm::Module& module, const std::string& symbol, const PreparedRegisters& prepared)
     : p_(prepared), program_(prepared.program), module_(module), symbol_(symbol), b_(module.getContext()) {
-  function_ = declare_kernel(module, symbol, p_.buffers.size(), 0, register_threads);
+  function_ = declare_kernel(module, symbol, p_.buffers.size(), p_.maps.size(), p_.threads());
   b_.SetInsertPoint(new_block());
   Values buffers;
   for (std::size_t k = 0; k < p_.buffers.size(); ++k) buffers.push_back(function_->getArg(static_cast<unsigned>(k)));
@@ -21,9 +21,14 @@ void RegisterWriter::write() {
   llvm::Value* thread = thread_index(b_);
   lane_ = b_.CreateAnd(thread, number(warp_threads - 1));
   warp_ = b_.CreateLShr(thread, number(5));
-  for (const SharedTile& tile : p_.shapes) shares_.push_back(tile_shares(b_, tile, thread, register_threads));
+  for (const SharedTile& tile : p_.shapes) shares_.push_back(tile_shares(b_, tile, thread, p_.threads()));
   decode_task();
   bind_rows();
+  write_parts();
+  b_.CreateRetVoid();
+}
+
+void RegisterWriter::write_parts() {
   std::size_t runs = 0;
   for (const auto& part : program_.parts) {
     if (part.over_columns) {
@@ -35,7 +40,6 @@ void RegisterWriter::write() {
       do_steps(part.kinds[0].steps, false);
     }
   }
-  b_.CreateRetVoid();
 }
 
 llvm::Value* RegisterWriter::buffer(ArrayRef array) const {

@@ -12,6 +12,8 @@
 #include "codegen/cuda/builtins.h"
 #include "codegen/cuda/fragment_load.h"
 #include "codegen/cuda/register_values.h"
+#include "codegen/cuda/target.h"
+#include "runtime/program.h"
 
 namespace heed {
 
@@ -32,6 +34,9 @@ struct PreparedRegisters {
   std::optional<ColumnsByData> by_data;
   std::vector<ArrayRef> buffers;
   std::vector<SharedTile> shapes;  // of tiles
+  std::vector<TensorMap> maps;     // of tiles, where there are groups of warps
+  // Besides the groups, one whose first thread copies.
+  int threads() const { return warp_threads * (program.groups > 0 ? program.warps() + 4 : register_warps); }
   explicit PreparedRegisters(const RegisterProgram& p) : program(p), accesses(p) {}
 };
 
@@ -54,9 +59,10 @@ class RegisterWriter {
   using Values = std::vector<llvm::Value*>;
 
   RegisterWriter(llvm::Module& module, const std::string& symbol, const PreparedRegisters& prepared);
-  void write();
+  virtual ~RegisterWriter() = default;
+  virtual void write();
 
- private:
+ protected:
   llvm::BasicBlock* new_block() { return llvm::BasicBlock::Create(b_.getContext(), "", function_); }
   llvm::Value* number(std::int64_t value) { return b_.getInt32(static_cast<std::uint32_t>(value)); }
   llvm::Value* wide(std::int64_t value) { return b_.getInt64(static_cast<std::uint64_t>(value)); }
@@ -72,6 +78,7 @@ class RegisterWriter {
   llvm::Value* in_table(std::size_t place);
   void bind_rows();
   void bind_width(AxisRef width);
+  void write_parts();
 
   // --- values that stay
   std::size_t kept_number(ArrayRef kept) const;
@@ -107,7 +114,7 @@ class RegisterWriter {
     llvm::Value *column, *blocks;
     llvm::Value *next_column, *has_next;  // of the runs after it
   };
-  void go_over_columns(const RegisterProgram::Part& part, std::size_t first_run);
+  virtual void go_over_columns(const RegisterProgram::Part& part, std::size_t first_run);
   // Leaves out blocks that data says are not needed.
   void narrow(Run& run);
   // A tile's first element for the first position on rows or columns.

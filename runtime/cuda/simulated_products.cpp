@@ -112,23 +112,50 @@ struct WideOperand {
 
 void begin_products() {}
 
-void multiply_wide(std::int32_t kind, std::int32_t columns, std::int32_t left_across, std::int32_t right_across, float* sums,
-                   std::uint64_t left, std::uint64_t right) {
+void begin_reading(const WideOperand& operand, std::int64_t lines) {
   Simulation& s = *simulation;
-  Thread& self = *s.running;
+  const Thread& self = *s.running;
+  operand.each_range(lines, [&](std::int64_t at, std::int64_t bytes) {
+    check(s.watch.read_untraced(s.block.shared + at, bytes, true));
+    s.block.readings.push_back({s.block.shared + at, s.block.shared + at + bytes, self.index / warp_size, self.product_groups});
+  });
+}
+
+void multiply_wide(std::int32_t kind, std::int32_t columns, std::int32_t left_across, std::int32_t right_across, std::int32_t is_first,
+                   float* sums, std::uint64_t left, std::uint64_t right) {
+  Thread& self = *simulation->running;
   meet(own_warp(), warp_size, "wide product");
   if (self.index % warp_size == 0) {
-    auto read = [&](const WideOperand& operand, std::int64_t lines) {
-      operand.each_range(lines, [&](std::int64_t at, std::int64_t bytes) {
-        check(s.watch.read_untraced(s.block.shared + at, bytes, true));
-        s.block.readings.push_back({s.block.shared + at, s.block.shared + at + bytes, self.index / warp_size, self.product_groups});
-      });
-    };
-    read({left, left_across != 0}, 64);
-    read({right, right_across != 0}, columns);
+    begin_reading({left, left_across != 0}, 64);
+    begin_reading({right, right_across != 0}, columns);
   }
-  self.products.push_back({kind, columns, left_across != 0, right_across != 0, sums, left, right, self.product_groups});
+  self.products.push_back({kind, columns, left_across != 0, right_across != 0, is_first != 0, sums, left, right, self.product_groups});
 }
+
+// Lanes of a quad have the words of a row: of each 8 places of the depth two neighbours.
+void multiply_wide_held(std::int32_t kind, std::int32_t columns, std::int32_t, std::int32_t right_across, std::int32_t is_first,
+                        float* sums, std::int32_t a0, std::int32_t a1, std::int32_t a2, std::int32_t a3, std::uint64_t right) {
+  Thread& self = *simulation->running;
+  const std::int32_t own[] = {a0, a1, a2, a3};
+  Meeting& warp = own_warp();
+  const int lane = self.index % warp_size;
+  warp.places[lane] = own;
+  meet(warp, warp_size, "wide product");
+  WideMultiply product{kind, columns, false, right_across != 0, is_first != 0, sums, 0, right, self.product_groups};
+  product.held.emplace();
+  for (std::size_t row = 0; row < 2; ++row)
+    for (std::size_t k = 0; k < 16; ++k) {
+      const auto* words = static_cast<const std::int32_t*>(warp.places[static_cast<std::size_t>(lane) / 4 * 4 + k % 8 / 2]);
+      const std::int32_t word = words[row + k / 8 * 2];
+      const int half = static_cast<int>(k % 2);
+      (*product.held)[row][k] = kind == bf16_kind ? factor_bf16(word, half) : factor_f16(word, half);
+    }
+  meet(warp, warp_size, "wide product");  // nobody's next words before all have read
+  if (lane == 0) begin_reading({right, right_across != 0}, columns);
+  self.products.push_back(product);
+}
+
+void hold_until_known(float, float*) {}
 
 void commit_products() { ++simulation->running->product_groups; }
 
@@ -142,15 +169,16 @@ void finish(const WideMultiply& product, int thread) {
     return factor(bits, 0);
   };
   const WideOperand left(product.left, product.left_across), right(product.right, product.right_across);
-  float rows[2][16];
+  std::array<std::array<float, 16>, 2> rows = product.held.value_or(std::array<std::array<float, 16>, 2>{});
   const int row = thread / warp_size * 16 + thread % warp_size / 4;
-  for (int half = 0; half < 2; ++half)
-    for (int k = 0; k < 16; ++k) rows[half][k] = element(left.at(row + 8 * half, k));
+  for (std::size_t half = 0; half < 2 && !product.held; ++half)
+    for (std::size_t k = 0; k < 16; ++k) rows[half][k] = element(left.at(row + 8 * static_cast<int>(half), static_cast<std::int64_t>(k)));
+  if (product.is_first) std::fill_n(product.sums, product.columns / 2, 0.0F);
   for (int column = 0; column < product.columns; column += 8)
     for (int one = 0; one < 2; ++one)
-      for (int k = 0; k < 16; ++k) {
-        const float there = element(right.at(column + thread % 4 * 2 + one, k));
-        for (int half = 0; half < 2; ++half) product.sums[column / 2 + 2 * half + one] += rows[half][k] * there;
+      for (std::size_t k = 0; k < 16; ++k) {
+        const float there = element(right.at(column + thread % 4 * 2 + one, static_cast<std::int64_t>(k)));
+        for (int half = 0; half < 2; ++half) product.sums[column / 2 + 2 * half + one] += rows[static_cast<std::size_t>(half)][k] * there;
       }
 }
 
@@ -194,7 +222,8 @@ Builtins product_builtins() {
           {"heed.multiply_tf32", pointer_to(multiply_tf32)},        {"heed.multiply_bf16", pointer_to(multiply_bf16)},
           {"heed.multiply_f16", pointer_to(multiply_f16)},          {"heed.pack_bf16", pointer_to(pack_bf16)},
           {"heed.matrix_place", pointer_to(matrix_place)},          {"heed.begin_products", pointer_to(begin_products)},
-          {"heed.multiply_wide", pointer_to(multiply_wide)},        {"heed.commit_products", pointer_to(commit_products)},
+          {"heed.multiply_wide", pointer_to(multiply_wide)},        {"heed.multiply_wide_held", pointer_to(multiply_wide_held)},
+          {"heed.hold_until_known", pointer_to(hold_until_known)},  {"heed.commit_products", pointer_to(commit_products)},
           {"heed.wait_for_products", pointer_to(wait_for_products)}};
 }
 

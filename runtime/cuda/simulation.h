@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -57,10 +58,12 @@ struct PhaseBarrier {
 // A product of 64 rows that a thread has begun.
 struct WideMultiply {
   std::int32_t kind, columns;
-  bool left_across, right_across;
+  bool left_across, right_across, is_first;
   float* sums;
   std::uint64_t left, right;
   std::uint32_t group;
+  // Of the left operand, where registers hold it: of the thread's row and the one 8 below, by depth.
+  std::optional<std::array<std::array<float, 16>, 2>> held{};
 };
 
 // Shared memory that products under way read.

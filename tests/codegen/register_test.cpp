@@ -1,8 +1,10 @@
 // Regions whose values of rows and columns lie in registers of a GPU, on the simulated one: any score body, right to the precision of the
 // factors, at sizes that no block divides; and what does not fit the form says why.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <tuple>
 
 #include "ir/evaluate.h"
 #include "ir/language/elaborate.h"
@@ -89,8 +91,9 @@ fn hard(q: bf16[B, H, Q, E], k: bf16[B, H, K, E], v: bf16[B, H, K, D]) -> f32[B,
 )";
 
 // Where memory is so slow that blocks win at any size.
-Machine eager_gpu() {
-  Machine machine = gpu_machine(80);
+Machine eager_gpu(const std::string& target) {
+  const CudaTarget chip = cuda_target_named(target);
+  Machine machine = gpu_machine(chip.chip, chip.has_wide_products() ? chip.shared_bytes : 0);
   machine.bytes_per_second = 1e3;
   machine.launch_seconds = 0;
   return machine;
@@ -124,19 +127,21 @@ Sizes sizes_of(std::int64_t q, std::int64_t k, std::int64_t e, std::int64_t d, s
   return {{"B", b}, {"H", h}, {"Q", q}, {"K", k}, {"E", e}, {"D", d}};
 }
 
-class Registers : public testing::TestWithParam<Case> {};
+class Registers : public testing::TestWithParam<std::tuple<Case, const char*>> {};
 
 TEST_P(Registers, AsEvaluated) {
-  const auto& [entry, sizes] = GetParam();
+  const auto& [each, target] = GetParam();
+  const auto& [entry, sizes] = each;
   Graph graph = graph_of(entry, sizes);
-  Plan plan = make_plan(graph, {.machine = eager_gpu()});
+  Plan plan = make_plan(graph, {.machine = eager_gpu(target)});
   std::shared_ptr<Blocks> blocks = blocks_of(plan);
   ASSERT_TRUE(blocks) << "no region in blocks";
   ASSERT_TRUE(blocks->registers) << blocks->not_in_registers;
   CompileOptions options;
   options.settings.cache.enabled = false;
   SimulatorBuiltins builtins = simulated_builtins();
-  options.cuda = cuda_target_named("sm_80");
+  options.cuda = cuda_target_named(target);
+  EXPECT_EQ(blocks->registers->groups > 0, options.cuda->has_wide_products()) << blocks->not_wide;
   options.simulator = &builtins;
   const auto inputs = inputs_for(graph, 5);
   Tensor got = run_on_device(compile(plan, options).program, inputs, simulated_device(7))[0];
@@ -151,24 +156,30 @@ TEST_P(Registers, AsEvaluated) {
   EXPECT_GT(largest, 0);
 }
 
-INSTANTIATE_TEST_SUITE_P(Bodies, Registers,
-                         testing::Values(Case{"plain", sizes_of(150, 200, 32, 16, 1, 2)}, Case{"plain", sizes_of(128, 64, 16, 16)},
-                                         Case{"plain", sizes_of(100, 100, 40, 24)}, Case{"half", sizes_of(140, 140, 64, 64)},
-                                         Case{"causal", sizes_of(200, 200, 32, 32)}, Case{"causal", sizes_of(130, 300, 16, 16)},
-                                         Case{"window", sizes_of(260, 260, 16, 16)}, Case{"chunks", sizes_of(150, 150, 16, 16)},
-                                         Case{"alibi", sizes_of(150, 200, 16, 16, 1, 2)}, Case{"softcap", sizes_of(100, 100, 16, 16)},
-                                         Case{"documents", sizes_of(140, 200, 16, 16, 2)},
-                                         Case{"pair_bias", sizes_of(140, 90, 16, 32, 1, 2)}, Case{"sigmoids", sizes_of(100, 150, 16, 16)},
-                                         Case{"by_sum", sizes_of(100, 150, 16, 16)}, Case{"dropped", sizes_of(100, 150, 16, 16)},
-                                         Case{"sink", sizes_of(100, 150, 16, 16, 1, 2)}, Case{"grouped", sizes_of(100, 150, 16, 16)},
-                                         Case{"turned", sizes_of(136, 104, 32, 24)}, Case{"interleaved", sizes_of(100, 150, 16, 16, 1, 3)},
-                                         Case{"of_keys", sizes_of(100, 150, 48, 16)}));
-INSTANTIATE_TEST_SUITE_P(Wide, Registers,
-                         testing::Values(Case{"causal", sizes_of(260, 260, 128, 16)}, Case{"plain", sizes_of(260, 260, 32, 96)}));
+const auto both_forms = testing::Values("sm_80", "sm_90a");
+INSTANTIATE_TEST_SUITE_P(
+    Bodies, Registers,
+    testing::Combine(testing::Values(Case{"plain", sizes_of(150, 200, 32, 16, 1, 2)}, Case{"plain", sizes_of(128, 64, 16, 16)},
+                                     Case{"plain", sizes_of(100, 100, 40, 24)}, Case{"half", sizes_of(140, 140, 64, 64)},
+                                     Case{"causal", sizes_of(200, 200, 32, 32)}, Case{"causal", sizes_of(130, 300, 16, 16)},
+                                     Case{"window", sizes_of(260, 260, 16, 16)}, Case{"chunks", sizes_of(150, 150, 16, 16)},
+                                     Case{"alibi", sizes_of(150, 200, 16, 16, 1, 2)}, Case{"softcap", sizes_of(100, 100, 16, 16)},
+                                     Case{"documents", sizes_of(140, 200, 16, 16, 2)}, Case{"pair_bias", sizes_of(140, 90, 16, 32, 1, 2)},
+                                     Case{"sigmoids", sizes_of(100, 150, 16, 16)}, Case{"by_sum", sizes_of(100, 150, 16, 16)},
+                                     Case{"dropped", sizes_of(100, 150, 16, 16)}, Case{"sink", sizes_of(100, 150, 16, 16, 1, 2)},
+                                     Case{"grouped", sizes_of(100, 150, 16, 16)}, Case{"turned", sizes_of(136, 104, 32, 24)},
+                                     Case{"interleaved", sizes_of(100, 150, 16, 16, 1, 3)}, Case{"of_keys", sizes_of(100, 150, 48, 16)}),
+                     both_forms));
+INSTANTIATE_TEST_SUITE_P(
+    Wide, Registers,
+    testing::Combine(testing::Values(Case{"causal", sizes_of(260, 260, 128, 16)}, Case{"plain", sizes_of(260, 260, 32, 96)},
+                                     Case{"plain", sizes_of(300, 520, 64, 128)}, Case{"causal", sizes_of(300, 300, 16, 128)},
+                                     Case{"plain", sizes_of(540, 540, 16, 256)}),
+                     both_forms));
 
 TEST(NotInRegisters, SaysWhy) {
   auto why = [](const char* entry, const Sizes& sizes) {
-    std::shared_ptr<Blocks> blocks = blocks_of(make_plan(graph_of(entry, sizes), {.machine = eager_gpu()}));
+    std::shared_ptr<Blocks> blocks = blocks_of(make_plan(graph_of(entry, sizes), {.machine = eager_gpu("sm_80")}));
     return !blocks ? "no blocks" : blocks->registers ? "in registers" : blocks->not_in_registers;
   };
   EXPECT_EQ(why("plain", sizes_of(100, 100, 16, 16)), "in registers");
@@ -176,6 +187,18 @@ TEST(NotInRegisters, SaysWhy) {
   EXPECT_EQ(why("mixed", sizes_of(100, 100, 16, 16)), "a product has factors of bf16 and f16");
   EXPECT_EQ(why("plain", sizes_of(100, 100, 20, 16)), "lines of `q` are not made of whole 16 bytes");
   EXPECT_EQ(why("hard", sizes_of(100, 100, 16, 16)), "its reductions over columns cannot be put together from parts");
+}
+
+TEST(NotWide, SaysWhy) {
+  auto why = [](const char* entry, const Sizes& sizes) {
+    std::shared_ptr<Blocks> blocks = blocks_of(make_plan(graph_of(entry, sizes), {.machine = eager_gpu("sm_90a")}));
+    if (!blocks || !blocks->registers) return std::string("not in registers");
+    return blocks->registers->groups > 0 ? fmt::format("{} groups", blocks->registers->groups) : blocks->not_wide;
+  };
+  EXPECT_EQ(why("plain", sizes_of(110, 400, 16, 40)), "2 groups");
+  EXPECT_EQ(why("plain", sizes_of(200, 200, 16, 64)), "3 groups");
+  EXPECT_EQ(why("plain", sizes_of(600, 600, 16, 128)), "2 groups");
+  EXPECT_EQ(why("turned", sizes_of(600, 600, 264, 16)), "a tile of `q` has 272 lines, boxes have 256");
 }
 
 }  // namespace

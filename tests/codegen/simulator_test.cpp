@@ -250,6 +250,7 @@ struct Boxes {
   bool waits = true;           // for the last products
   int shift = 0;               // bytes that boxes are moved by
   std::int64_t stride = 1024;  // of eight lines
+  bool held = false;           // the left operand's fragments are in registers; that is no mistake
 };
 
 constexpr int box_rows = 64, box_columns = 8, box_slices = 4, box_depth = 64 * box_slices, box_slots = 2;
@@ -279,16 +280,32 @@ void multiply_boxes(llvm::IRBuilder<>& b, llvm::Function* kernel, const Boxes& b
   c.where(b.CreateICmpSGE(c.thread, c.word(128)), [&] {
     auto sum = [&](unsigned k) { return b.CreateConstGEP1_32(b.getFloatTy(), sums, k); };
     llvm::Value* is_first = b.CreateICmpEQ(b.CreateURem(c.thread, c.word(32)), c.word(0));
-    for (unsigned k = 0; k < 4; ++k) b.CreateStore(llvm::ConstantFP::get(b.getFloatTy(), 0), sum(k));
+    for (unsigned k = 0; k < 4; ++k) b.CreateStore(llvm::ConstantFP::get(b.getFloatTy(), 1e9), sum(k));  // the first product begins anew
+    auto held_words = [&](int depth) {
+      llvm::Value *lane = b.CreateURem(c.thread, c.word(32)), *warp = b.CreateURem(b.CreateUDiv(c.thread, c.word(32)), c.word(4));
+      llvm::Value* own_row = b.CreateAdd(b.CreateMul(warp, c.word(16)), b.CreateUDiv(lane, c.word(4)));
+      std::vector<llvm::Value*> words;
+      for (int word = 0; word < 4; ++word) {
+        llvm::Value* first = b.CreateMul(b.CreateAdd(own_row, c.word(word % 2 * 8)), c.word(box_depth / 2));
+        llvm::Value* place = b.CreateAdd(b.CreateAdd(first, b.CreateURem(lane, c.word(4))), c.word((depth + word / 2 * 8) / 2));
+        words.push_back(b.CreateLoad(b.getInt32Ty(), b.CreateGEP(b.getInt32Ty(), kernel->getArg(1), place)));
+      }
+      return words;
+    };
     for (int slice = 0; slice < box_slices; ++slice) {
       const int slot = slice % box_slots;
       wait_for_phase(b, full(slot), c.word(slice / box_slots % 2 ^ boxes.full_parity));
       llvm::Value *left = matrix_place(b, at(slot * slot_bytes), 16, boxes.stride),
                   *right = matrix_place(b, at(slot * slot_bytes + left_bytes), 16, 1024);
       begin_products(b);
-      for (std::uint64_t step = 0; step < 4; ++step)
-        multiply_wide(b, {MatrixKind::bf16, box_columns, false, false}, sums, b.CreateAdd(left, b.getInt64(2 * step)),
-                      b.CreateAdd(right, b.getInt64(2 * step)));
+      for (int step = 0; step < 4; ++step) {
+        const WideProduct product{MatrixKind::bf16, box_columns, false, false, slice == 0 && step == 0};
+        llvm::Value *moved = b.getInt64(static_cast<std::uint64_t>(2 * step)), *own = b.CreateAdd(right, moved);
+        if (boxes.held)
+          multiply_wide(b, product, sums, held_words(64 * slice + 16 * step), own);
+        else
+          multiply_wide(b, product, sums, b.CreateAdd(left, moved), own);
+      }
       commit_products(b);
       if (boxes.early) arrive(b, empty(slot), is_first);
       if (slice > 0 && !boxes.early) {
@@ -359,6 +376,7 @@ double error_of_boxes(const Boxes& boxes) {
 
 TEST(Simulator, MultipliesBoxes) {
   EXPECT_EQ(error_of_boxes({}), 0);
+  EXPECT_EQ(error_of_boxes({.held = true}), 0);
   EXPECT_GT(error_of_boxes({.stride = 512}), 1) << "lines that are not where the product looks for them";
 }
 
@@ -375,6 +393,9 @@ TEST(Simulator, SaysWhatIsWrongWithBoxes) {
       {"a slot is released early", "copies a box over what products under way read", {.early = true}},
       {"the last products are not waited for", "ends while products are under way", {.waits = false}},
       {"an unaligned box", "not aligned to 1024", {.shift = 512}},
+      {"not waited for, the other operand held", "reads what", {.full_parity = 1, .held = true}},
+      {"a slot is released early, the other operand held", "copies a box over what products under way read", {.early = true, .held = true}},
+      {"the last products are not waited for, one operand held", "ends while products are under way", {.waits = false, .held = true}},
   };
   for (const Mistake& mistake : mistakes) {
     std::string message;

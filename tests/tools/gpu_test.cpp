@@ -66,7 +66,10 @@ INSTANTIATE_TEST_SUITE_P(
                          {"sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_90a", "sm_100", "sm_120"}},
                     Case{"Registers",
                          {"examples/attention_variants.heed:causal", "--precision", "bf16", "--size", "B=1,H=2,Q=1024,K=1024,E=64,D=64"},
-                         {"sm_80", "sm_90"}},
+                         {"sm_80", "sm_90", "sm_90a"}},
+                    Case{"Groups",
+                         {"examples/attention_variants.heed:causal", "--precision", "bf16", "--size", "B=1,H=2,Q=1024,K=1024,E=128,D=128"},
+                         {"sm_90a"}},
                     Case{"TensorCores",
                          {"examples/attention_variants.heed:causal", "--grad", "--precision", "bf16", "--size",
                           "B=2,H=2,Q=128,K=128,E=64,D=64"},
@@ -128,6 +131,20 @@ TEST(Gpu, AttentionInRegisters) {
       }
     EXPECT_EQ(has_fragments, precision != "f32");
   }
+}
+
+// Where groups of warps multiply together, they do so from boxes and from registers.
+TEST(Gpu, AttentionOfGroups) {
+  Folder folder;
+  Outcome outcome = run_heed({"build", "examples/attention_variants.heed:causal", "--precision", "bf16", "--size",
+                              "B=1,H=2,Q=1024,K=1024,E=64,D=64", "--target", "sm_90a", "-o", (folder / "out").string()},
+                             source_folder());
+  ASSERT_EQ(outcome.status, 0) << outcome.errors;
+  const std::string ptx = read_text(folder / "out" / "kernel_001.ptx");
+  for (const char* each : {"cp.async.bulk.tensor", "mbarrier.try_wait", "setmaxnreg.inc", "wgmma.mma_async.sync.aligned.m64n128k16",
+                           "wgmma.mma_async.sync.aligned.m64n64k16"})
+    EXPECT_NE(ptx.find(each), std::string::npos) << each;
+  EXPECT_EQ(ptx.find("mma.sync.aligned"), std::string::npos);
 }
 
 TEST(SimulatedGpu, AttentionWithGradients) {

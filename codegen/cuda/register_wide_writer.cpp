@@ -1,0 +1,241 @@
+// Who does what, and the loops over blocks of columns of both.
+#include "codegen/cuda/register_wide_writer.h"
+
+#include <functional>
+
+#include "codegen/cuda/piece.h"
+
+namespace heed {
+
+namespace {
+
+// Of a thread: 65536 in all, an equal share of which the launch gives to each.
+struct SharedOut {
+  int left, taken;
+};
+SharedOut registers_of(int groups) { return groups > 2 ? SharedOut{32, 160} : SharedOut{40, 232}; }
+
+}  // namespace
+
+WideRegisterWriter::WideRegisterWriter(llvm::Module& module, const std::string& symbol, const PreparedRegisters& prepared)
+    : RegisterWriter(module, symbol, prepared) {}
+
+void WideRegisterWriter::write() {
+  llvm::Value* thread = thread_index(b_);
+  lane_ = b_.CreateAnd(thread, number(warp_threads - 1));
+  is_first_lane_ = b_.CreateICmpEQ(lane_, number(0));
+  llvm::Value* group = same_in_warp(b_, b_.CreateLShr(thread, number(7)));
+  for (llvm::Value** memory : {&stage_, &parity_, &has_begun_}) *memory = make_memory(b_.getInt32Ty(), 1);
+  decode_task();
+  when(b_.CreateICmpEQ(thread, number(0)), [&] { make_barriers(); });
+  block_barrier(b_);
+  llvm::BasicBlock *feeds = new_block(), *multiplies = new_block();
+  b_.CreateCondBr(b_.CreateICmpEQ(group, number(0)), feeds, multiplies);
+  b_.SetInsertPoint(feeds);
+  leave_registers(b_, registers_of(program_.groups).left);
+  feed();
+  b_.CreateRetVoid();
+  b_.SetInsertPoint(multiplies);
+  take_registers(b_, registers_of(program_.groups).taken);
+  group_ = b_.CreateSub(group, number(1));
+  warp_ = b_.CreateSub(b_.CreateLShr(thread, number(5)), number(4));
+  values_->forget();
+  bind_rows();
+  write_parts();
+  b_.CreateRetVoid();
+}
+
+void WideRegisterWriter::when(llvm::Value* condition, const std::function<void()>& work) {
+  llvm::BasicBlock *inside = new_block(), *after = new_block();
+  b_.CreateCondBr(condition, inside, after);
+  b_.SetInsertPoint(inside);
+  work();
+  b_.CreateBr(after);
+  b_.SetInsertPoint(after);
+}
+
+void WideRegisterWriter::repeat(llvm::Value* column, llvm::Value* count, const std::function<void(llvm::Value* column)>& work) {
+  llvm::BasicBlock *before = b_.GetInsertBlock(), *head = new_block(), *after = new_block();
+  b_.CreateCondBr(b_.CreateICmpSGT(count, number(0)), head, after);
+  b_.SetInsertPoint(head);
+  llvm::PHINode *own = b_.CreatePHI(b_.getInt32Ty(), 2), *left = b_.CreatePHI(b_.getInt32Ty(), 2);
+  own->addIncoming(column, before), left->addIncoming(count, before);
+  work(own);
+  llvm::Value *next = b_.CreateAdd(own, number(program_.columns)), *still = b_.CreateSub(left, number(1));
+  own->addIncoming(next, b_.GetInsertBlock()), left->addIncoming(still, b_.GetInsertBlock());
+  b_.CreateCondBr(b_.CreateICmpSGT(still, number(0)), head, after);
+  b_.SetInsertPoint(after);
+}
+
+llvm::Value* WideRegisterWriter::make_memory(llvm::Type* type, std::int64_t count) {
+  llvm::IRBuilder<> entry(&function_->getEntryBlock(), function_->getEntryBlock().begin());
+  return entry.CreateAlloca(llvm::ArrayType::get(type, static_cast<std::uint64_t>(count)));
+}
+
+// --- shared memory
+
+llvm::Value* WideRegisterWriter::shared(llvm::Value* place) {
+  return b_.CreateGEP(b_.getInt8Ty(), shared_memory(b_), b_.CreateZExt(place, b_.getInt64Ty()));
+}
+
+llvm::Value* WideRegisterWriter::barrier(std::size_t k) {
+  return shared(number(first_barrier_ + wide_barrier_bytes * static_cast<std::int64_t>(k)));
+}
+
+// All barriers of a stage are so many bytes, known ahead, from one place: instructions have that as a constant.
+llvm::Value* WideRegisterWriter::barrier(Sign sign, std::size_t place, llvm::Value* stage) {
+  const std::size_t first = 1 + wide_stages * (2 * place + (sign == Sign::full ? 0 : 1));
+  llvm::Value* start = shared(b_.CreateMul(stage, number(wide_barrier_bytes)));
+  const std::int64_t further = first_barrier_ + wide_barrier_bytes * static_cast<std::int64_t>(first);
+  return b_.CreateConstGEP1_64(b_.getInt8Ty(), start, static_cast<std::uint64_t>(further));
+}
+
+llvm::Value* WideRegisterWriter::stage_place(std::size_t place, llvm::Value* stage) {
+  const std::int64_t bytes = wide_tile(program_, layout_.columns[place]).bytes();
+  return b_.CreateAdd(b_.CreateMul(stage, number(bytes)), number(layout_.places[layout_.rows.size() + place]));
+}
+
+void WideRegisterWriter::begin_part(std::size_t part) {
+  first_barrier_ = wide_tile_bytes(program_);
+  for (std::size_t k = 0; k < part; ++k)
+    if (program_.parts[k].over_columns)
+      first_barrier_ += wide_barrier_bytes * static_cast<std::int64_t>(wide_part(program_, program_.parts[k]).barriers());
+  if (program_.parts[part].over_columns) layout_ = wide_part(program_, program_.parts[part]);
+}
+
+void WideRegisterWriter::make_barriers() {
+  for (std::size_t part = 0; part < program_.parts.size(); ++part) {
+    if (!program_.parts[part].over_columns) continue;
+    begin_part(part);
+    make_barrier(b_, rows_barrier(), 1);
+    for (std::size_t place = 0; place < layout_.columns.size(); ++place)
+      for (std::int64_t stage = 0; stage < wide_stages; ++stage) {
+        make_barrier(b_, barrier(Sign::full, place, number(stage)), 1);
+        make_barrier(b_, barrier(Sign::empty, place, number(stage)), program_.warps());
+      }
+  }
+  publish_barriers(b_);
+}
+
+// --- the thread that asks for boxes
+
+void WideRegisterWriter::feed() {
+  std::size_t runs = 0;
+  bool is_later = false;
+  for (std::size_t part = 0; part < program_.parts.size(); ++part) {
+    if (!program_.parts[part].over_columns) continue;
+    if (is_later) block_barrier(b_);  // what the part before has in shared memory was read
+    begin_part(part);
+    when(b_.CreateICmpEQ(thread_index(b_), number(0)), [&] { feed_part(program_.parts[part], runs); });
+    runs += program_.parts[part].kinds.size();
+    is_later = true;
+  }
+}
+
+void WideRegisterWriter::feed_part(const RegisterProgram::Part& part, std::size_t first_run) {
+  values_->forget();
+  std::int64_t bytes = 0;
+  for (int k : layout_.rows) bytes += wide_tile(program_, k).bytes();
+  arrive_expecting(b_, rows_barrier(), bytes);
+  for (std::size_t k = 0; k < layout_.rows.size(); ++k) copy_tile(layout_.rows[k], number(layout_.places[k]), row_, rows_barrier());
+  set_turn({number(1), number(1)});
+  // Numbers of boxes are worked out once.
+  for (int k : layout_.columns) values_->address(program_.grids[static_cast<std::size_t>(k)].number, -1, -1);
+  for (const WideRun& each : runs_of(part, first_run))
+    repeat(each.run.column, each.run.blocks, [&](llvm::Value* column) {
+      const Turn turn = after(last_turn());
+      for (std::size_t place = 0; place < layout_.columns.size(); ++place) {
+        const int k = layout_.columns[place];
+        wait_for_phase(b_, barrier(Sign::empty, place, turn.stage), b_.CreateXor(turn.parity, number(1)));
+        arrive_expecting(b_, barrier(Sign::full, place, turn.stage), wide_tile(program_, k).bytes());
+        copy_tile(k, stage_place(place, turn.stage), column, barrier(Sign::full, place, turn.stage));
+      }
+      set_turn(turn);
+    });
+}
+
+// `first`: of rows or columns.
+void WideRegisterWriter::copy_tile(int k, llvm::Value* place, llvm::Value* first, llvm::Value* barrier) {
+  const RegisterTile& own = tile(k);
+  const WideTile size = wide_tile(program_, k);
+  const bool is_cut_along = own.along == program_.row || own.along == program_.column;
+  llvm::Value* map = function_->getArg(static_cast<unsigned>(p_.buffers.size() + 1 + static_cast<std::size_t>(k)));
+  llvm::Value* unit = b_.CreateTrunc(values_->address(program_.grids[static_cast<std::size_t>(k)].number, -1, -1), b_.getInt32Ty());
+  for (std::int64_t box = 0; box < size.boxes; ++box) {
+    llvm::Value* along = number(box * wide_line);
+    if (is_cut_along) along = b_.CreateAdd(first, along);
+    copy_box(b_, shared(b_.CreateAdd(place, number(box * size.box_bytes()))), map, {along, is_cut_along ? number(0) : first, unit},
+             barrier);
+  }
+}
+
+std::vector<WideRegisterWriter::WideRun> WideRegisterWriter::runs_of(const RegisterProgram::Part& part, std::size_t first_run) {
+  std::vector<WideRun> runs;
+  for (std::size_t k = 0; k < part.kinds.size(); ++k) {
+    auto from_table = [&](std::size_t place) { return in_table(place + 2 * (first_run + k)); };
+    WideRun next{&part.kinds[k], {from_table(1), from_table(2), nullptr, nullptr}, 0, 0};
+    if (p_.by_data) narrow(next.run);
+    next.run.column = same_in_warp(b_, next.run.column), next.run.blocks = same_in_warp(b_, next.run.blocks);
+    auto blocks = [&](const RegisterProgram::Rows& rows) { return rows.runs[first_run + k].blocks; };
+    next.most = std::ranges::max(program_.blocks, {}, blocks).runs[first_run + k].blocks;
+    if (!p_.by_data) next.fewest = std::ranges::min(program_.blocks, {}, blocks).runs[first_run + k].blocks;
+    runs.push_back(next);
+  }
+  std::ranges::sort(runs, {}, [](const WideRun& each) { return std::pair(each.fewest == 0, each.kind); });
+  return runs;
+}
+
+// --- the groups that multiply
+
+void WideRegisterWriter::go_over_columns(const RegisterProgram::Part& part, std::size_t first_run) {
+  const auto index = static_cast<std::size_t>(&part - program_.parts.data());
+  if (std::any_of(program_.parts.begin(), program_.parts.begin() + static_cast<std::ptrdiff_t>(index),
+                  [](const RegisterProgram::Part& before) { return before.over_columns; }))
+    block_barrier(b_);
+  begin_part(index);
+  values_->forget();
+  const std::vector<WideRun> runs = runs_of(part, first_run);
+  find_sums(part);
+  keep_state();
+  set_turn({number(1), number(1)});
+  b_.CreateStore(number(0), has_begun_);
+  matrices_.clear();
+  for (std::size_t place = 0; place < layout_.columns.size(); ++place)
+    matrices_.push_back(matrix(layout_.columns[place], stage_place(place, number(0))));
+  wait_for_phase(b_, rows_barrier(), number(0));
+  // The first block has no sums before it that are under way.
+  bool surely_begun = false, perhaps_begun = false;
+  auto is_at = [&](llvm::CmpInst::Predicate what) { return b_.CreateICmp(what, b_.CreateLoad(b_.getInt32Ty(), has_begun_), number(0)); };
+  for (const WideRun& each : runs) {
+    if (each.most == 0) continue;
+    llvm::Value *column = each.run.column, *blocks = each.run.blocks;
+    if (!surely_begun) {
+      llvm::Value* is_first = b_.CreateICmpSGT(blocks, number(0));
+      if (perhaps_begun) is_first = b_.CreateAnd(is_first, is_at(llvm::CmpInst::ICMP_EQ));
+      auto first = [&] {
+        do_block(part, *each.kind, column, true);
+        b_.CreateStore(number(1), has_begun_);
+      };
+      if (each.fewest > 0) {
+        first();
+        is_first = b_.getTrue();
+      } else {
+        when(is_first, first);
+      }
+      column = b_.CreateSelect(is_first, b_.CreateAdd(column, number(program_.columns)), column);
+      blocks = b_.CreateSub(blocks, b_.CreateZExt(is_first, b_.getInt32Ty()));
+    }
+    if (surely_begun || each.most > 1 || perhaps_begun)
+      repeat(column, blocks, [&](llvm::Value* own) { do_block(part, *each.kind, own, false); });
+    surely_begun |= each.fewest > 0;
+    perhaps_begun = true;
+  }
+  if (surely_begun)
+    finish_sums(last_turn());
+  else if (perhaps_begun)
+    when(is_at(llvm::CmpInst::ICMP_NE), [&] { finish_sums(last_turn()); });
+  load_state();
+  values_->forget();
+}
+
+}  // namespace heed

@@ -1,0 +1,53 @@
+// Sizes and places of boxes, from the program alone.
+#include "ir/wide_layout.h"
+
+#include "ir/integer.h"
+
+namespace heed {
+
+namespace {
+
+constexpr std::int64_t fragment = 16;
+
+bool is_of(const RegisterTile& tile, AxisRef axis) { return tile.line == axis || tile.along == axis; }
+
+}  // namespace
+
+WideTile wide_tile(const RegisterProgram& program, int tile) {
+  const RegisterTile& own = program.tiles[static_cast<std::size_t>(tile)];
+  auto extent = [&](AxisRef axis) { return axis == program.row ? program.rows : axis == program.column ? program.columns : axis->size; };
+  return {round_up(extent(own.line), fragment), ceil_divide(extent(own.along), wide_line)};
+}
+
+WidePart wide_part(const RegisterProgram& program, const RegisterProgram::Part& part) {
+  WidePart all;
+  auto add = [&](int tile) {
+    if (tile < 0) return;
+    std::vector<int>& list = is_of(program.tiles[static_cast<std::size_t>(tile)], program.row) ? all.rows : all.columns;
+    if (std::ranges::find(list, tile) == list.end()) list.push_back(tile);
+  };
+  for (const RegisterStep& step : part.kinds[0].steps) add(step.left), add(step.right);
+  auto place = [&](int tile, int stages) {
+    all.places.push_back(all.bytes);
+    all.bytes += stages * wide_tile(program, tile).bytes();
+  };
+  for (int tile : all.rows) place(tile, 1);
+  for (int tile : all.columns) place(tile, wide_stages);
+  return all;
+}
+
+std::int64_t wide_tile_bytes(const RegisterProgram& program) {
+  std::int64_t bytes = 0;
+  for (const auto& part : program.parts)
+    if (part.over_columns) bytes = std::max(bytes, wide_part(program, part).bytes);
+  return bytes;
+}
+
+std::int64_t wide_bytes(const RegisterProgram& program) {
+  std::int64_t bytes = wide_tile_bytes(program) + wide_barrier_bytes;
+  for (const auto& part : program.parts)
+    if (part.over_columns) bytes += wide_barrier_bytes * static_cast<std::int64_t>(wide_part(program, part).barriers());
+  return bytes;
+}
+
+}  // namespace heed

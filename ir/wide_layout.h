@@ -1,0 +1,33 @@
+// Where the tiles of a program of groups (RegisterProgram::groups) lie in shared memory: as boxes of 64 elements along, one after the
+// other, of lines of 128 bytes.
+#pragma once
+#include "ir/register_program.h"
+
+namespace heed {
+
+inline constexpr std::int64_t wide_line_bytes = 128, wide_line = 64;  // of a box; elements
+inline constexpr std::int64_t wide_rows = 64;                         // of a group
+inline constexpr int wide_stages = 2;                                 // of a tile of columns: while one is used the next one comes; 2
+
+struct WideTile {
+  std::int64_t lines, boxes;
+  std::int64_t box_bytes() const { return lines * wide_line_bytes; }
+  std::int64_t bytes() const { return boxes * box_bytes(); }
+};
+WideTile wide_tile(const RegisterProgram& program, int tile);
+
+// Of a part over columns: its tiles, in the order of their first use.
+struct WidePart {
+  std::vector<int> rows, columns;
+  std::int64_t bytes = 0;              // with all stages
+  std::vector<std::int64_t> places{};  // of `rows`, then of `columns`, their first stage
+  std::size_t barriers() const { return 1 + 2 * wide_stages * columns.size(); }
+};
+WidePart wide_part(const RegisterProgram& program, const RegisterProgram::Part& part);
+
+// Of all parts, which follow each other in the same memory. Barriers of each part come after it, and then a word that nobody reads.
+inline constexpr std::int64_t wide_barrier_bytes = 8;
+std::int64_t wide_tile_bytes(const RegisterProgram& program);
+std::int64_t wide_bytes(const RegisterProgram& program);
+
+}  // namespace heed
