@@ -92,6 +92,13 @@ Value* shared_word(llvm::IRBuilderBase& b, Value* pointer) {
   return b.CreateTrunc(b.CreatePtrToInt(b.CreateAddrSpaceCast(pointer, shared_pointer(b)), b.getInt64Ty()), b.getInt32Ty());
 }
 
+// The same as an address, and how instructions name it that add a constant to it.
+std::pair<Value*, std::string> shared_place(llvm::IRBuilderBase& b, Value* pointer) {
+  llvm::APInt offset(64, 0);
+  Value* base = pointer->stripAndAccumulateConstantOffsets(b.GetInsertBlock()->getModule()->getDataLayout(), offset, true);
+  return {shared_word(b, base), "[$0+" + std::to_string(offset.getSExtValue()) + "]"};
+}
+
 std::int64_t constant_of(Value* value) { return llvm::cast<llvm::ConstantInt>(value)->getSExtValue(); }
 
 // "$from,$from+1,…"
@@ -160,6 +167,7 @@ const Lowering lowerings[] = {
        auto* type = llvm::FunctionType::get(b.getFloatTy(), {b.getFloatTy()}, false);
        return b.CreateCall(llvm::InlineAsm::get(type, "tanh.approx.f32 $0, $1;", "=f,f", /*hasSideEffects=*/false), {a[0]});
      }},
+    {"heed.reciprocal", [](llvm::IRBuilderBase& b, Arguments a) { return intrinsic(b, llvm::Intrinsic::nvvm_rcp_approx_ftz_f, {a[0]}); }},
     {"heed.hidden",
      [](llvm::IRBuilderBase& b, Arguments a) -> Value* {
        auto* type = llvm::FunctionType::get(b.getPtrTy(), {b.getPtrTy()}, false);
@@ -177,8 +185,8 @@ const Lowering lowerings[] = {
      }},
     {"heed.arrive",
      [](llvm::IRBuilderBase& b, Arguments a) -> Value* {
-       assembly(b, "{ .reg .pred p; setp.ne.b32 p, $1, 0; @p mbarrier.arrive.shared::cta.b64 _, [$0]; }", "r,r",
-                {shared_word(b, a[0]), a[1]});
+       const auto [address, place] = shared_place(b, a[0]);
+       assembly(b, "{ .reg .pred p; setp.ne.b32 p, $1, 0; @p mbarrier.arrive.shared::cta.b64 _, " + place + "; }", "r,r", {address, a[1]});
        return nullptr;
      }},
     {"heed.arrive_expecting",
@@ -188,13 +196,16 @@ const Lowering lowerings[] = {
      }},
     {"heed.wait_for_phase",
      [](llvm::IRBuilderBase& b, Arguments a) -> Value* {
+       const auto [address, place] = shared_place(b, a[0]);
        assembly(b,
                 "{ .reg .pred p;\n"
-                "again: mbarrier.try_wait.parity.shared::cta.b64 p, [$0], $1;\n"
-                "@p bra over;\n"
-                "bra again;\n"
-                "over: }",
-                "r,r", {shared_word(b, a[0]), a[1]});
+                "again: mbarrier.try_wait.parity.shared::cta.b64 p, " +
+                    place +
+                    ", $1;\n"
+                    "@p bra over;\n"
+                    "bra again;\n"
+                    "over: }",
+                "r,r", {address, a[1]});
        return nullptr;
      }},
     {"heed.copy_box",
@@ -227,7 +238,8 @@ const Lowering lowerings[] = {
     {"heed.hold_until_known",
      [](llvm::IRBuilderBase& b, Arguments a) -> Value* {
        // Nothing is below the lowest number but minus infinity. Stores alone are not moved over a wait for products.
-       assembly(b, "{ .reg .pred p; setp.lt.f32 p, $1, 0fFF7FFFFF; @p st.shared.f32 [$0], $1; }", "r,f", {shared_word(b, a[1]), a[0]});
+       assembly(b, "{ .reg .pred p; setp.lt.f32 p, $1, 0fFF7FFFFF; @p st.shared.f32 [$0], $2; }", "r,f,f",
+                {shared_word(b, a[2]), a[0], a[1]});
        return nullptr;
      }},
     {"heed.commit_products",
@@ -242,6 +254,16 @@ const Lowering lowerings[] = {
          assembly(b, text, "", {});
        else
          with_sums(b, a[1], constant_of(a[2]), text, "", {});
+       return nullptr;
+     }},
+    {"heed.wait_for_turn",
+     [](llvm::IRBuilderBase& b, Arguments a) -> Value* {
+       assembly(b, "bar.sync $0, 256;", "r", {a[0]});  // its own threads and those of the one that gives
+       return nullptr;
+     }},
+    {"heed.give_turn",
+     [](llvm::IRBuilderBase& b, Arguments a) -> Value* {
+       assembly(b, "bar.arrive $0, 256;", "r", {a[0]});
        return nullptr;
      }},
     {"heed.leave_registers",
@@ -341,6 +363,9 @@ Value* power_of_two(llvm::IRBuilderBase& b, Value* x) {
 Value* hyperbolic_tangent(llvm::IRBuilderBase& b, Value* x) {
   return b.CreateCall(declared(b, "heed.tanh", b.getFloatTy(), {b.getFloatTy()}, false), {x});
 }
+Value* reciprocal(llvm::IRBuilderBase& b, Value* x) {
+  return b.CreateCall(declared(b, "heed.reciprocal", b.getFloatTy(), {b.getFloatTy()}, false), {x});
+}
 Value* hidden(llvm::IRBuilderBase& b, Value* pointer) {
   return b.CreateCall(declared(b, "heed.hidden", b.getPtrTy(), {b.getPtrTy()}, true), {pointer});
 }
@@ -411,12 +436,16 @@ void multiply_wide(llvm::IRBuilderBase& b, const WideProduct& product, Value* su
   arguments.push_back(right);
   call_together(b, "heed.multiply_wide_held", arguments);
 }
-void hold_until_known(llvm::IRBuilderBase& b, Value* value, Value* scratch) { call_together(b, "heed.hold_until_known", {value, scratch}); }
+void hold_until_known(llvm::IRBuilderBase& b, Value* one, Value* other, Value* scratch) {
+  call_together(b, "heed.hold_until_known", {one, other, scratch});
+}
 void commit_products(llvm::IRBuilderBase& b) { call_together(b, "heed.commit_products", {}); }
 void wait_for_products(llvm::IRBuilderBase& b, int groups, Value* sums, int count) {
   if (!sums) sums = llvm::ConstantPointerNull::get(b.getPtrTy());
   call_together(b, "heed.wait_for_products", {word(b, groups), sums, word(b, count)});
 }
+void wait_for_turn(llvm::IRBuilderBase& b, Value* barrier) { call_together(b, "heed.wait_for_turn", {barrier}); }
+void give_turn(llvm::IRBuilderBase& b, Value* barrier) { call_together(b, "heed.give_turn", {barrier}); }
 void leave_registers(llvm::IRBuilderBase& b, int count) { call_together(b, "heed.leave_registers", {word(b, count)}); }
 void take_registers(llvm::IRBuilderBase& b, int count) { call_together(b, "heed.take_registers", {word(b, count)}); }
 Value* same_in_warp(llvm::IRBuilderBase& b, Value* value) { return call_together(b, "heed.same_in_warp", b.getInt32Ty(), {value}); }

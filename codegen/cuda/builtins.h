@@ -29,6 +29,7 @@ llvm::Value* hidden(llvm::IRBuilderBase& b, llvm::Value* pointer);
 // --- approximations of the special function units, in f32; numbers below the normal ones are zero
 llvm::Value* power_of_two(llvm::IRBuilderBase& b, llvm::Value* x);        // to 2 units in the last place
 llvm::Value* hyperbolic_tangent(llvm::IRBuilderBase& b, llvm::Value* x);  // to 2^-11 of it
+llvm::Value* reciprocal(llvm::IRBuilderBase& b, llvm::Value* x);          // to 1 unit in the last place
 
 // --- copies from global to shared memory that go on while the thread does (cp.async; sm_80 and later)
 // 4, 8 or 16 bytes, both places aligned to them; `present` (i32) of them are read, the others become zero. Nobody may touch the target
@@ -82,8 +83,12 @@ void multiply_wide(llvm::IRBuilderBase& b, const WideProduct& product, llvm::Val
 void commit_products(llvm::IRBuilderBase& b);
 // Until at most so many groups are under way. Where sums are used after it, `sums` are so many f32.
 void wait_for_products(llvm::IRBuilderBase& b, int groups, llvm::Value* sums = nullptr, int count = 0);
-// What comes after it, a wait for products, does not begin before `value` (f32) is known: what that is made from is done meanwhile.
-void hold_until_known(llvm::IRBuilderBase& b, llvm::Value* value, llvm::Value* scratch);  // 4 bytes of shared memory that nobody reads
+// What comes after it, a wait for products, does not begin before both values (f32) are known: what they are made from is done meanwhile.
+// `scratch`: 4 bytes of shared memory that nobody reads.
+void hold_until_known(llvm::IRBuilderBase& b, llvm::Value* one, llvm::Value* other, llvm::Value* scratch);
+// Groups of four warps take turns: one waits at a barrier (i32, 1 to 15) until another one has given it its turn there.
+void wait_for_turn(llvm::IRBuilderBase& b, llvm::Value* barrier);
+void give_turn(llvm::IRBuilderBase& b, llvm::Value* barrier);
 // A warpgroup leaves registers to others, or takes what others left: so many a thread from now on, a multiple of 8.
 void leave_registers(llvm::IRBuilderBase& b, int count);
 void take_registers(llvm::IRBuilderBase& b, int count);

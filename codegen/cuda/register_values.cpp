@@ -345,7 +345,7 @@ llvm::Value* RegisterValues::product(Expr x, int r, int c) {
       factor = b_.CreateFMul(factor, factor);
     else if (size != 1)
       factor = emit_power(b_, factor, real(size));
-    if (power < 0) factor = b_.CreateFDiv(real(1), factor);
+    if (power < 0) factor = reciprocal(b_, factor);
     total = total ? b_.CreateFMul(total, factor) : factor;
   }
   return total;
@@ -452,6 +452,8 @@ llvm::Value* RegisterValues::call(Expr x, int r, int c) {
   if (&f == &functions::exp) return exponential(x, r, c);
   if (&f == &functions::maximum) return b_.CreateBinaryIntrinsic(llvm::Intrinsic::maximum, arguments[0], arguments[1]);
   if (f.name == "tanh") return hyperbolic_tangent(b_, arguments[0]);
+  if (&f == &functions::reciprocal_or_zero)
+    return b_.CreateSelect(b_.CreateFCmpOEQ(arguments[0], real(0)), real(0), reciprocal(b_, arguments[0]));
   return emit_function(b_, f.name, arguments, true);
 }
 

@@ -102,7 +102,6 @@ std::int64_t WideRegisterWriter::moved(int k, AxisRef depth, std::int64_t steps)
 // --- products
 
 void WideRegisterWriter::add_scores(const RegisterSteps& steps, const Turn& turn) {
-  wait_for_tiles(score_tiles_, turn);
   begin_products(b_);
   std::size_t next = 0;
   for (const RegisterStep& step : steps) {
@@ -172,12 +171,11 @@ void WideRegisterWriter::set_sums(const RegisterSteps& steps) {
 
 // Sums of a row need every exponential.
 void WideRegisterWriter::hold(const RegisterSteps& steps) {
-  llvm::Value* all = nullptr;
   for (const RegisterStep& step : steps) {
     if (step.kind != Kind::reduce || step.reduction != Reduction::sum) continue;
-    for (llvm::Value* each : values_->bound(step.into)) all = all ? b_.CreateFAdd(all, each) : each;
+    const Values& rows = values_->bound(step.into);
+    hold_until_known(b_, rows[0], rows[1], shared(number(wide_bytes(program_) - wide_barrier_bytes)));
   }
-  if (all) hold_until_known(b_, all, shared(number(wide_bytes(program_) - wide_barrier_bytes)));
 }
 
 void WideRegisterWriter::do_block(const RegisterProgram::Part& part, const RegisterProgram::Kind& kind, llvm::Value* column,
@@ -188,8 +186,11 @@ void WideRegisterWriter::do_block(const RegisterProgram::Part& part, const Regis
   const bool has_sums = !is_first && !sums_.empty();
   const int score_columns = columns_of(program_.column);
   const Turn last = last_turn(), turn = after(last);
+  wait_for_tiles(score_tiles_, turn);
+  wait_for_turn(b_, own_turn_);
   add_scores(kind.steps, turn);
   if (has_sums) add_sums(last);
+  give_turn(b_, next_turn_);
   for (std::size_t k = 0; k < scores_.size(); ++k) wait_for_products(b_, has_sums ? 1 : 0, scores_[k].memory, 2 * score_columns);
   std::vector<int> done;
   for (int k : score_tiles_)

@@ -1,8 +1,6 @@
 // Who does what, and the loops over blocks of columns of both.
 #include "codegen/cuda/register_wide_writer.h"
 
-#include <functional>
-
 #include "codegen/cuda/piece.h"
 
 namespace heed {
@@ -39,9 +37,14 @@ void WideRegisterWriter::write() {
   take_registers(b_, registers_of(program_.groups).taken);
   group_ = b_.CreateSub(group, number(1));
   warp_ = b_.CreateSub(b_.CreateLShr(thread, number(5)), number(4));
+  own_turn_ = group;
+  llvm::Value *first = number(1), *is_last = b_.CreateICmpEQ(group, number(program_.groups));
+  next_turn_ = b_.CreateSelect(is_last, first, b_.CreateAdd(group, number(1)));
   values_->forget();
   bind_rows();
+  when(is_last, [&] { give_turn(b_, first); });
   write_parts();
+  when(b_.CreateICmpEQ(group, first), [&] { wait_for_turn(b_, first); });  // the last turn that was given
   b_.CreateRetVoid();
 }
 
@@ -85,8 +88,8 @@ llvm::Value* WideRegisterWriter::barrier(std::size_t k) {
 // All barriers of a stage are so many bytes, known ahead, from one place: instructions have that as a constant.
 llvm::Value* WideRegisterWriter::barrier(Sign sign, std::size_t place, llvm::Value* stage) {
   const std::size_t first = 1 + wide_stages * (2 * place + (sign == Sign::full ? 0 : 1));
-  llvm::Value* start = shared(b_.CreateMul(stage, number(wide_barrier_bytes)));
-  const std::int64_t further = first_barrier_ + wide_barrier_bytes * static_cast<std::int64_t>(first);
+  llvm::Value* start = b_.CreateGEP(b_.getInt64Ty(), barriers_, b_.CreateZExt(stage, b_.getInt64Ty()));
+  const auto further = wide_barrier_bytes * static_cast<std::int64_t>(first - 1);
   return b_.CreateConstGEP1_64(b_.getInt8Ty(), start, static_cast<std::uint64_t>(further));
 }
 
@@ -101,6 +104,7 @@ void WideRegisterWriter::begin_part(std::size_t part) {
     if (program_.parts[k].over_columns)
       first_barrier_ += wide_barrier_bytes * static_cast<std::int64_t>(wide_part(program_, program_.parts[k]).barriers());
   if (program_.parts[part].over_columns) layout_ = wide_part(program_, program_.parts[part]);
+  barriers_ = hidden(b_, barrier(1));
 }
 
 void WideRegisterWriter::make_barriers() {

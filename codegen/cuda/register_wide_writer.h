@@ -2,6 +2,8 @@
 // soon as their places are free, and groups of warps make scores from what has come. While they look at one block's scores the sums over
 // columns of the block before it are under way.
 #pragma once
+#include <functional>
+
 #include "codegen/cuda/register_writer.h"
 #include "ir/wide_layout.h"
 
@@ -94,10 +96,12 @@ class WideRegisterWriter : public RegisterWriter {
   std::vector<int> score_tiles_, sum_tiles_;  // of columns
   std::vector<llvm::Value*> kept_memory_;     // of each kept value, null where it is a sum of sums_
   WidePart layout_;
-  std::int64_t first_barrier_ = 0;                    // of the part, in bytes
-  llvm::Value *stage_ = nullptr, *parity_ = nullptr;  // memory: the turn of the last block
-  llvm::Value* has_begun_ = nullptr;                  // memory: whether there was a block
-  Values matrices_;                                   // of tiles of columns, their first stage
+  llvm::Value* barriers_ = nullptr;                         // of tiles of columns
+  std::int64_t first_barrier_ = 0;                          // of the part, in bytes
+  llvm::Value *stage_ = nullptr, *parity_ = nullptr;        // memory: the turn of the last block
+  llvm::Value* has_begun_ = nullptr;                        // memory: whether there was a block
+  Values matrices_;                                         // of tiles of columns, their first stage
+  llvm::Value *own_turn_ = nullptr, *next_turn_ = nullptr;  // barriers, by the group's number from 1 on
   llvm::Value *group_ = nullptr, *is_first_lane_ = nullptr;
   Values factors_;  // of all sums, row by row
 };

@@ -116,7 +116,12 @@ llvm::Value* RegisterWriter::over_quad(llvm::Value* x, Reduction reduction) {
 }
 
 llvm::Value* RegisterWriter::together(llvm::Value* x, llvm::Value* y, Reduction reduction) {
-  return reduction == Reduction::sum ? b_.CreateFAdd(x, y) : b_.CreateBinaryIntrinsic(llvm::Intrinsic::maximum, x, y);
+  if (reduction == Reduction::maximum) return b_.CreateBinaryIntrinsic(llvm::Intrinsic::maximum, x, y);
+  // A product that nothing else needs so far is multiplied and added at once.
+  if (auto* product = llvm::dyn_cast<llvm::BinaryOperator>(x);
+      product && product->getOpcode() == llvm::Instruction::FMul && product->use_empty())
+    return b_.CreateIntrinsic(llvm::Intrinsic::fma, {x->getType()}, {product->getOperand(0), product->getOperand(1), y});
+  return b_.CreateFAdd(x, y);
 }
 
 }  // namespace heed

@@ -26,6 +26,20 @@ void* shared_memory() { return simulation->block.shared; }
 
 void block_barrier() { meet(simulation->block.barrier, static_cast<int>(simulation->block.threads.size()), "barrier"); }
 
+// Half of those who come to a turn's barrier wait there, half do not.
+Meeting& come_to_turn(std::int32_t number) {
+  constexpr int both = 256;
+  if (number < 1 || number > 15) give_up(fmt::format("takes turns at barrier {}", number));
+  Meeting& turn = simulation->block.turns[static_cast<std::size_t>(number)];
+  if (++turn.arrived == both) turn.arrived = 0, ++turn.held;
+  return turn;
+}
+void wait_for_turn(std::int32_t number) {
+  Meeting& turn = come_to_turn(number);
+  if (turn.arrived > 0) await(turn.held);
+}
+void give_turn(std::int32_t number) { come_to_turn(number); }
+
 void warp_barrier() {
   meet(own_warp(), warp_size, "barrier of the warp");
   ++simulation->running->warp_time;
@@ -48,6 +62,7 @@ void access_memory(const void* at, std::int32_t bytes, std::int32_t kind) {
 
 float power_of_two(float x) { return std::exp2(x); }
 float hyperbolic_tangent(float x) { return std::tanh(x); }
+float reciprocal(float x) { return 1 / x; }
 
 void change_registers(std::int32_t) {}
 std::int32_t same_in_warp(std::int32_t value) { return value; }
@@ -129,6 +144,7 @@ class SimulatedDevice : public Device {
     block.index = index;
     block.barrier = {};
     block.barriers.clear(), block.boxes.clear(), block.readings.clear();
+    block.turns = {};
     block.warps.assign((block.threads.size() + warp_size - 1) / warp_size, {});
     run.watch.new_touches();
     order_.clear();
@@ -165,6 +181,8 @@ class SimulatedDevice : public Device {
             fmt::format("thread {} of block {} and {} more wait for threads that never come", (*first)->index, index, order_.size() - 1);
       }
     }
+    if (run.fault.empty() && std::ranges::any_of(block.turns, [](const Meeting& turn) { return turn.arrived > 0; }))
+      run.fault = fmt::format("thread 0 of block {} and others end while a turn is given that nobody takes", index);
   }
 
   std::mt19937_64 random_;
@@ -184,6 +202,9 @@ Builtins thread_builtins() {
           {"heed.shuffle_xor", pointer_to(shuffle_xor)},
           {"heed.power_of_two", pointer_to(power_of_two)},
           {"heed.tanh", pointer_to(hyperbolic_tangent)},
+          {"heed.reciprocal", pointer_to(reciprocal)},
+          {"heed.wait_for_turn", pointer_to(wait_for_turn)},
+          {"heed.give_turn", pointer_to(give_turn)},
           {"heed.leave_registers", pointer_to(change_registers)},
           {"heed.take_registers", pointer_to(change_registers)},
           {"heed.same_in_warp", pointer_to(same_in_warp)},

@@ -155,7 +155,7 @@ void multiply_wide_held(std::int32_t kind, std::int32_t columns, std::int32_t, s
   self.products.push_back(product);
 }
 
-void hold_until_known(float, float*) {}
+void hold_until_known(float, float, float*) {}
 
 void commit_products() { ++simulation->running->product_groups; }
 

@@ -93,6 +93,7 @@ struct Block {
   std::byte* shared = nullptr;
   std::int64_t shared_bytes = 0;
   std::map<const std::byte*, PhaseBarrier> barriers;
+  std::array<Meeting, 16> turns;  // by number
   std::vector<BoxCopy> boxes;
   std::vector<Reading> readings;
 };

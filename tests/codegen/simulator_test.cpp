@@ -409,6 +409,24 @@ TEST(Simulator, SaysWhatIsWrongWithBoxes) {
   }
 }
 
+// Two groups of four warps: the second one goes on when the first one has given it its turn. Each member is a mistake if it is changed.
+struct Turns {
+  bool given = true, taken = true;
+};
+
+void take_turns(Code& c, const Turns& turns) {
+  llvm::Value* is_first = c.b.CreateICmpSLT(c.thread, c.word(size / 2));
+  if (turns.given) c.where(is_first, [&] { give_turn(c.b, c.word(1)); });
+  if (turns.taken) c.where(c.b.CreateNot(is_first), [&] { wait_for_turn(c.b, c.word(1)); });
+}
+
+TEST(Simulator, WarpsTakeTurns) {
+  auto message = [](const Turns& turns) { return message_of("turns", [&](Code& c) { take_turns(c, turns); }); };
+  run("turns", [](Code& c) { take_turns(c, {}); });
+  EXPECT_NE(message({.given = false}).find("wait for threads that never come"), std::string::npos);
+  EXPECT_NE(message({.taken = false}).find("a turn is given that nobody takes"), std::string::npos);
+}
+
 // Memory that nobody wrote holds NaN, so that what is made of it shows.
 TEST(Simulator, SharedMemoryStartsPoisoned) {
   std::vector<float> result = run("poisoned", [](Code& c) {
