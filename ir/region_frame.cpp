@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 #include "ir/algebra.h"
 
@@ -44,9 +45,20 @@ class Joiner {
       for (Expr node : nodes_of(arrays_[k]->body))
         if (node->op == Op::read && index_.contains(node->array) && !join(k, node)) return {};
     if (!consistent()) return {};
-    join_components();
-    if (!consistent()) return {};
-    return frame();
+    std::vector<int> everyone(arrays_.size());
+    std::iota(everyone.begin(), everyone.end(), 0);
+    const Unions unions = unions_;
+    join_components(everyone);
+    const bool is_plain = consistent();
+    std::vector<int> outer = is_plain ? outer_of(everyone) : std::vector<int>{};
+    if (!any_index_ && outer.empty()) {
+      const Unions joined = std::exchange(unions_, unions);
+      outer = rows_below_sums();
+      if (!outer.empty()) return frame(outer);
+      unions_ = joined;
+    }
+    if (!is_plain) return {};
+    return frame(outer);
   }
 
  private:
@@ -102,6 +114,10 @@ class Joiner {
         axes_[k], [&](const auto& entry) { return entry.first->kind == AxisKind::position && unions_.find(entry.second) == root; });
   }
 
+  bool has_axis(int k, int root) {
+    return std::ranges::any_of(axes_[k], [&](const auto& entry) { return unions_.find(entry.second) == root; });
+  }
+
   // What every array among those has a position on, in the order of the largest one's.
   std::vector<int> outer_of(const std::vector<int>& members) {
     int largest = *std::ranges::max_element(members, {}, [&](int k) { return std::pair(element_count(arrays_[k]), -k); });
@@ -114,10 +130,10 @@ class Joiner {
     return outer;
   }
 
-  void join_components() {
+  void join_components(const std::vector<int>& members) {
     std::vector<std::vector<int>> components;
     std::vector<int> of(arrays_.size(), -1);
-    for (int k = 0; k < count(); ++k) {
+    for (int k : members) {
       int root = components_.find(k);
       if (of[root] < 0) of[root] = static_cast<int>(components.size()), components.emplace_back();
       components[of[root]].push_back(k);
@@ -130,18 +146,67 @@ class Joiner {
     }
   }
 
-  RegionFrame frame() {
+  // The axes that all arrays share but for sums over them, which are noted; nothing if there are none such.
+  std::vector<int> rows_below_sums() {
+    std::vector<int> sums, others;
+    for (int k = 0; k < count(); ++k) (is_last_sum(k) ? sums : others).push_back(k);
+    if (sums.empty() || others.empty()) return {};
+    for (int sum : sums)
+      if (std::ranges::none_of(others, [&](int k) { return components_.find(k) == components_.find(sum); })) join_by_source(sum, others);
+    if (!consistent()) return {};
+    join_components(others);
+    if (!consistent()) return {};
+    std::vector<int> rows = outer_of(others);
+    std::erase_if(rows,
+                  [&](int root) { return !std::ranges::all_of(sums, [&](int k) { return has_axis(k, root) && !has_position(k, root); }); });
+    if (!rows.empty())
+      for (int k : sums) over_rows_.push_back(k);
+    return rows;
+  }
+
+  // A sum, a factor aside, that no other array reads.
+  bool is_last_sum(int k) const {
+    Expr body = arrays_[k]->body;
+    if (body->op == Op::linear && body->operands.size() == 1 && body->real == 0) body = body->operands[0];
+    if (body->op != Op::reduction || body->reduction != Reduction::sum) return false;
+    return std::ranges::none_of(arrays_, [&](ArrayRef other) {
+      std::vector<ArrayRef> reads = reads_of(other);
+      return std::ranges::find(reads, arrays_[k]) != reads.end();
+    });
+  }
+
+  // Array k reads nothing of the others, but the same from outside at plain axes.
+  void join_by_source(int k, const std::vector<int>& others) {
+    for (Expr read : nodes_of(arrays_[k]->body)) {
+      if (read->op != Op::read || !is_plain(read, k)) continue;
+      for (int other : others)
+        for (Expr same : nodes_of(arrays_[other]->body)) {
+          if (same->op != Op::read || same->array != read->array || !is_plain(same, other)) continue;
+          for (std::size_t p = 0; p < read->operands.size(); ++p)
+            if (read->array->shape[p] != 1) unions_.unite(axis_at(read, p, k), axis_at(same, p, other));
+          return;
+        }
+    }
+  }
+  bool is_plain(Expr read, int k) const {
+    for (std::size_t p = 0; p < read->operands.size(); ++p)
+      if (read->array->shape[p] != 1 && (read->operands[p]->op != Op::axis || !axes_[k].contains(read->operands[p]->axes[0]))) return false;
+    return true;
+  }
+  int axis_at(Expr read, std::size_t p, int k) const { return axes_[k].at(read->operands[p]->axes[0]); }
+
+  RegionFrame frame(const std::vector<int>& outer) {
     RegionFrame result;
     result.arrays = arrays_;
-    std::vector<int> everyone(arrays_.size());
-    std::iota(everyone.begin(), everyone.end(), 0);
+    result.over_rows.resize(arrays_.size());
+    for (int k : over_rows_) result.over_rows[static_cast<std::size_t>(k)] = true;
     std::vector<int> number(sizes_.size(), -1);
     auto give = [&](int root) {
       if (number[root] >= 0) return;
       number[root] = static_cast<int>(result.sizes.size());
       result.sizes.push_back(sizes_[root]);
     };
-    for (int root : outer_of(everyone)) give(root);
+    for (int root : outer) give(root);
     result.outer = static_cast<int>(result.sizes.size());
     for (const auto& [k, axis] : order_) give(unions_.find(axes_[k].at(axis)));
     result.whole.resize(result.sizes.size());
@@ -160,6 +225,7 @@ class Joiner {
 
   std::vector<ArrayRef> arrays_;
   bool any_index_;
+  std::vector<int> over_rows_;
   std::vector<int> whole_;  // ids in unions_
   std::unordered_map<ArrayRef, int> index_;
   std::vector<std::unordered_map<AxisRef, int>> axes_;  // ids in unions_

@@ -12,9 +12,11 @@ namespace heed {
 struct RegionFrame {
   std::vector<ArrayRef> arrays;     // in order
   std::vector<std::int64_t> sizes;  // of the joined axes; outer axes first, in the order of the largest array's positions
-  int outer = 0;                    // on each of the first `outer` every array has a position
+  int outer = 0;                    // on each of the first `outer` every array has a position, or sums over it (`over_rows`)
   // The joined axis of each position and bound axis of arrays[k]; a position is written positions(arrays[k])[p].
   std::vector<std::unordered_map<AxisRef, int>> axis_of;
+  // Of arrays[k]: a sum over all outer axes, that nothing in the region reads. Only where arrays share no axis without it.
+  std::vector<bool> over_rows;
   std::vector<bool> whole;  // of the joined axes: an array of the region reads another at some other index than one axis there
   std::vector<int> level;  // of arrays[k]: 0 if it needs no reduction of the region, else one more than the largest level of those it needs
 

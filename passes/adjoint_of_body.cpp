@@ -118,6 +118,12 @@ Expr kept_quotient(ArrayRef definition, Expr product) {
   return of_reduction ? from_array(definition, product) : nullptr;
 }
 
+// Adjoints of one node from uses around which the same axes are bound that it lacks.
+struct Given {
+  std::vector<AxisRef> lost;
+  std::vector<Term> terms;
+};
+
 class BodyAdjoint {
  public:
   BodyAdjoint(ArrayRef definition, const IsActive& is_active)
@@ -135,7 +141,7 @@ class BodyAdjoint {
     for (auto node = nodes_.rbegin(); node != nodes_.rend(); ++node) {
       auto found = terms_.find(*node);
       if (found == terms_.end()) continue;
-      Expr total = linear(found->second, 0, *(*node)->arena, (*node)->dtype);
+      Expr total = total_of(found->second, *node);
       if (is_constant(total, 0)) continue;
       if ((*node)->op == Op::read)
         reads.push_back({*node, total, (*node)->free});
@@ -158,7 +164,20 @@ class BodyAdjoint {
     if (adjoint->dtype != x->dtype) adjoint = cast(x->dtype, adjoint);
     std::vector<AxisRef> lost;
     std::ranges::set_difference(scope, x->free, std::back_inserter(lost), {}, &Axis::id, &Axis::id);
-    terms_[x].push_back({1, lost.empty() ? adjoint : sum(lost, adjoint)});
+    std::vector<Given>& given = terms_[x];
+    auto same = std::ranges::find(given, lost, &Given::lost);
+    if (same == given.end()) same = given.insert(given.end(), {std::move(lost), {}});
+    same->terms.push_back({1, adjoint});
+  }
+
+  // What is summed over the same axes is added before: one sum, of the same as what is given where no axis is lost.
+  static Expr total_of(const std::vector<Given>& given, Expr x) {
+    std::vector<Term> sums;
+    for (const Given& each : given) {
+      Expr inside = linear(each.terms, 0, *x->arena, x->dtype);
+      sums.push_back({1, each.lost.empty() ? inside : sum(each.lost, inside)});
+    }
+    return linear(sums, 0, *x->arena, x->dtype);
   }
 
   void pass_on(Expr node, Expr adjoint) {
@@ -239,7 +258,7 @@ class BodyAdjoint {
   std::vector<Expr> nodes_;
   std::unordered_set<Expr> live_;
   std::unordered_map<Expr, Expr> parent_;  // null where there are several
-  std::unordered_map<Expr, std::vector<Term>> terms_;
+  std::unordered_map<Expr, std::vector<Given>> terms_;
 };
 
 }  // namespace

@@ -18,6 +18,7 @@ constexpr double enough_rows = 32;         // positions on outer axes that keep 
 constexpr double small_work = 1 << 15;     // elements below which one thread does
 constexpr double launch_bytes = 24000;     // what starting a kernel costs, as memory traffic
 constexpr double across_rows = 1.25;       // traffic costs more where rows lie across memory
+constexpr double parts_of_rows = 64;       // that are summed apart; what they give stays close
 constexpr double lanes = 16;               // rows that lie across memory are taken so many at a time
 
 bool contains(const auto& range, const auto& value) { return std::ranges::find(range, value) != range.end(); }
@@ -46,10 +47,10 @@ double row_bytes(const RegionFrame& frame) {
   return total;
 }
 
-// Every reduction takes whole rows together: its positions are outer axes.
+// Every reduction takes whole rows together: its positions are outer axes; or it sums over rows.
 bool reduces_rows(const RegionFrame& frame) {
   for (std::size_t k = 0; k < frame.arrays.size(); ++k) {
-    if (!frame.arrays[k]->body->has_reduction) continue;
+    if (!frame.arrays[k]->body->has_reduction || frame.over_rows[k]) continue;
     for (AxisRef axis : positions(frame.arrays[k]))
       if (axis->size > 1 && !frame.is_outer(frame.axis_of[k].at(axis))) return false;
   }
@@ -66,6 +67,22 @@ bool lies_across(const RegionFrame& frame) {
       if (axis->size > 1) innermost = frame.axis_of[k].at(axis), has_inner |= !frame.is_outer(innermost);
     if (has_inner && frame.is_outer(innermost)) return true;
   }
+  return false;
+}
+
+// The same of what is read, at plain axes.
+bool reads_across(const RegionFrame& frame) {
+  for (std::size_t k = 0; k < frame.arrays.size(); ++k)
+    for (Expr node : nodes_of(frame.arrays[k]->body)) {
+      if (node->op != Op::read) continue;
+      int innermost = -1;
+      bool has_inner = false;
+      for (Expr index : node->operands)
+        if (auto found = index->op == Op::axis ? frame.axis_of[k].find(index->axes[0]) : frame.axis_of[k].end();
+            found != frame.axis_of[k].end())
+          innermost = found->second, has_inner |= !frame.is_outer(innermost);
+      if (has_inner && frame.is_outer(innermost)) return true;
+    }
   return false;
 }
 
@@ -163,6 +180,7 @@ double Grouping::cost(const std::vector<int>& members) const {
   if (!frame) return impossible;
   if (members.size() > 1 && !has_product) {
     if (!reduces_rows(*frame)) return impossible;
+    if (contains(frame->over_rows, true) && (lies_across(*frame) || reads_across(*frame))) return impossible;
     double work = 0;
     for (std::size_t k = 0; k < arrays.size(); ++k) work += joined_elements(*frame, k);
     double together = lies_across(*frame) ? lanes : 1;
@@ -180,7 +198,7 @@ double Grouping::cost(const std::vector<int>& members) const {
     }
     const Unit& unit = units_[members[k]];
     bool stored = unit.is_result || std::ranges::any_of(unit.readers, [&](int reader) { return !inside.contains(reader); });
-    if (stored) traffic += bytes_of(arrays[k]);
+    if (stored) traffic += bytes_of(arrays[k]) * (frame->over_rows[k] ? parts_of_rows : 1);
     // Without outer axes all is one row: that is for scalars.
     if (stored && members.size() > 1 && frame->outer == 0 && element_count(arrays[k]) > 1) return impossible;
   }

@@ -162,7 +162,7 @@ double sweep_cycles(const Nest& nest, const Sweep& sweep, VectorShape shape, Loc
     }
     bool strip = std::ranges::any_of(nest.strips, [&](const Strip& known) { return known.array == store.array; });
     if (lane && !strip && (other || stride != 1)) each = stride == 0 && !other ? 1 : scatter_cycles;
-    total += rows * lane_rows * inner * (store.add ? 3 : 1) * each;
+    total += rows * lane_rows * inner * (store.add || store.onto ? 3 : 1) * each;
   }
   return total;
 }
@@ -185,10 +185,12 @@ double traffic_of(const Nest& nest) {
   std::unordered_set<ArrayRef> arrays;
   for (const Strip& strip : nest.strips) arrays.insert(strip.array);
   for (ArrayRef local : nest.locals) arrays.insert(local);
+  for (const Part& part : nest.parts) arrays.insert(part.array);
   double bytes = 0;
   auto touch = [&](ArrayRef array) {
     if (arrays.insert(array).second) bytes += static_cast<double>(byte_count(array));
   };
+  for (const Part& part : nest.parts) touch(part.into);
   for (const Sweep& sweep : nest.sweeps) {
     for (Expr x : computed(sweep))
       if (x->op == Op::read) touch(x->array);

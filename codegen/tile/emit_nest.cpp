@@ -22,7 +22,9 @@ class NestEmitter {
     llvm::Value* lane_task = b.CreateSRem(e_.task(), e_.number(lane_tasks));
     auto [first_row, last_row] = range(row_task, nest_.rows_per_task, nest_.row_count());
     auto [first_lane, last_lane] = range(lane_task, nest_.lanes_per_task, lane_size);
+    clear_parts();
     bind_rows(e_.open_counter(first_row, last_row));
+    bind_parts();
     if (nest_.lane_row)
       e_.for_lanes(nest_.lane_row, first_lane, last_lane, lane_size, nest_.unroll, [&](int copies) { sweeps(copies); });
     else
@@ -48,6 +50,32 @@ class NestEmitter {
       llvm::Value* place = b.CreateConstInBoundsGEP1_64(b.getInt8Ty(), e_.scratch(), static_cast<std::uint64_t>(strip.offset));
       e_.bind_strip(strip.array, place, nest_.lane_row ? nest_.unroll * e_.lanes() : 0);
     }
+  }
+
+  llvm::Value* line_of(const Part& part) {
+    llvm::IRBuilderBase& b = e_.builder();
+    llvm::Value* line = b.CreateMul(e_.task(), e_.number(part.element->size * byte_size(part.array->dtype)));
+    return b.CreateInBoundsGEP(b.getInt8Ty(), e_.buffer(part.into), line);
+  }
+
+  void clear_parts() {
+    for (const Part& part : nest_.parts) {
+      llvm::Value* line = line_of(part);
+      auto clear = [&](int copies) {
+        for (int copy = 0; copy < copies; ++copy)
+          e_.store_at(part.array->dtype, line, linear_form(value(part.element)), e_.constant(part.array->dtype, 0, false), copy);
+      };
+      constexpr int unroll = 4;
+      if (part.element->size > 1)
+        e_.for_lanes(part.element, part.element->size, unroll, clear);
+      else
+        clear(1);
+    }
+  }
+
+  // Inside of the loop over rows: what is read of them changes with each.
+  void bind_parts() {
+    for (const Part& part : nest_.parts) e_.bind_strip(part.array, line_of(part), 0);
   }
 
   void bind_rows(llvm::Value* row) {
@@ -119,6 +147,14 @@ class NestEmitter {
   }
 
   void emit(const NestStore& store, llvm::Value* value, int copy) {
+    if (store.onto) {
+      llvm::Value* old = e_.emit(store.onto, copy);
+      llvm::IRBuilderBase& b = e_.builder();
+      if (lane_count(old) && !lane_count(value)) value = e_.state().splat(value);
+      value = is_floating(store.array->dtype) ? b.CreateFAdd(old, value) : b.CreateAdd(old, value);
+      e_.store_strip(store.array, store.address, value, copy);
+      return;
+    }
     for (const Strip& strip : nest_.strips)
       if (strip.array == store.array) {
         e_.store_strip(store.array, store.address, value, copy);
@@ -153,6 +189,11 @@ class NestEmitter {
 void prepare_nest(const Nest& nest, Accesses& accesses) {
   for (ArrayRef local : nest.locals) accesses.add_local(local);
   for (const Strip& strip : nest.strips) accesses.add_local(strip.array);
+  for (const Part& part : nest.parts) {
+    accesses.add_local(part.array);
+    accesses.add_buffer(part.into);
+    accesses.prepare(value(part.element));
+  }
   for (const Sweep& sweep : nest.sweeps)
     for (const NestStore& store : sweep.stores) {
       if (!accesses.is_local(store.array)) accesses.add_buffer(store.array);

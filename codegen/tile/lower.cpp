@@ -2,11 +2,13 @@
 #include "codegen/tile/lower.h"
 
 #include <algorithm>
+#include <functional>
 #include <limits>
 #include <map>
 #include <numeric>
 #include <optional>
 #include <set>
+#include <utility>
 
 #include "codegen/tile/row_classes.h"
 #include "codegen/tile/schedule.h"
@@ -46,6 +48,32 @@ class RegionLowering {
     while (!attempt()) {
     }
     schedule(nest_, shape_);
+    return taken();
+  }
+
+  std::optional<Lowered> lower(const std::vector<ArrayRef>& sums, const RegionFrame& frame) {
+    choose_rows();
+    do {
+      while (!attempt()) {
+      }
+      for (ArrayRef sum : sums)
+        if (!shrunk_ && !add_up(sum, frame)) return {};
+    } while (std::exchange(shrunk_, false));
+    schedule(nest_, shape_);
+    for (Part& part : nest_.parts) {
+      std::vector<std::int64_t> shape{nest_.tasks};
+      shape.insert(shape.end(), part.array->shape.begin(), part.array->shape.end());
+      part.into = input(arena_, "", shape, part.array->dtype);
+      workspace_.push_back(part.into);
+    }
+    std::vector<Nest> after = totals(sums);
+    Lowered result = taken();
+    std::ranges::move(after, std::back_inserter(result.nests));
+    return result;
+  }
+
+ private:
+  Lowered taken() {
     Lowered result;
     for (Lowered& before : before_) {
       std::ranges::move(before.nests, std::back_inserter(result.nests));
@@ -56,7 +84,6 @@ class RegionLowering {
     return result;
   }
 
- private:
   struct Value {
     Expr value;
     std::vector<AxisRef> axes;  // one a position; null where the size is 1
@@ -123,15 +150,94 @@ class RegionLowering {
       result.axes.push_back(axis);
       table.emplace_back(positions(member)[k], axis ? value(axis) : integer(arena_, 0));
     }
-    Expr body = rewrite(member->body, [&](Expr node, std::span<const Expr> operands) { return opened(node, operands, member); });
+    auto row_of = [&](AxisRef axis) {
+      return axis->kind == AxisKind::position ? row_axis(member, static_cast<std::size_t>(axis->key)) : nullptr;
+    };
+    Expr body = rewrite(member->body, [&](Expr node, std::span<const Expr> operands) { return opened(node, operands, row_of); });
     body = in_stored_type(member, substitute(body, table));
     result.value = extracted(body);
     result.level = level_of(result.value);
     return result;
   }
 
-  // Reads of members by their values; of anything else by its stand-in.
-  Expr opened(Expr node, std::span<const Expr> operands, ArrayRef reader) {
+  // The values of a row that a sum over rows takes, added to what is there of its part. False if it does not take every row.
+  bool add_up(ArrayRef member, const RegionFrame& frame) {
+    Expr total = sum_in(member);
+    const std::size_t k = static_cast<std::size_t>(std::ranges::find(frame.arrays, member) - frame.arrays.begin());
+    const std::size_t first = static_cast<std::size_t>(std::ranges::find(frame.arrays, stored_[0]) - frame.arrays.begin());
+    Substitution table;
+    std::vector<AxisRef> inside;  // summed within a row
+    auto row_of = [&](AxisRef axis) -> AxisRef {
+      auto joined = frame.axis_of[k].find(axis);
+      if (axis->kind == AxisKind::position || joined == frame.axis_of[k].end()) return nullptr;
+      std::vector<AxisRef> places = positions(stored_[0]);
+      for (std::size_t p = 0; p < places.size(); ++p)
+        if (auto same = frame.axis_of[first].find(places[p]); same != frame.axis_of[first].end() && same->second == joined->second)
+          return row_axis(stored_[0], p);
+      return nullptr;
+    };
+    for (AxisRef axis : total->axes) {
+      if (AxisRef row = row_of(axis)) {
+        table.emplace_back(axis, value(row));
+      } else {
+        inside.push_back(fresh_axis(arena_, axis->size));
+        table.emplace_back(axis, value(inside.back()));
+      }
+    }
+    if (rows_.empty() || table.size() - inside.size() != rows_.size()) return false;
+    const std::vector<std::int64_t> sizes = long_sizes(member);
+    const std::vector<AxisRef> inner = inner_axes(sizes);
+    std::size_t next = 0;
+    for (AxisRef place : positions(member)) table.emplace_back(place, place->size == 1 ? integer(arena_, 0) : value(inner[next++]));
+    Expr body = rewrite(total->operands[0], [&](Expr node, std::span<const Expr> operands) { return opened(node, operands, row_of); });
+    body = substitute(body, table);
+    if (!inside.empty()) body = sum(inside, body);
+    body = extracted(body);
+    ArrayRef part = input(arena_, "", sizes, total->dtype);
+    std::vector<Expr> indices;
+    for (AxisRef axis : inner) indices.push_back(value(axis));
+    Expr onto = read_stored(part, indices);
+    nest_.parts.push_back({part, fresh_axis(arena_, product_of(inner))});
+    sweep(level_of(body), inner).stores.push_back({.array = part, .address = affine_address(onto), .value = body, .onto = onto});
+    return true;
+  }
+
+  static Expr sum_in(ArrayRef member) { return member->body->op == Op::reduction ? member->body : member->body->operands[0]; }
+
+  static std::vector<std::int64_t> long_sizes(ArrayRef member) {
+    std::vector<std::int64_t> sizes;
+    for (std::int64_t size : member->shape)
+      if (size != 1) sizes.push_back(size);
+    return sizes;
+  }
+
+  // Adds the parts of sums; those of the same size in one nest.
+  std::vector<Nest> totals(const std::vector<ArrayRef>& sums) {
+    std::vector<Nest> nests;
+    for (std::size_t k = 0; k < sums.size(); ++k) {
+      const std::vector<std::int64_t> sizes = long_sizes(sums[k]);
+      auto same = std::ranges::find_if(nests, [&](const Nest& nest) { return std::ranges::equal(nest.rows, sizes, {}, &Axis::size); });
+      if (same == nests.end()) {
+        same = nests.insert(nests.end(), Nest{});
+        for (std::int64_t size : sizes) same->rows.push_back(fresh_axis(arena_, size));
+        same->sweeps.emplace_back();
+      }
+      AxisRef part = fresh_axis(arena_, nest_.tasks);
+      std::vector<Expr> from{value(part)}, at;
+      for (AxisRef axis : same->rows) from.push_back(value(axis));
+      std::size_t next = 0;
+      for (std::int64_t size : sums[k]->shape) at.push_back(size == 1 ? integer(arena_, 0) : value(same->rows[next++]));
+      Expr body = sum(std::vector<AxisRef>{part}, read_stored(nest_.parts[k].into, from));
+      if (sums[k]->body->op == Op::linear) body = scale(sums[k]->body->weights[0], body);
+      Element place = stand_ins_.element(sums[k], at);
+      same->sweeps[0].stores.push_back({.array = place.array, .address = address_of(place), .value = in_stored_type(sums[k], body)});
+    }
+    for (Nest& nest : nests) schedule(nest, shape_);
+    return nests;
+  }
+
+  // Reads of members by their values; of anything else by its stand-in. `row_of`: the row that an axis of the reader stands for, or null.
+  Expr opened(Expr node, std::span<const Expr> operands, const std::function<AxisRef(AxisRef)>& row_of) {
     if (node->op != Op::read) return with_stored_operands(node, operands);
     if (!classes_.knows(node->array)) return stand_ins_.read(node->array, operands);
     ArrayRef member = node->array;
@@ -144,8 +250,7 @@ class RegionLowering {
       if (!row)
         table.emplace_back(known->second.axes[k], operands[k]);
       else
-        aligned = operands[k]->op == Op::axis && operands[k]->axes[0]->kind == AxisKind::position &&
-                  row_axis(reader, static_cast<std::size_t>(operands[k]->axes[0]->key)) == row;
+        aligned = operands[k]->op == Op::axis && row_of(operands[k]->axes[0]) == row;
     }
     if (aligned) return substitute(known->second.value, table);
     table.clear();
@@ -331,6 +436,12 @@ class RegionLowering {
 };
 
 }  // namespace
+
+std::optional<Lowered> lower_with_sums(const std::vector<ArrayRef>& members, const std::vector<ArrayRef>& stored,
+                                       const std::vector<ArrayRef>& sums, const RegionFrame& frame, StandIns& stand_ins,
+                                       VectorShape shape) {
+  return RegionLowering(members, stored, stand_ins, shape).lower(sums, frame);
+}
 
 Lowered lower_together(const std::vector<ArrayRef>& members, const std::vector<ArrayRef>& stored, StandIns& stand_ins, VectorShape shape) {
   return RegionLowering(members, stored, stand_ins, shape).lower();

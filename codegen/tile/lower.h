@@ -6,6 +6,7 @@
 #include "codegen/tile/nest.h"
 #include "codegen/tile/slices.h"
 #include "ir/plan.h"
+#include "ir/region_frame.h"
 
 namespace heed {
 
@@ -38,6 +39,10 @@ Lowered lower_region(const Region& region, StandIns& stand_ins, VectorShape shap
 // --- lower.cpp: one nest, and before it those for reductions that are done apart. `members` in order; they are opened where they are
 // read, and those in `stored`, none of them empty, are written.
 Lowered lower_together(const std::vector<ArrayRef>& members, const std::vector<ArrayRef>& stored, StandIns& stand_ins, VectorShape shape);
+// The same together with `sums`: they take all rows of the others, which read none of them (RegionFrame::over_rows). Each task sums its
+// rows in the sweeps that make them, and a nest after that adds the tasks' sums in order. Nothing if rows would have to be given up.
+std::optional<Lowered> lower_with_sums(const std::vector<ArrayRef>& members, const std::vector<ArrayRef>& stored,
+                                       const std::vector<ArrayRef>& sums, const RegionFrame& frame, StandIns& stand_ins, VectorShape shape);
 
 // --- lower_scatter.cpp: `sum over axes of select(read(axes) == position, g, 0)`, as additions at the positions that are read.
 std::optional<Nest> lower_scatter(ArrayRef array, StandIns& stand_ins);

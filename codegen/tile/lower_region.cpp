@@ -55,10 +55,11 @@ void append(Lowered& all, Lowered more) {
   std::ranges::move(more.workspace, std::back_inserter(all.workspace));
 }
 
-// One nest an array; those in `kept` are read back, other locals opened.
-Lowered one_by_one(const std::vector<ArrayRef>& members, const std::vector<ArrayRef>& kept, StandIns& stand_ins, VectorShape shape) {
+// One nest for each of `made`; those in `kept` are read back, other locals opened.
+Lowered one_by_one(const std::vector<ArrayRef>& members, const std::vector<ArrayRef>& kept, const std::vector<ArrayRef>& made,
+                   StandIns& stand_ins, VectorShape shape) {
   Lowered all;
-  for (ArrayRef array : kept) {
+  for (ArrayRef array : made) {
     if (is_empty(array)) continue;
     if (auto scatter = lower_scatter(array, stand_ins)) {
       if (shape.block_threads > 0) {  // every thread of a GPU clears something
@@ -86,6 +87,39 @@ Lowered one_by_one(const std::vector<ArrayRef>& members, const std::vector<Array
   return all;
 }
 
+// What is kept besides what is stored.
+void add_workspace(Lowered& lowered, const std::vector<ArrayRef>& kept, const std::vector<ArrayRef>& stored) {
+  for (ArrayRef array : kept)
+    if (!has(stored, array)) lowered.workspace.push_back(array);
+}
+
+// Sums over rows: in the sweeps over the rows, or after them from what those keep.
+void add_ways_over_rows(const Region& region, const std::vector<ArrayRef>& members, const std::vector<ArrayRef>& stored,
+                        const std::vector<ArrayRef>& kept, StandIns& stand_ins, VectorShape shape, std::vector<Lowered>& ways) {
+  const std::optional<RegionFrame> frame = region_frame(region);
+  if (!frame) return;
+  auto is_sum = [&](ArrayRef array) {
+    return static_cast<bool>(frame->over_rows[static_cast<std::size_t>(std::ranges::find(frame->arrays, array) - frame->arrays.begin())]);
+  };
+  auto split = [&](const std::vector<ArrayRef>& arrays, bool sums) {
+    std::vector<ArrayRef> part;
+    for (ArrayRef array : arrays)
+      if (is_sum(array) == sums) part.push_back(array);
+    return part;
+  };
+  const std::vector<ArrayRef> sums = split(stored, true), rest = split(members, false), rows = split(stored, false);
+  if (sums.empty() || rows.empty()) return;
+  if (shape.block_threads == 0) {  // a GPU's threads share a row: there is no task to sum its rows in order
+    if (std::optional<Lowered> together = lower_with_sums(rest, rows, sums, *frame, stand_ins, shape)) ways.push_back(std::move(*together));
+    return;
+  }
+  const std::vector<ArrayRef> kept_of_rows = split(kept, false);
+  Lowered after = lower_together(rest, kept_of_rows, stand_ins, shape);
+  append(after, one_by_one(members, kept, sums, stand_ins, shape));
+  add_workspace(after, kept_of_rows, rows);
+  ways.push_back(std::move(after));
+}
+
 }  // namespace
 
 Lowered lower_region(const Region& region, StandIns& stand_ins, VectorShape shape) {
@@ -99,19 +133,22 @@ Lowered lower_region(const Region& region, StandIns& stand_ins, VectorShape shap
     if (has(region.outputs, array) && !is_empty(array)) stored.push_back(array);
   if (stored.empty()) return {};
 
-  Lowered apart = one_by_one(members, stored, stand_ins, shape);
-  if (members.size() == 1) return apart;
-  Lowered joint = lower_together(members, stored, stand_ins, shape);
-  std::vector<ArrayRef> kept;  // locals that reduce are not opened in this third way
+  std::vector<Lowered> ways;
+  if (members.size() > 1) ways.push_back(lower_together(members, stored, stand_ins, shape));
+  ways.push_back(one_by_one(members, stored, stored, stand_ins, shape));
+  if (members.size() == 1) return std::move(ways[0]);
+  std::vector<ArrayRef> kept;  // locals that reduce are not opened in the ways that keep them
   for (ArrayRef array : members)
     if (has(stored, array) || (array->body && array->body->has_reduction)) kept.push_back(array);
-  Lowered* best = cycles_of(joint, shape) <= cycles_of(apart, shape) ? &joint : &apart;
-  if (kept.size() == stored.size()) return std::move(*best);
-  Lowered with_kept = one_by_one(members, kept, stand_ins, shape);
-  for (ArrayRef array : kept)
-    if (!has(stored, array)) with_kept.workspace.push_back(array);
-  if (cycles_of(with_kept, shape) < cycles_of(*best, shape)) best = &with_kept;
-  return std::move(*best);
+  if (kept.size() > stored.size()) {
+    ways.push_back(one_by_one(members, kept, kept, stand_ins, shape));
+    add_workspace(ways.back(), kept, stored);
+  }
+  add_ways_over_rows(region, members, stored, kept, stand_ins, shape, ways);
+  std::size_t best = 0;
+  for (std::size_t k = 1; k < ways.size(); ++k)
+    if (cycles_of(ways[k], shape) < cycles_of(ways[best], shape)) best = k;
+  return std::move(ways[best]);
 }
 
 }  // namespace heed

@@ -1,6 +1,8 @@
 // Walks over nests.
 #include "codegen/tile/nest.h"
 
+#include <algorithm>
+
 namespace heed {
 
 std::int64_t Nest::row_count() const {
@@ -8,6 +10,8 @@ std::int64_t Nest::row_count() const {
   for (AxisRef row : rows) count *= row->size;
   return count;
 }
+
+bool Nest::has_part(ArrayRef array) const { return std::ranges::find(parts, array, &Part::array) != parts.end(); }
 
 namespace {
 
@@ -18,6 +22,7 @@ void visit(auto& nest, Visit each) {
     for (auto& store : sweep.stores) {
       each(store.value);
       if (store.guard) each(store.guard);
+      if (store.onto) each(store.onto);
     }
   }
 }

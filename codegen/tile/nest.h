@@ -22,6 +22,7 @@ struct NestStore {
   Expr value;
   bool add = false;  // to what is there, where guard holds (a scatter)
   Expr guard = nullptr;
+  Expr onto = nullptr;  // what the task has summed there so far (Part), to which the value is added
 };
 
 struct Sweep {
@@ -39,6 +40,13 @@ struct Strip {
   std::int64_t offset = 0;  // bytes in scratch
 };
 
+// Sums over the rows of a task: a local array, no larger than a row's, that starts at zero and lies in the task's line of `into`.
+struct Part {
+  ArrayRef array;
+  AxisRef element = nullptr;  // of all that it has
+  ArrayRef into = nullptr;    // [tasks, …]
+};
+
 // How the threads of a block share a nest on a GPU: so many rows at a time, so many threads along the sweeps of each. Powers of two.
 struct Spread {
   int rows = 1, along = 1;
@@ -52,12 +60,14 @@ struct Nest {
   std::vector<Sweep> sweeps;
   std::vector<ArrayRef> locals;
   std::vector<Strip> strips;
+  std::vector<Part> parts;
   std::int64_t scratch_bytes = 0;
   std::int64_t rows_per_task = 1, lanes_per_task = 1, tasks = 1;
   Spread spread;      // of a GPU
   double cycles = 0;  // an estimate
 
   std::int64_t row_count() const;
+  bool has_part(ArrayRef array) const;
   // Every expression in it.
   std::vector<Expr> roots() const;
 };

@@ -95,6 +95,7 @@ std::string text_of(const Nest& nest, const Accesses& accesses, VectorShape shap
     w.text += fmt::format("threads {}: {} rows {} along {}\n", shape.block_threads, nest.spread.rows, nest.spread.along,
                           nest.spread.rows_adjacent);
   for (const Strip& strip : nest.strips) w.text += fmt::format("strip {} at {}\n", w.array(strip.array), strip.offset);
+  for (const Part& part : nest.parts) w.text += fmt::format("part {} in {}\n", w.array(part.array), w.array(part.into));
   for (const Sweep& sweep : nest.sweeps) {
     std::string axes = w.axes(sweep.axes);
     w.text += fmt::format("sweep{} lane {} unroll {}\n", axes, sweep.lane_axis ? w.axis(sweep.lane_axis) : -1, sweep.unroll);
@@ -104,8 +105,9 @@ std::string text_of(const Nest& nest, const Accesses& accesses, VectorShape shap
     }
     for (const NestStore& store : sweep.stores) {
       int value = w.node(store.value), guard = store.guard ? w.node(store.guard) : -1;
+      int onto = store.onto ? w.node(store.onto) : -1;
       std::string address = w.form(store.address);
-      w.text += fmt::format("{}[{}] {} n{} {}\n", w.array(store.array), address, store.add ? "+=" : "=", value, guard);
+      w.text += fmt::format("{}[{}] {} n{} {} {}\n", w.array(store.array), address, store.add ? "+=" : "=", value, guard, onto);
     }
   }
   return std::move(w.text);

@@ -10,6 +10,8 @@ namespace {
 
 constexpr double task_cycles = 40000;  // about what is worth handing to a thread
 constexpr std::int64_t most_tasks = 512;
+constexpr std::int64_t most_parts = 64;    // of rows that are summed apart
+constexpr std::int64_t rows_of_part = 16;  // so that what they give is little besides them
 constexpr std::int64_t enough_tasks = 16;  // to cut work into more gains little
 
 bool has(const AxisSet& set, AxisRef axis) { return axis && std::ranges::find(set, axis) != set.end(); }
@@ -66,7 +68,7 @@ void choose_lanes(Nest& nest, VectorShape shape) {
   Nest best = inside;
   best.cycles = cycles_of(inside, shape);
   for (AxisRef axis : nest.rows) {
-    if (!may_be_lanes(nest, axis)) continue;
+    if (!nest.parts.empty() || !may_be_lanes(nest, axis)) continue;
     Nest outside = nest;
     std::erase(outside.rows, axis);
     outside.lane_row = axis;
@@ -106,6 +108,7 @@ void choose_unroll(Nest& nest, VectorShape shape) {
 void cut_tasks(Nest& nest, VectorShape shape) {
   std::int64_t rows = nest.row_count();
   std::int64_t wanted = wanted_tasks(nest.cycles, shape);
+  if (!nest.parts.empty()) wanted = std::min({wanted, most_parts, ceil_divide(rows, rows_of_part)});
   std::int64_t row_parts = std::min(rows, wanted);
   nest.rows_per_task = ceil_divide(rows, row_parts);
   row_parts = ceil_divide(rows, nest.rows_per_task);

@@ -101,6 +101,39 @@ TEST_P(Sizes, LayerNorm) {
   b.check({y, mean, factor}, 1e-5);
 }
 
+// Sums over all rows of what is made of each: by columns, by pairs of them, and over everything.
+std::vector<ArrayRef> sums_over_rows(Builder& b, std::int64_t batches, std::int64_t rows, std::int64_t n, DType dtype) {
+  ArrayRef x = b.in("x", {batches, rows, n}, dtype), g = b.in("g", {2, n}, dtype);
+  AxisRef c = b.axis(batches), i = b.axis(rows), j = b.axis(n), k = b.axis(n), h = b.axis(2);
+  ArrayRef most = def({c, i}, reduced(Reduction::maximum, {j}, at(x, {c, i, j})), dtype);
+  ArrayRef e = def({c, i, j}, apply(functions::exp, {subtract(at(x, {c, i, j}), at(most, {c, i}))}), dtype);
+  ArrayRef norm = def({c, i}, power(total({k}, at(e, {c, i, k})), -1), dtype);
+  ArrayRef y = def({c, i, j}, multiply(at(e, {c, i, j}), at(norm, {c, i})), dtype);
+  ArrayRef columns = def({j}, scale(0.5, total({c, i}, multiply(at(y, {c, i, j}), at(x, {c, i, j})))), dtype);
+  ArrayRef pairs = def({h, j}, total({c, i}, apply(functions::exp, {multiply(at(y, {c, i, j}), at(g, {h, j}))})), dtype);
+  ArrayRef all = def({}, total({c, i, j}, multiply(at(y, {c, i, j}), at(y, {c, i, j}))), dtype);
+  ArrayRef source = def({j}, total({c, i}, at(x, {c, i, j})), dtype);
+  return {y, columns, pairs, all, source};
+}
+
+TEST_P(Sizes, SumsOverRows) {
+  auto check = [&](std::int64_t batches, std::int64_t rows, DType dtype, double tolerance) {
+    Builder b;
+    b.check(sums_over_rows(b, batches, rows, GetParam(), dtype), tolerance);
+  };
+  check(3, 41, DType::f32, 2e-5);
+  check(1, 1024, DType::f32, 2e-5);
+  check(2, 90, DType::f64, 1e-6);
+}
+
+TEST(Loops, SumsOverRowsShareTheSweepsOverThem) {
+  Builder b;
+  std::vector<ArrayRef> outputs = sums_over_rows(b, 4, 1024, 384, DType::f32);
+  std::erase_if(outputs, [](ArrayRef array) { return array->shape.size() == 2; });  // Sweeps twice as long: cheaper apart.
+  Plan plan = plan_together(graph_of(b.arena, outputs));
+  EXPECT_EQ(kernel_sources(plan, {}).size(), 3u);  // The rows, and for each size of sums one that adds the tasks' parts.
+}
+
 void check_scatter(std::int64_t n) {
   Builder b;
   ArrayRef tokens = b.in("tokens", {4, 9}, DType::i32, Interval{0, 6}), g = b.in("g", {4, 9, n});

@@ -122,6 +122,43 @@ TEST_F(Fuse, SumsOverTheSameRowsShareARegion) {
   EXPECT_EQ(regions({x, y}, {first, second}).size(), 1u);
 }
 
+// What is summed over rows of what a softmax makes of them, for each column.
+ArrayRef column_sums(ArrayRef y, ArrayRef g) {
+  return array(*y->arena, {y->shape[1]}, [&](Indices p) {
+    return summed(*y->arena, {y->shape[0]}, [&](Indices k) { return multiply(at(y, {k[0], p[0]}), at(g, {k[0], p[0]})); });
+  });
+}
+
+TEST_F(Fuse, SumsOverRowsAreMadeWithTheRows) {
+  ArrayRef x = data("x", {512, 96}), g = data("g", {512, 96});
+  ArrayRef y = softmax(x, 1);
+  ArrayRef of_source =
+      array(*arena, {96}, [&](Indices p) { return summed(*arena, {512}, [&](Indices k) { return at(x, {k[0], p[0]}); }); });
+  auto found = regions({x, g}, {y, column_sums(y, g), of_source});
+  ASSERT_EQ(found.size(), 1u);
+  auto frame = region_frame(found[0]);
+  ASSERT_TRUE(frame);
+  EXPECT_EQ(frame->outer, 1);
+  EXPECT_EQ(frame->sizes[0], 512);
+  EXPECT_EQ(std::ranges::count(frame->over_rows, true), 2);
+}
+
+TEST_F(Fuse, SumsOverFewRowsStayApart) {
+  ArrayRef x = data("x", {16, 4096}), g = data("g", {16, 4096}), y = softmax(x, 1);
+  for (const Region& region : regions({x, g}, {y, column_sums(y, g)}))
+    EXPECT_EQ(std::ranges::count(region_frame(region)->over_rows, true), 0) << region.label;
+}
+
+TEST_F(Fuse, WhatReadsSumsOverRowsComesAfterThem) {
+  ArrayRef x = data("x", {512, 96}), g = data("g", {512, 96}), y = softmax(x, 1), sums = column_sums(y, g);
+  ArrayRef shifted = array(*arena, {512, 96}, [&](Indices p) { return subtract(at(y, p), at(sums, {p[1]})); });
+  auto found = regions({x, g}, {shifted});
+  ASSERT_EQ(found.size(), 2u);
+  EXPECT_EQ(found[0].outputs.size(), 2u);  // What the softmax gives, and the sums.
+  EXPECT_EQ(std::ranges::count(region_frame(found[0])->over_rows, true), 1);
+  EXPECT_EQ(arrays_of(found[1]).size(), 1u);
+}
+
 TEST_F(Fuse, AReadBesideItsOwnPlaceStaysApart) {
   ArrayRef x = data("x", {64, 64});
   ArrayRef e = mapped({x}, [](std::vector<Expr> v) { return exponential(v[0]); });

@@ -6,10 +6,12 @@
 #include <algorithm>
 #include <limits>
 #include <random>
+#include <unordered_map>
 
 #include "networks.h"
 #include "notation.h"
 #include "passes/fuse.h"
+#include "passes/lifetimes.h"
 #include "passes/pipeline.h"
 
 namespace heed {
@@ -167,10 +169,12 @@ TEST(PlanMemory, TheCheckFindsTwoValuesInOnePlace) {
   for (const Plan::Step& step : plan.steps)
     for (ArrayRef array : std::get<Region>(step).outputs)
       if (plan.places.at(array).kind == Kind::arena) stored.push_back(array);
+  std::unordered_map<ArrayRef, Lifetime> life;
+  for (const Lifetime& each : lifetimes(plan)) life[each.array] = each;
   for (std::size_t k = 0; k + 1 < stored.size(); ++k) {
     Plan wrong = plan;
-    wrong.places[stored[k + 1]].offset =
-        wrong.places[stored[k]].offset;  // Neighbours in time: the one is mostly live when the other is made.
+    if (life.at(stored[k]).last_read < life.at(stored[k + 1]).made) continue;  // Neighbours in time are mostly live at once.
+    wrong.places[stored[k + 1]].offset = wrong.places[stored[k]].offset;
     if (wrong.places[stored[k + 1]].offset == plan.places.at(stored[k + 1]).offset) continue;
     ++planted;
     try {
