@@ -127,12 +127,18 @@ class MaskReader {
       if (!words.empty()) say(fmt::format("not {}", fmt::join(words, ", ")));
       return;
     }
-    std::vector<std::string> either;
+    std::vector<std::vector<std::string>> ways;
     for (Expr part : conjuncts(inside)) {
       MaskReader other(query_, key_);
       other.add(negate(part));
-      for (std::string& word : other.words()) either.push_back(std::move(word));
+      if (std::vector<std::string> words = other.words(); !words.empty()) ways.push_back(std::move(words));
     }
+    if (ways.size() == 1) {
+      for (std::string& word : ways[0]) say(std::move(word));
+      return;
+    }
+    std::vector<std::string> either;
+    for (const std::vector<std::string>& way : ways) either.push_back(fmt::format("{}", fmt::join(way, " and ")));
     std::ranges::sort(either);
     say(fmt::format("{}", fmt::join(either, " or ")));
   }

@@ -24,6 +24,9 @@ struct Masked {
   bool is_finite;  // a mask is
 };
 
+// The same of a value, minus infinity elsewhere.
+Expr sharp(Expr condition, Expr value) { return select(condition, value, real(*value->arena, -infinity, value->dtype)); }
+
 // What a value has added besides what depends on data.
 double offset_of(Expr x) {
   if (x->op == Op::constant) return x->real;
@@ -71,7 +74,8 @@ class Sharpener {
   // Of a maximum: null if nothing changes.
   Expr maximum(Expr x, const std::vector<AxisRef>& axes) {
     std::optional<Masked> masked = masked_of(x);
-    return masked && keeps_one(masked->condition, axes) ? reduce(Reduction::maximum, axes, sharp(*masked)) : nullptr;
+    if (masked) masked = of_rows(*masked, x, axes);
+    return masked ? reduce(Reduction::maximum, axes, sharp(masked->condition, masked->value)) : nullptr;
   }
 
   // exp(x - n), n at least the maximum of x over a row, of which masks were found.
@@ -79,19 +83,15 @@ class Sharpener {
     if (exponent->op != Op::linear) return nullptr;
     for (std::size_t k = 0; k < exponent->operands.size(); ++k) {
       if (exponent->weights[k] != -1) continue;
-      Expr zero = real(*exponent->arena, 0, exponent->dtype), shift = exponent->operands[k];
-      std::optional<Masked> masked = masked_of(with_term(exponent, k, zero));
-      if (masked && is_at_least_maximum(shift, sharp(*masked)))
-        return select(masked->condition, apply(functions::exp, {subtract(masked->value, shift)}), zero);
+      Expr zero = real(*exponent->arena, 0, exponent->dtype), shift = exponent->operands[k], x = with_term(exponent, k, zero);
+      std::optional<Masked> masked = masked_of(x);
+      if (masked) masked = of_rows_below(shift, *masked, x);
+      if (masked) return select(masked->condition, apply(functions::exp, {subtract(masked->value, shift)}), zero);
     }
     return nullptr;
   }
 
  private:
-  static Expr sharp(const Masked& masked) {
-    return select(masked.condition, masked.value, real(*masked.value->arena, -infinity, masked.value->dtype));
-  }
-
   // Of an array what it is where it is not masked becomes an array of its own. Nothing where all masks are infinite as it is.
   std::optional<Masked> masked_of(Expr x) {
     std::optional<Masked> masked = x->op == Op::read ? split_array(x) : split(x);
@@ -128,31 +128,83 @@ class Sharpener {
     return x->array->kind == Array::Kind::definition ? adds_data(x->array->body) : data_.contains(x->array);
   }
 
-  // At some place along the axis the condition holds, whatever the other axes are: at that of another axis, first or last.
-  static bool keeps_one(Expr condition, const std::vector<AxisRef>& axes) {
+  // Of masks along the axes what may be infinite: all where every row surely keeps a place; where data decides that, those of the rows that
+  // keep one of a few places that are looked at.
+  static std::optional<Masked> of_rows(const Masked& masked, Expr x, const std::vector<AxisRef>& axes) {
     std::vector<AxisRef> asked;
-    std::ranges::copy_if(axes, std::back_inserter(asked),
-                         [&](AxisRef axis) { return std::ranges::find(condition->free, axis) != condition->free.end(); });
-    if (asked.size() != 1) return false;
-    const AxisRef axis = asked[0];
+    const auto& free = masked.condition->free;
+    std::ranges::copy_if(axes, std::back_inserter(asked), [&](AxisRef axis) { return std::ranges::find(free, axis) != free.end(); });
+    if (asked.size() != 1) return {};
+    Expr kept = keeps_one(masked.condition, asked[0]);
+    if (is_constant(kept, 1)) return masked;
+    if (!is_decided_by_indices(masked.condition)) return {};
+    return Masked{either(masked.condition, negate(kept)), x, true};
+  }
+
+  // True only if the condition holds at some place along the axis, whatever the other axes are: at that of another axis, first or last.
+  static Expr keeps_one(Expr condition, AxisRef axis) {
     Arena& arena = *condition->arena;
     std::vector<Expr> candidates{integer(arena, 0), integer(arena, axis->size - 1)};
     for (AxisRef other : condition->free)
       if (other != axis && other->size <= axis->size)
         for (std::int64_t from : {std::int64_t{0}, axis->size - other->size}) candidates.push_back(shift(value(other), from));
-    return std::ranges::any_of(candidates, [&](Expr at) { return is_constant(substitute(condition, {{axis, at}}), 1); });
+    std::vector<Expr> ways;  // none of which another one is a case of
+    for (Expr at : candidates) {
+      Expr holds = substitute(condition, {{axis, at}});
+      if (std::ranges::any_of(conjuncts(holds), is_of_places_alone)) continue;  // few rows keep that one
+      if (std::ranges::any_of(ways, [&](Expr way) { return implies(holds, way); })) continue;
+      std::erase_if(ways, [&](Expr way) { return implies(way, holds); });
+      ways.push_back(holds);
+    }
+    Expr kept = boolean(arena, false);
+    for (Expr way : ways) kept = either(kept, way);
+    return kept;
   }
 
-  // x is the maximum, over one axis, of what `row` is, or at least that.
-  static bool is_at_least_maximum(Expr x, Expr row) {
-    if (x->op == Op::read && x->array->kind == Array::Kind::definition) return is_at_least_maximum(opened(x->array, x->operands), row);
-    if (x->op == Op::function && x->function == &functions::stop_gradient) return is_at_least_maximum(x->operands[0], row);
-    if (x->op == Op::function && x->function == &functions::maximum)
-      return std::ranges::any_of(x->operands, [&](Expr each) { return is_at_least_maximum(each, row); });
-    if (x->op != Op::reduction || x->reduction != Reduction::maximum || x->axes.size() != 1) return false;
-    return std::ranges::any_of(row->free, [&](AxisRef axis) {
-      return axis->size == x->axes[0]->size && substitute(x->operands[0], {{x->axes[0], value(axis)}}) == row;
+  static bool is_of_places_alone(Expr condition) {
+    return !is_constant(condition) && std::ranges::none_of(nodes_of(condition), [](Expr node) { return node->op == Op::read; });
+  }
+
+  // True only if b holds wherever a does.
+  static bool implies(Expr a, Expr b) {
+    return std::ranges::all_of(conjuncts(b), [&](Expr need) {
+      return std::ranges::any_of(conjuncts(a), [&](Expr known) {
+        const bool are_orders = known->op == Op::at_least_zero && need->op == Op::at_least_zero;
+        return known == need || (are_orders && is_constant(at_least(need->operands[0], known->operands[0]), 1));
+      });
     });
+  }
+
+  // By integers and truths that are read where the axes are: their bounds, for some rows and columns, can be had when a program runs.
+  static bool is_decided_by_indices(Expr condition) {
+    bool reads = false;
+    for (Expr node : nodes_of(condition)) {
+      if (node->op != Op::read) continue;
+      const bool is_plain = std::ranges::all_of(node->operands, [](Expr at) { return at->op == Op::axis || is_constant(at); });
+      if (is_floating(node->dtype) || !is_plain) return false;
+      if (node->array->kind == Array::Kind::definition && !is_decided_by_indices(node->array->body)) return false;
+      reads = true;
+    }
+    return reads;
+  }
+
+  // x is the maximum, over one axis, of what masks of `of` become, or at least that.
+  static std::optional<Masked> of_rows_below(Expr x, const Masked& masked, Expr of) {
+    if (x->op == Op::read && x->array->kind == Array::Kind::definition) return of_rows_below(opened(x->array, x->operands), masked, of);
+    if (x->op != Op::function && x->op != Op::reduction) return {};
+    if (x->op == Op::function) {
+      if (x->function != &functions::stop_gradient && x->function != &functions::maximum) return {};
+      for (Expr each : x->operands)
+        if (auto found = of_rows_below(each, masked, of)) return found;
+      return {};
+    }
+    if (x->reduction != Reduction::maximum || x->axes.size() != 1) return {};
+    for (AxisRef axis : of->free) {
+      if (axis->size != x->axes[0]->size) continue;
+      auto found = of_rows(masked, of, {axis});
+      if (found && substitute(x->operands[0], {{x->axes[0], value(axis)}}) == sharp(found->condition, found->value)) return found;
+    }
+    return {};
   }
 
   std::unordered_set<ArrayRef> data_;

@@ -295,6 +295,25 @@ TEST(ColumnsByData, LengthsOfZeroAndOne) {
       expect_right_with(graph_of({"attentions.heed", "padded"}, small_sizes, gradients), gradients, "length", lengths);
 }
 
+// Masks of -1e9: a row that keeps nothing weighs all columns alike, and its block has them all.
+TEST(ColumnsByData, LengthsUnderLargeNegativeNumbers) {
+  const std::string text =
+      "fn padded(q: f32[B, H, T, 16], k: f32[B, H, T, 16], v: f32[B, H, T, 16], length: i32[B]) -> f32[B, H, T, 16] {\n"
+      "  seen = iota(T)[None, None, None, :] < length[:, None, None, None]\n"
+      "  return softmax(where(seen, q @ transpose(k), -1e9)) @ v\n}\n";
+  for (bool gradients : {false, true})
+    for (const std::vector<std::int64_t>& lengths : {std::vector<std::int64_t>{0, 2}, {37, 0}, {17, 16}})
+      expect_right_with(written(text, {{"B", 2}, {"H", 2}, {"T", 37}}, gradients), gradients, "length", lengths);
+  Plan plan = make_plan(written(text, {{"B", 2}, {"H", 4}, {"T", 1024}}, false));
+  ASSERT_TRUE(blocks_by_data(plan));
+  Tensor length(DType::i32, {2});
+  length.set(0, std::int64_t{256});
+  length.set(1, std::int64_t{512});
+  EXPECT_LE(share_of_columns(plan, "length", length), 0.38);
+  length.set(1, std::int64_t{0});
+  EXPECT_GE(share_of_columns(plan, "length", length), 0.62);
+}
+
 TEST(ColumnsByData, OneToken) {
   Sizes one = small_sizes;
   for (const char* symbol : {"T", "Q", "K"}) one[symbol] = 1;
