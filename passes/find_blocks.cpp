@@ -1,6 +1,8 @@
 // Gathers the readers of virtual values into regions that run by blocks of rows, and keeps those that cost less than storing the values.
 #include <algorithm>
+#include <map>
 #include <set>
+#include <tuple>
 
 #include "ir/algebra.h"
 #include "passes/block_axes.h"
@@ -15,6 +17,11 @@ namespace heed {
 namespace {
 
 constexpr std::size_t largest_region = 64;  // arrays
+
+struct ById {
+  bool operator()(ArrayRef a, ArrayRef b) const { return a->id < b->id; }
+};
+using Arrays = std::set<ArrayRef, ById>;
 
 class Finder {
  public:
@@ -52,16 +59,10 @@ class Finder {
   }
 
   // The virtual values an array is made of, and itself.
-  void add_cone(ArrayRef array, std::set<ArrayRef>& cone) const {
+  void add_cone(ArrayRef array, Arrays& cone) const {
     if (!cone.insert(array).second) return;
     for (ArrayRef read : reads_of(array))
       if (is_virtual(read)) add_cone(read, cone);
-  }
-
-  static std::vector<ArrayRef> ordered(const std::set<ArrayRef>& set) {
-    std::vector<ArrayRef> list(set.begin(), set.end());
-    std::ranges::sort(list, {}, &Array::id);
-    return list;
   }
 
   // Readers of virtual values, and what lies between them and is small work: a row's statistics, and what is made of them.
@@ -92,20 +93,26 @@ class Finder {
     readers_of_virtual_.clear();
     for (ArrayRef array : candidates_)
       if (is_reader(array)) readers_of_virtual_.insert(array);
-    cones_ = cones();
+    find_cones();
   }
 
-  // Of each candidate, the virtual values it is made from.
-  using Cones = std::unordered_map<ArrayRef, std::vector<ArrayRef>>;
-  Cones cones() const {
-    Cones found;
-    for (ArrayRef array : candidates_) {
-      std::set<ArrayRef> cone;
-      add_cone(array, cone);
-      cone.erase(array);
-      found[array].assign(cone.begin(), cone.end());
+  // The virtual values a candidate is made from.
+  std::vector<ArrayRef> cone_of(ArrayRef candidate) const {
+    Arrays cone;
+    add_cone(candidate, cone);
+    cone.erase(candidate);
+    return {cone.begin(), cone.end()};
+  }
+
+  // Candidates are touched by what they are made from, what they read, and their readers.
+  void find_cones() {
+    cones_.clear(), touching_.clear();
+    for (std::size_t c = 0; c < candidates_.size(); ++c) {
+      ArrayRef array = candidates_[c];
+      cones_.push_back(cone_of(array));
+      for (std::span<const ArrayRef> list : {std::span<const ArrayRef>(cones_.back()), {reads_.at(array)}, {readers(array)}})
+        for (ArrayRef other : list) touching_[other].push_back(c);
     }
-    return found;
   }
 
   void gather() {
@@ -113,11 +120,11 @@ class Finder {
     regions_.clear(), failed_.clear(), region_of_.clear();
     for (ArrayRef seed : candidates_) {
       if (!readers_of_virtual_.contains(seed) || region_of_.contains(seed)) continue;
-      std::set<ArrayRef> start;
+      Arrays start;
       add_cone(seed, start);
       // Rows may be any position of the largest virtual value: those along which most can be gathered.
       ArrayRef largest = nullptr;
-      for (ArrayRef array : ordered(start))
+      for (ArrayRef array : start)
         if (is_virtual(array) && (!largest || element_count(array) > element_count(largest))) largest = array;
       Choice best;
       for (int row = 0; row < static_cast<int>(largest->shape.size()); ++row) {
@@ -135,7 +142,7 @@ class Finder {
   }
 
   struct Choice {
-    std::set<ArrayRef> arrays;
+    Arrays arrays;
     std::vector<ArrayRef> refused;  // virtual values that would have to be stored
     int row = -1;
     double score = -1;
@@ -159,7 +166,7 @@ class Finder {
       add_cone(seed, choice.arrays);
     }
     if (choice.arrays.contains(largest) && fits(choice.arrays, largest, row)) {
-      grow(choice.arrays, largest, row, choice.refused.empty() ? cones_ : cones());
+      grow(choice.arrays, largest, row, choice.refused);
       choice.row = row;
       choice.score = score_of(choice.arrays, largest, row) - 0.5 * static_cast<double>(choice.refused.size());
     }
@@ -167,38 +174,53 @@ class Finder {
     return choice;
   }
 
-  std::optional<BlockAxes> axes_of(const std::set<ArrayRef>& arrays, ArrayRef largest, int row) const {
-    return block_axes(ordered(arrays), largest, row, virtual_);
+  std::optional<BlockAxes> axes_of(const std::vector<ArrayRef>& arrays, ArrayRef largest, int row) const {
+    return block_axes(arrays, largest, row, virtual_);
   }
 
-  bool fits(const std::set<ArrayRef>& arrays, ArrayRef largest, int row) const {
-    if (arrays.size() > largest_region) return false;
+  bool fits(const Arrays& region, ArrayRef largest, int row) {
+    if (region.size() > largest_region) return false;
+    std::vector<ArrayRef> arrays(region.begin(), region.end()), hidden;
+    std::ranges::copy_if(arrays, std::back_inserter(hidden), [&](ArrayRef array) { return is_virtual(array); });
+    auto [known, is_new] = fits_.try_emplace({arrays, std::move(hidden), largest, row});
+    if (!is_new) return known->second;
     std::optional<BlockAxes> axes = axes_of(arrays, largest, row);
-    return axes && rows_of_block({.arrays = ordered(arrays), .outputs = {}, .axes = *axes}, virtual_, machine_) > 0;
+    return known->second = axes && rows_of_block({.arrays = std::move(arrays), .outputs = {}, .axes = *axes}, virtual_, machine_) > 0;
   }
 
-  void grow(std::set<ArrayRef>& region, ArrayRef largest, int row, const Cones& cones) const {
+  // Takes in turn what is touched by the region and fits, as long as there is something. `refused`: values that are virtual no more.
+  void grow(Arrays& region, ArrayRef largest, int row, const std::vector<ArrayRef>& refused) {
+    std::set<std::size_t> touched;
+    auto touch = [&](ArrayRef array) {
+      if (auto found = touching_.find(array); found != touching_.end()) touched.insert(found->second.begin(), found->second.end());
+    };
+    auto is_inside = [&](ArrayRef array) { return region.contains(array); };
+    for (ArrayRef array : region) touch(array);
     for (bool grew = true; grew;) {
       grew = false;
-      for (ArrayRef array : candidates_) {
-        if (region.contains(array) || region_of_.contains(array)) continue;
-        auto is_inside = [&](ArrayRef other) { return region.contains(other); };
-        const std::vector<ArrayRef>& cone = cones.at(array);
-        bool touches = std::ranges::any_of(reads_.at(array), is_inside) || std::ranges::any_of(readers(array), is_inside);
-        if (!touches && std::ranges::none_of(cone, is_inside)) continue;
-        if (!is_worth_following(array, region)) continue;
-        std::set<ArrayRef> with = region;
-        with.insert(cone.begin(), cone.end());
+      for (std::size_t c : touched) {  // those that are touched meanwhile come up in this turn if they lie behind, else in the next
+        ArrayRef array = candidates_[c];
+        if (region.contains(array) || region_of_.contains(array) || !is_worth_following(array, region)) continue;
+        std::vector<ArrayRef> made_from = cones_[c];
+        if (std::ranges::any_of(refused, [&](ArrayRef each) { return std::ranges::find(made_from, each) != made_from.end(); })) {
+          made_from = cone_of(array);
+          const bool touches = std::ranges::any_of(reads_.at(array), is_inside) || std::ranges::any_of(readers(array), is_inside);
+          if (!touches && std::ranges::none_of(made_from, is_inside)) continue;
+        }
+        Arrays with = region;
+        with.insert(made_from.begin(), made_from.end());
         with.insert(array);
         if (!fits(with, largest, row) || makes_cycle(with)) continue;
         region = std::move(with);
+        touch(array);
+        for (ArrayRef each : made_from) touch(each);
         grew = true;
       }
     }
   }
 
   // A map that nothing of the region needs is made here where that spares reading again what is: as much as the map itself makes, at least.
-  bool is_worth_following(ArrayRef array, const std::set<ArrayRef>& region) const {
+  bool is_worth_following(ArrayRef array, const Arrays& region) const {
     if (kind_of(array) != Kind::map || readers_of_virtual_.contains(array)) return true;
     bool is_needed = std::ranges::any_of(readers(array), [&](ArrayRef reader) { return region.contains(reader) || is_virtual(reader); });
     return is_needed || std::ranges::any_of(reads_of(array), [&](ArrayRef read) {
@@ -207,17 +229,17 @@ class Finder {
   }
 
   // Readers of virtual values count; of equal choices the one with fewer arrays that blocks add to, then rows that lie further inside.
-  double score_of(const std::set<ArrayRef>& region, ArrayRef largest, int row) const {
+  double score_of(const Arrays& region, ArrayRef largest, int row) const {
     double score = 0.001 * row;
     for (ArrayRef array : region)
       if (readers_of_virtual_.contains(array)) score += 1;
-    std::optional<BlockAxes> axes = axes_of(region, largest, row);
+    std::optional<BlockAxes> axes = axes_of({region.begin(), region.end()}, largest, row);
     for (const auto& reduced : axes->reduced) score -= 0.01 * static_cast<double>(!reduced.empty());
     return score;
   }
 
   // Something outside would have to run after a part of the region and before another.
-  bool makes_cycle(const std::set<ArrayRef>& region) const {
+  bool makes_cycle(const Arrays& region) const {
     std::unordered_set<ArrayRef> seen;
     std::vector<ArrayRef> stack;
     std::uint32_t oldest = ~0U;
@@ -249,10 +271,12 @@ class Finder {
     return false;
   }
 
-  void add_region(const std::set<ArrayRef>& arrays, ArrayRef largest, int row) {
+  void add_region(const Arrays& members, ArrayRef largest, int row) {
+    std::vector<ArrayRef> arrays(members.begin(), members.end());
     for (ArrayRef array : arrays)
       if (!is_virtual(array)) region_of_[array] = regions_.size();
-    regions_.push_back({.arrays = ordered(arrays), .outputs = {}, .axes = *axes_of(arrays, largest, row)});
+    BlockAxes axes = *axes_of(arrays, largest, row);
+    regions_.push_back({.arrays = std::move(arrays), .outputs = {}, .axes = std::move(axes)});
   }
 
   void set_outputs(BlockRegion& region) const {
@@ -269,7 +293,7 @@ class Finder {
 
   // Some other region makes again what reads it.
   bool is_read_elsewhere(ArrayRef array) const {
-    std::set<ArrayRef> above;
+    std::unordered_set<ArrayRef> above;
     std::vector<ArrayRef> stack{array};
     while (!stack.empty()) {
       ArrayRef next = stack.back();
@@ -325,7 +349,10 @@ class Finder {
   std::unordered_map<ArrayRef, std::vector<ArrayRef>> reads_, readers_;
   std::unordered_set<ArrayRef> virtual_, readers_of_virtual_, failed_;
   std::vector<ArrayRef> candidates_;
-  Cones cones_;
+  std::vector<std::vector<ArrayRef>> cones_;                         // by candidate
+  std::unordered_map<ArrayRef, std::vector<std::size_t>> touching_;  // the candidates that an array touches
+  // What fits, by the arrays of a region, those of them that are virtual, and the rows.
+  std::map<std::tuple<std::vector<ArrayRef>, std::vector<ArrayRef>, ArrayRef, int>, bool> fits_;
   std::vector<BlockRegion> regions_;
   std::unordered_map<ArrayRef, std::size_t> region_of_;
 };

@@ -3,7 +3,7 @@
 set -euo pipefail
 
 build=(clang-19 lld-19 llvm-19-dev libclang-rt-19-dev cmake ninja-build ccache git ca-certificates
-  libfmt-dev libcli11-dev nlohmann-json3-dev zlib1g-dev liblzma-dev libzstd-dev libgtest-dev)
+  libfmt-dev libcli11-dev nlohmann-json3-dev zlib1g-dev liblzma-dev libzstd-dev libjemalloc-dev libgtest-dev)
 check=(clang-format-19 clang-tidy-19)
 run=(graphviz dataset-fashion-mnist)
 
