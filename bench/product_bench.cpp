@@ -13,6 +13,7 @@
 #include "codegen/tile/product.h"
 #include "ir/algebra.h"
 #include "ir/tensor.h"
+#include "runtime/cores.h"
 #include "runtime/thread_pool.h"
 
 using namespace heed;

@@ -2,7 +2,6 @@
 #include "runtime/thread_pool.h"
 
 #include <fmt/format.h>
-#include <sched.h>
 
 #include <algorithm>
 #include <chrono>
@@ -74,12 +73,6 @@ constexpr std::uint64_t flushing =
 
 FlushDenormals::FlushDenormals() : saved_(floating_mode()) { set_floating_mode(saved_ | flushing); }
 FlushDenormals::~FlushDenormals() { set_floating_mode(saved_); }
-
-int usable_threads() {
-  cpu_set_t usable;
-  if (sched_getaffinity(0, sizeof usable, &usable) == 0) return std::max(CPU_COUNT(&usable), 1);
-  return static_cast<int>(std::max(std::thread::hardware_concurrency(), 1U));
-}
 
 ThreadPool::ThreadPool(int threads) : ticket_(closed) {
   if (threads < 1) throw InputError(fmt::format("{} threads were asked for: give at least 1", threads));

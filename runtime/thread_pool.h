@@ -43,9 +43,6 @@ class ThreadPool {
   std::vector<std::thread> workers_;
 };
 
-// Threads that this process may run on.
-int usable_threads();
-
 // While it lives, this thread takes denormal numbers for zero: a product of tiny numbers is not 100 times slower. Workers of a pool
 // always do; a caller's mode is restored.
 class FlushDenormals {

@@ -10,6 +10,7 @@
 
 #include "codegen/cpu/peak.h"
 #include "passes/differentiate.h"
+#include "runtime/cores.h"
 #include "runtime/files.h"
 #include "runtime/memory.h"
 #include "tools/command.h"

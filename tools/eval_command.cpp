@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "runtime/cores.h"
 #include "runtime/execute.h"
 #include "tools/command.h"
 #include "tools/training.h"

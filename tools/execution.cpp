@@ -13,6 +13,7 @@
 #include "ir/evaluate.h"
 #include "passes/differentiate.h"
 #include "passes/index_limits.h"
+#include "runtime/cores.h"
 #include "runtime/files.h"
 #include "runtime/profile.h"
 

@@ -11,6 +11,7 @@
 #include "passes/describe.h"
 #include "passes/explain.h"
 #include "passes/plan_memory.h"
+#include "runtime/cores.h"
 #include "runtime/execute.h"
 #include "tools/command.h"
 

@@ -3,6 +3,7 @@
 
 #include <cstdio>
 
+#include "runtime/cores.h"
 #include "runtime/interrupt.h"
 #include "tools/command.h"
 #include "tools/training.h"
