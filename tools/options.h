@@ -30,7 +30,7 @@ struct RunOptions {
   std::string device = "cpu", precision;
   std::string cpu = "host";  // the instructions that a processor's code may use
   std::string cache;         // folder of compiled programs and kernels, or "off"
-  int threads = 0;           // 0: as many as the machine has
+  int threads = 0;           // 0: usable_threads()
   std::int64_t seed = 0;
 };
 void add_run_options(CLI::App& app, RunOptions& options);
