@@ -171,7 +171,12 @@ void choose_registers(BlockRegion& region, const std::unordered_set<ArrayRef>& v
       why = "its reductions over columns cannot be put together from parts";
       break;
     }
-    const std::shared_ptr<Blocks> blocks = make_blocks(cut, {.arena = {std::shared_ptr<Arena>(), region.arrays[0]->arena}}, machine);
+    std::shared_ptr<Blocks> blocks;
+    for (bool decides_parts : {true, false}) {
+      cut.decides_parts = decides_parts;
+      blocks = make_blocks(cut, {.arena = {std::shared_ptr<Arena>(), region.arrays[0]->arena}}, machine);
+      if (blocks->registers) break;
+    }
     if (!blocks->registers) {
       why = blocks->not_in_registers;
       break;

@@ -65,6 +65,7 @@ struct BlockRegion {
   std::int64_t columns = 0;            // so many; the last ones may have fewer
   // Values of rows and columns lie in registers: blocks are whole, also where fewer rows or columns are left.
   bool in_registers = false;
+  bool decides_parts = false;    // of conditions: fewer comparisons, more kinds of blocks
   std::string not_in_registers;  // why not, where that could be
   int groups = 0;                // of warps that multiply together (RegisterProgram)
   std::string not_wide;          // why there are none, where that could be

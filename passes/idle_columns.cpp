@@ -37,17 +37,20 @@ class Idle {
     return all;
   }
 
-  // Of the conditions of selections.
+  // Of the conditions of selections, and of the parts of those that stay open.
   DecidedConditions decided() {
     DecidedConditions found;
+    auto decide = [&](Expr condition, std::size_t k) {
+      const bool is_true = holds(condition, true, k) == yes_;
+      if (!is_true && holds(condition, false, k) != no_) return false;
+      found[{k, condition->id}] = is_true;
+      return true;
+    };
     for (std::size_t k = 0; k < region_.arrays.size(); ++k)
       for (Expr node : nodes_of(region_.arrays[k]->body)) {
-        if (node->op != Op::select) continue;
-        Expr condition = node->operands[0];
-        if (holds(condition, true, k) == yes_)
-          found[{k, condition->id}] = true;
-        else if (holds(condition, false, k) == no_)
-          found[{k, condition->id}] = false;
+        if (node->op != Op::select || decide(node->operands[0], k)) continue;
+        if (region_.decides_parts && node->operands[0]->op == Op::both)
+          for (Expr part : node->operands[0]->operands) decide(part, k);
       }
     return found;
   }

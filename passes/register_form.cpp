@@ -22,7 +22,7 @@ namespace heed {
 namespace {
 
 constexpr std::int64_t chunk = 8;         // elements that are copied together
-constexpr std::int64_t most_kinds = 4;    // of blocks of columns, each a loop of its own
+constexpr std::int64_t most_kinds = 6;    // of blocks of columns, each a loop of its own
 constexpr std::int64_t most_width = 256;  // of what products make for a row
 
 struct NotInRegisters {
