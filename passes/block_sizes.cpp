@@ -97,7 +97,7 @@ double seconds_made_again(const BlockRegion& region, const std::unordered_set<Ar
     ArrayRef array = region.arrays[k];
     if (!virtual_arrays.contains(array) || made[k] <= 1) continue;
     double once = static_cast<double>(element_count(array)) * operations_of(array->body, machine) / machine.map_per_second;
-    if (std::optional<ProductForm> form = product_form_of(array)) once += flop(*form) / machine.flop_per_second;
+    if (std::optional<ProductForm> form = product_form_of(array)) once += flop(*form) / flop_per_second(array, machine);
     seconds += (made[k] - 1) * once;
   }
   return seconds;
@@ -149,7 +149,8 @@ void choose_registers(BlockRegion& region, const std::unordered_set<ArrayRef>& v
   };
   const std::int64_t sums = machine.sums_of_thread;
   // Three groups leave a thread 160 registers and two 232 (65536 in all, of which those that copy have some).
-  const Size sizes[] = {{3, 1, 128, 96}, {2, 1, 128, 128}, {2, 1, 64, 160}, {0, 2, 64, sums}, {0, 1, 64, sums}, {0, 1, 32, sums}};
+  const Size sizes[] = {{3, 1, 128, 96},  {2, 1, 128, 128}, {2, 1, 64, 160}, {0, 2, 64, sums},
+                        {0, 2, 32, sums}, {0, 1, 64, sums}, {0, 1, 32, sums}};
   if (machine.sums_of_thread == 0) return;
   BlockRegion cut = region;
   BlockAxes& axes = cut.axes;
@@ -285,6 +286,8 @@ double saved_by_blocks(const std::vector<const BlockRegion*>& regions, const std
       tasks *= static_cast<double>(size_of(axes, axes.units[static_cast<std::size_t>(unit)]));
     double blocks = units * static_cast<double>(places.size());
     double seconds = 0;  // of this region's products, by blocks
+    // What a block reads of an element: its tiles come as they are, of 16 bits, from the last cache.
+    const double laid_out = region->in_registers ? 2 * cached_share : 4;
     const std::vector<double> made = times_made(*region);
     for (std::size_t k = 0; k < region->arrays.size(); ++k) {
       ArrayRef array = region->arrays[k];
@@ -295,7 +298,7 @@ double saved_by_blocks(const std::vector<const BlockRegion*>& regions, const std
       }
       saved -= machine.launch_seconds * blocks;
       if (!form) continue;
-      double time = flop(*form) / machine.flop_per_second;
+      double time = flop(*form) / flop_per_second(array, machine);
       seconds += time * visited;
       if (!virtual_arrays.contains(array)) saved += time * (1 - visited);
       // Operands that do not depend on the rows are laid out anew for each block.
@@ -305,8 +308,8 @@ double saved_by_blocks(const std::vector<const BlockRegion*>& regions, const std
           return found != axes.frame.axis_of[k].end() && found->second == axes.row;
         });
         if (!has_rows)
-          saved -=
-              static_cast<double>(span_of(operand->free)) * static_cast<double>(places.size()) * visited * 4 / machine.bytes_per_second;
+          saved -= static_cast<double>(span_of(operand->free)) * static_cast<double>(places.size()) * visited * laid_out /
+                   machine.bytes_per_second;
       }
     }
     // One task leaves threads without work.
@@ -324,7 +327,7 @@ double saved_by_blocks(const std::vector<const BlockRegion*>& regions, const std
       saved += bytes * (1 + readers) / machine.bytes_per_second * (bytes > machine.cache_bytes ? 1 : cached_share);
       const Use& use = uses.at(array);
       double once = 0;
-      if (std::optional<ProductForm> form = product_form_of(array)) once = flop(*form) / machine.flop_per_second;
+      if (std::optional<ProductForm> form = product_form_of(array)) once = flop(*form) / flop_per_second(array, machine);
       once += static_cast<double>(element_count(array)) * operations_of(array->body, machine) / machine.map_per_second;
       saved -= once * (use.visited - 1);
     }

@@ -23,6 +23,8 @@ struct ById {
 };
 using Arrays = std::set<ArrayRef, ById>;
 
+bool is_half(ArrayRef array) { return array->dtype == DType::bf16 || array->dtype == DType::f16; }
+
 class Finder {
  public:
   Finder(const std::vector<ArrayRef>& arrays, const std::unordered_set<ArrayRef>& results, const Machine& machine)
@@ -45,6 +47,12 @@ class Finder {
       gather();
       std::unordered_set<ArrayRef> refused = failed_;
       if (refused.empty()) refused = too_dear();
+      const std::unordered_set<ArrayRef> apart = refused.empty() ? needlessly_apart() : refused;
+      if (std::unordered_set<ArrayRef> small = smaller_halves(apart); !small.empty()) {
+        kept.insert(small.begin(), small.end());
+        continue;
+      }
+      if (bring_together(apart)) continue;
       if (refused.empty()) return std::move(regions_);
       kept.insert(refused.begin(), refused.end());
     }
@@ -185,7 +193,71 @@ class Finder {
     auto [known, is_new] = fits_.try_emplace({arrays, std::move(hidden), largest, row});
     if (!is_new) return known->second;
     std::optional<BlockAxes> axes = axes_of(arrays, largest, row);
-    return known->second = axes && rows_of_block({.arrays = std::move(arrays), .outputs = {}, .axes = *axes}, virtual_, machine_) > 0;
+    if (!axes || rows_of_block({.arrays = arrays, .outputs = {}, .axes = *axes}, virtual_, machine_) <= 0) return false;
+    return known->second = !is_apart(arrays) || is_apart_alone(*axes);
+  }
+
+  // Nothing is added to, and the rows are of one operand.
+  bool is_apart_alone(const BlockAxes& axes) const {
+    return !is_batch_row(axes) && std::ranges::all_of(axes.reduced, [](const auto& reduced) { return reduced.empty(); });
+  }
+
+  // Both operands of every product have the row: it would be better as a unit.
+  bool is_batch_row(const BlockAxes& axes) const {
+    bool is_batch = true;
+    for (std::size_t k = 0; k < axes.frame.arrays.size(); ++k) {
+      std::optional<ProductForm> form = is_virtual(axes.frame.arrays[k]) ? product_form_of(axes.frame.arrays[k]) : std::nullopt;
+      is_batch &= !form || std::ranges::any_of(form->batch, [&](AxisRef axis) {
+        auto joined = axes.frame.axis_of[k].find(axis);
+        return joined != axes.frame.axis_of[k].end() && joined->second == axes.row;
+      });
+    }
+    return is_batch;
+  }
+
+  // Kernels that hold values in registers add to nothing in memory: what is summed over rows is made by a region of its own, with other
+  // rows, which makes the values anew.
+  bool is_apart(const std::vector<ArrayRef>& arrays) const {
+    return machine_.sums_of_thread > 0 && std::ranges::none_of(arrays, [&](ArrayRef array) { return together_.contains(array); });
+  }
+
+  // Of regions that make the same values and do not run in registers after all.
+  std::unordered_set<ArrayRef> needlessly_apart() const {
+    std::unordered_set<ArrayRef> values;
+    std::unordered_map<ArrayRef, int> makers;
+    for (const BlockRegion& region : regions_)
+      for (ArrayRef array : region.arrays)
+        if (is_virtual(array)) ++makers[array];
+    for (const BlockRegion& region : regions_) {
+      const bool shares = std::ranges::any_of(region.arrays, [&](ArrayRef array) { return is_virtual(array) && makers.at(array) > 1; });
+      if (!shares || region.in_registers) continue;
+      for (ArrayRef array : region.arrays)
+        if (is_virtual(array)) values.insert(array);
+    }
+    return values;
+  }
+
+  // Where factors are of 16 bits: values that larger ones are made from. Registers hold those alone, and read the others from memory.
+  std::unordered_set<ArrayRef> smaller_halves(const std::unordered_set<ArrayRef>& values) const {
+    std::unordered_set<ArrayRef> smaller;
+    for (ArrayRef array : values)
+      if (machine_.sums_of_thread > 0 && (is_half(array) || std::ranges::any_of(reads_.at(array), is_half)) && is_smaller(array, array))
+        smaller.insert(array);
+    return smaller;
+  }
+  bool is_smaller(ArrayRef array, ArrayRef maker) const {
+    return std::ranges::any_of(readers(maker), [&](ArrayRef reader) {
+      return is_virtual(reader) && (element_count(reader) > element_count(array) || is_smaller(array, reader));
+    });
+  }
+
+  // False if they were before.
+  bool bring_together(const std::unordered_set<ArrayRef>& values) {
+    if (machine_.sums_of_thread == 0) return false;
+    bool is_new = false;
+    for (ArrayRef array : values) is_new |= together_.insert(array).second;
+    if (is_new) fits_.clear();
+    return is_new;
   }
 
   // Takes in turn what is touched by the region and fits, as long as there is something. `refused`: values that are virtual no more.
@@ -200,7 +272,7 @@ class Finder {
       grew = false;
       for (std::size_t c : touched) {  // those that are touched meanwhile come up in this turn if they lie behind, else in the next
         ArrayRef array = candidates_[c];
-        if (region.contains(array) || region_of_.contains(array) || !is_worth_following(array, region)) continue;
+        if (region.contains(array) || region_of_.contains(array) || is_factor(array) || !is_worth_following(array, region)) continue;
         std::vector<ArrayRef> made_from = cones_[c];
         if (std::ranges::any_of(refused, [&](ArrayRef each) { return std::ranges::find(made_from, each) != made_from.end(); })) {
           made_from = cone_of(array);
@@ -217,6 +289,14 @@ class Finder {
         grew = true;
       }
     }
+  }
+
+  // What registers multiply lies in memory: a 16-bit map that products with larger results read is made before them.
+  bool is_factor(ArrayRef array) const {
+    if (machine_.sums_of_thread == 0 || !is_half(array) || kind_of(array) != Kind::map || readers_of_virtual_.contains(array)) return false;
+    return std::ranges::any_of(readers(array), [&](ArrayRef reader) {
+      return is_virtual(reader) && kind_of(reader) == Kind::product && element_count(reader) > element_count(array);
+    });
   }
 
   // A map that nothing of the region needs is made here where that spares reading again what is: as much as the map itself makes, at least.
@@ -348,6 +428,7 @@ class Finder {
   const Machine& machine_;
   std::unordered_map<ArrayRef, std::vector<ArrayRef>> reads_, readers_;
   std::unordered_set<ArrayRef> virtual_, readers_of_virtual_, failed_;
+  std::unordered_set<ArrayRef> together_;  // values whose readers may be one region also where blocks add to something
   std::vector<ArrayRef> candidates_;
   std::vector<std::vector<ArrayRef>> cones_;                         // by candidate
   std::unordered_map<ArrayRef, std::vector<std::size_t>> touching_;  // the candidates that an array touches

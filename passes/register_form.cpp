@@ -76,7 +76,10 @@ class Former {
     for (const auto& [name, masked] : program_.names) check(masked);
     if (!has_scores || !has_sums) throw NotInRegisters{"it has no products of both kinds, scores and sums over columns"};
     simplify_kept(program_);
-    if (program_.groups > 0) set_grids(program_);
+    if (program_.groups > 0)
+      set_grids(program_);
+    else
+      share_tiles(), start_scores(program_);
     for (AxisRef width : program_.widths)
       if (width->size > most_width) throw NotInRegisters{fmt::format("rows are {} wide, registers hold {}", width->size, most_width)};
     return std::move(program_);
@@ -152,6 +155,38 @@ class Former {
     }
   }
 
+  // A matrix that is a factor of scores and of sums is one tile: products know its other axis by its size alone.
+  void share_tiles() {
+    std::vector<int> now(program_.tiles.size());
+    std::vector<RegisterTile> tiles;
+    for (std::size_t k = 0; k < now.size(); ++k) {
+      const auto known = std::ranges::find_if(tiles, [&](const RegisterTile& other) { return are_same(other, program_.tiles[k]); });
+      now[k] = static_cast<int>(known - tiles.begin());
+      if (known == tiles.end()) tiles.push_back(program_.tiles[k]);
+    }
+    program_.tiles = std::move(tiles);
+    for_steps([&](RegisterStep& step) {
+      for (int* tile : {&step.left, &step.right})
+        if (*tile >= 0) *tile = now[static_cast<std::size_t>(*tile)];
+    });
+  }
+
+  template <class Use>
+  void for_steps(Use use) {
+    for (auto& part : program_.parts) {
+      for (auto& kind : part.kinds)
+        for (RegisterStep& step : kind.steps) use(step);
+      for (RegisterStep& step : part.advance) use(step);
+    }
+  }
+
+  bool are_same(const RegisterTile& one, const RegisterTile& other) {
+    auto is_of_block = [&](AxisRef axis) { return axis == program_.row || axis == program_.column; };
+    auto alike = [&](AxisRef x, AxisRef y) { return x == y || (!is_of_block(x) && !is_of_block(y) && x->size == y->size); };
+    return one.array == other.array && alike(one.line, other.line) && alike(one.along, other.along) && one.stride == other.stride &&
+           one.address.constant == other.address.constant && linear(one.address.terms, 0, arena_) == linear(other.address.terms, 0, arena_);
+  }
+
   // --- one body
 
   RegisterSteps steps_of(int number) {
@@ -223,7 +258,8 @@ class Former {
     const std::size_t before = steps_.size();
     Expr value = in_axes(array->body, table);
     for (std::size_t k = before; k < steps_.size(); ++k) value = start_from(steps_[k], value);
-    return array->dtype == compute_type(array->dtype) ? value : cast(array->dtype, value);
+    // What is never stored in 16 bits is not rounded to them, but where it becomes a factor of a product.
+    return array->dtype == compute_type(array->dtype) || is_half(array->dtype) ? value : cast(array->dtype, value);
   }
 
   // A step that the value adds to something starts from that.
@@ -563,13 +599,30 @@ std::variant<RegisterProgram, std::string> register_form(const BlockRegion& regi
 
 std::int64_t sums_of_thread(const RegisterProgram& program) {
   constexpr std::int64_t share = 2;  // of 16 rows and so many columns a thread has one sum for each two
-  std::int64_t most = 0, kept = 0;
-  for (ArrayRef array : program.kept)
-    if (array->shape.size() == 2) kept += round_up(array->shape[1], 16) / share;
-  for (const auto& part : program.parts)
-    for (const auto& kind : part.kinds)
-      most = std::max<std::int64_t>(most, std::ranges::count(kind.steps, RegisterStep::Kind::score, &RegisterStep::kind));
-  return program.tall * (kept + most * program.columns / share);
+  auto uses = [&](const RegisterProgram::Part& part, ArrayRef kept, bool only_writes) {
+    return std::ranges::any_of(part.kinds[0].steps, [&](const RegisterStep& step) {
+      bool found = step.into == kept;
+      for (Expr x : {step.value, step.factor})
+        if (x && !only_writes)
+          found |= std::ranges::any_of(nodes_of(x), [&](Expr node) { return node->op == Op::read && node->array == kept; });
+      return found;
+    });
+  };
+  std::int64_t most = 0;
+  for (std::size_t part = 0; part < program.parts.size(); ++part) {
+    std::int64_t kept = 0, scores = 0;
+    for (ArrayRef array : program.kept) {  // made by now, and needed from now on
+      bool is_made = false, is_needed = false;
+      for (std::size_t other = 0; other < program.parts.size(); ++other)
+        (other < part ? is_made : is_needed) |= uses(program.parts[other], array, other < part);
+      is_made |= uses(program.parts[part], array, true);
+      if (array->shape.size() == 2 && is_made && is_needed) kept += round_up(array->shape[1], 16) / share;
+    }
+    for (const auto& kind : program.parts[part].kinds)
+      scores = std::max<std::int64_t>(scores, std::ranges::count(kind.steps, RegisterStep::Kind::score, &RegisterStep::kind));
+    most = std::max(most, kept + scores * program.columns / share);
+  }
+  return program.tall * most;
 }
 
 }  // namespace heed

@@ -168,10 +168,123 @@ bool is_spread(const RegisterProgram& program, ArrayRef kept) {
   return true;
 }
 
+// The number that all products of a sum have, which nothing meets before its last column.
+std::optional<double> weight_of_sum(RegisterProgram& program, ArrayRef kept) {
+  std::optional<double> weight;
+  for (auto& part : program.parts) {
+    for (const RegisterStep& step : part.advance)
+      if (reads(step.value, kept) || step.into == kept) return {};
+    for (auto& kind : part.kinds) {
+      const RegisterStep *keeper = nullptr, *sum = nullptr;
+      for (const RegisterStep& step : kind.steps)
+        if (step.kind == RegisterStep::Kind::keep && step.into == kept) keeper = &step;
+      if (!part.over_columns) {
+        if (keeper && !is_constant(keeper->value, 0)) return {};
+        continue;
+      }
+      for (const RegisterStep& step : kind.steps) {
+        const bool is_own =
+            keeper && step.kind == RegisterStep::Kind::sum && keeper->value->op == Op::read && keeper->value->array == step.into;
+        if (is_own) sum = &step;
+        if (reads(step.factor, kept) || (!is_own && reads(step.value, kept))) return {};
+      }
+      if (!keeper) continue;
+      const bool is_plain = sum && sum->value && sum->value->op == Op::read && sum->value->array == kept &&
+                            program.tiles[static_cast<std::size_t>(sum->right)].array->dtype == DType::bf16;
+      if (!is_plain) return {};
+      for (const RegisterStep& step : kind.steps)
+        if (&step != keeper && (reads(step.value, sum->into) || reads(step.factor, sum->into))) return {};
+      const double own = scaled_form(sum->factor).first;
+      if (weight && *weight != own) return {};
+      weight = own;
+    }
+  }
+  return weight;
+}
+
+void simplify_sum(RegisterProgram& program, ArrayRef kept) {
+  if (kept->shape.size() != 2) return;
+  const std::optional<double> weight = weight_of_sum(program, kept);
+  if (!weight || *weight == 1) return;
+  auto whole = [&](Expr root) {
+    return rewrite(root, [&](Expr node, std::span<const Expr> operands) -> Expr {
+      if (node->op == Op::read && node->array == kept) return scale(*weight, node);
+      return operands.empty() ? node : with_stored_operands(node, operands);
+    });
+  };
+  for (auto& part : program.parts)
+    for (auto& kind : part.kinds) {
+      for (RegisterStep& step : kind.steps) {
+        if (part.over_columns && step.kind == RegisterStep::Kind::sum && step.value && step.value->op == Op::read &&
+            step.value->array == kept)
+          step.factor = scaled_form(step.factor).second;
+        if (part.over_columns) continue;
+        if (reads(step.value, kept)) step.value = whole(step.value);
+        if (reads(step.factor, kept)) step.factor = whole(step.factor);
+      }
+    }
+}
+
+// The sum that a score is read in alone; null if something else than a value of its row or of its column is added there.
+Expr sum_with(Expr score, const RegisterProgram& program, const RegisterSteps& steps) {
+  Expr sum = nullptr;
+  auto look = [&](Expr root) {
+    if (root == score) return false;
+    for (Expr node : root ? nodes_of(root) : std::vector<Expr>{}) {
+      for (std::size_t k = 0; k < node->operands.size(); ++k) {
+        if (node->operands[k] != score) {
+          if (node->op == Op::function && node->operands[k] == sum && sum) return false;  // its own operation takes the sum up
+          continue;
+        }
+        if (node->op != Op::linear || node->weights[k] != 1 || (sum && sum != node)) return false;
+        sum = node;
+      }
+    }
+    return true;
+  };
+  for (const auto& [name, masked] : program.names)
+    if (reads(masked, score->array)) return nullptr;
+  for (const RegisterStep& step : steps)
+    if (!look(step.value) || !look(step.factor)) return nullptr;
+  if (!sum) return nullptr;
+  Expr rest = subtract(sum, score);
+  if (!std::ranges::all_of(steps,
+                           [&](const RegisterStep& step) { return step.kind == RegisterStep::Kind::store || !reads(rest, step.into); }))
+    return nullptr;
+  bool has_row = false, has_column = false;
+  for (AxisRef axis : rest->free) {
+    if (has(program.units, axis)) continue;
+    (axis == program.row ? has_row : has_column) = true;
+  }
+  return has_row && has_column ? nullptr : sum;
+}
+
 }  // namespace
 
+void start_scores(RegisterProgram& program) {
+  for (auto& part : program.parts)
+    for (auto& kind : part.kinds)
+      for (RegisterStep& score : kind.steps) {
+        if (score.kind != RegisterStep::Kind::score) continue;
+        Expr own = read_stored(score.into, std::vector{value(program.row), value(program.column)});
+        Expr sum = sum_with(own, program, kind.steps);
+        if (!sum) continue;
+        auto changed = [&](Expr root) {
+          return rewrite(root, [&](Expr node, std::span<const Expr> operands) -> Expr {
+            if (node == sum) return own;
+            return operands.empty() ? node : with_stored_operands(node, operands);
+          });
+        };
+        for (RegisterStep& step : kind.steps) {
+          if (reads(step.value, score.into)) step.value = changed(step.value);
+          if (reads(step.factor, score.into)) step.factor = changed(step.factor);
+        }
+        score.value = subtract(sum, own);
+      }
+}
+
 void simplify_kept(RegisterProgram& program) {
-  for (ArrayRef kept : program.kept) simplify_maximum(program, kept);
+  for (ArrayRef kept : program.kept) simplify_maximum(program, kept), simplify_sum(program, kept);
   for (ArrayRef kept : program.kept) program.spread.push_back(is_spread(program, kept));
 }
 

@@ -1,6 +1,7 @@
 // What arrays cost.
 #include "passes/work.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "ir/function.h"
@@ -13,8 +14,10 @@ Machine gpu_machine(int chip, std::int64_t shared_bytes_of_groups) {
   constexpr int first_with_copies = 80;  // and with products of bf16 (PTX: cp.async, mma.m16n8k16)
   Machine machine;
   machine.columns_of_passes = 0;
-  if (chip >= first_with_copies) machine.sums_of_thread = 192;
   machine.shared_bytes_of_groups = shared_bytes_of_groups;
+  if (chip < first_with_copies) return machine;
+  machine.sums_of_thread = 192;
+  machine.half_products = 8;  // to memory's speed as 156 TFLOP/s, half of what an A100 says of itself, to 1.6 TB/s
   return machine;
 }
 
@@ -53,6 +56,12 @@ double own_operations(const Node& node, double function_operations) {
 }
 
 }  // namespace
+
+double flop_per_second(ArrayRef product, const Machine& machine) {
+  const bool are_half =
+      std::ranges::all_of(product->reads, [](ArrayRef read) { return read->dtype == DType::bf16 || read->dtype == DType::f16; });
+  return machine.flop_per_second * (are_half ? machine.half_products : 1);
+}
 
 double flop_of(ArrayRef array) {
   if (!array->body) return 0;

@@ -10,6 +10,7 @@ struct Machine {
   double bytes_per_second = 12e9;   // of memory, one core
   double map_per_second = 40e9;     // elementwise operations
   double flop_per_second = 150e9;   // of matrix products
+  double half_products = 1;         // so many times faster are those of 16-bit factors
   double function_operations = 12;  // a function counts as so many
   double cache_bytes = 1 << 20;     // what a row may take to stay close
   double launch_seconds = 2e-7;     // of one kernel on one block
@@ -26,6 +27,8 @@ struct Machine {
 // Of a GPU; `chip` as in sm_80, and the shared memory of a block where groups of four warps multiply together (sm_90a).
 Machine gpu_machine(int chip, std::int64_t shared_bytes_of_groups = 0);
 
+// Of a matrix product with such factors.
+double flop_per_second(ArrayRef product, const Machine& machine);
 // Operations on floating values; an expression that depends on some axes only is computed once for them. A function counts once.
 double flop_of(ArrayRef array);
 // Operations in elementwise terms (a function counts as Machine::function_operations) for one element of the body, reductions not counted.

@@ -173,6 +173,11 @@ const Lowering lowerings[] = {
        auto* type = llvm::FunctionType::get(b.getPtrTy(), {b.getPtrTy()}, false);
        return b.CreateCall(llvm::InlineAsm::get(type, "mov.b64 $0, $1;", "=l,l", /*hasSideEffects=*/true), {a[0]});
      }},
+    {"heed.hidden_word",
+     [](llvm::IRBuilderBase& b, Arguments a) -> Value* {
+       auto* type = llvm::FunctionType::get(b.getInt32Ty(), {b.getInt32Ty()}, false);
+       return b.CreateCall(llvm::InlineAsm::get(type, "mov.b32 $0, $1;", "=r,r", /*hasSideEffects=*/true), {a[0]});
+     }},
     {"heed.make_barrier",
      [](llvm::IRBuilderBase& b, Arguments a) -> Value* {
        assembly(b, "mbarrier.init.shared::cta.b64 [$0], $1;", "r,r", {shared_word(b, a[0]), a[1]});
@@ -366,8 +371,9 @@ Value* hyperbolic_tangent(llvm::IRBuilderBase& b, Value* x) {
 Value* reciprocal(llvm::IRBuilderBase& b, Value* x) {
   return b.CreateCall(declared(b, "heed.reciprocal", b.getFloatTy(), {b.getFloatTy()}, false), {x});
 }
-Value* hidden(llvm::IRBuilderBase& b, Value* pointer) {
-  return b.CreateCall(declared(b, "heed.hidden", b.getPtrTy(), {b.getPtrTy()}, true), {pointer});
+Value* hidden(llvm::IRBuilderBase& b, Value* value) {
+  llvm::Type* type = value->getType();
+  return b.CreateCall(declared(b, type->isPointerTy() ? "heed.hidden" : "heed.hidden_word", type, {type}, true), {value});
 }
 
 void copy_async(llvm::IRBuilderBase& b, Value* to, Value* from, int bytes, Value* present, Value* condition) {

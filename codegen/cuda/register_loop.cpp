@@ -16,6 +16,41 @@ std::int64_t slot_bytes(const SharedTile& tile) {
 
 bool is_of(const RegisterTile& tile, AxisRef axis) { return tile.line == axis || tile.along == axis; }
 
+// Reads of 32-bit values that lie side by side along the columns, whole chunks of them, and depend on nothing else of the block.
+std::vector<Expr> vectors_of(const PreparedRegisters& p, const RegisterProgram::Part& part) {
+  const RegisterProgram& program = p.program;
+  std::vector<Expr> found;
+  auto is_vector = [&](Expr read) {
+    if (p.accesses.is_stand_in(read->array) || p.accesses.named(read->array) || byte_size(read->array->dtype) != vector_element_bytes)
+      return false;
+    constexpr std::int64_t step = chunk_bytes / vector_element_bytes;
+    const LinearForm& form = p.accesses.address(read);
+    bool is_along = false, is_whole = form.constant % step == 0;
+    for (const IntegerTerm& term : form.terms) {
+      if (term.x->op == Op::axis && term.x->axes[0] == program.column && term.weight == 1 && !is_along)
+        is_along = true;
+      else
+        is_whole &= term.weight % step == 0 && std::ranges::all_of(term.x->free, [&](AxisRef axis) {
+                      return std::ranges::find(program.units, axis) != program.units.end();
+                    });
+    }
+    return is_along && is_whole;
+  };
+  auto look = [&](auto& self, Expr x) -> void {
+    for (Expr node : x ? nodes_of(x) : std::vector<Expr>{}) {
+      if (node->op != Op::read) continue;
+      if (Expr named = p.accesses.named(node->array))
+        self(self, named);
+      else if (is_vector(node) && std::ranges::find(found, node) == found.end())
+        found.push_back(node);
+    }
+  };
+  for (const auto& kind : part.kinds)
+    for (const RegisterStep& step : kind.steps)
+      for (Expr x : {step.value, step.factor}) look(look, x);
+  return found;
+}
+
 }  // namespace
 
 TileRing ring_of(const PreparedRegisters& p, const RegisterProgram::Part& part) {
@@ -32,7 +67,9 @@ TileRing ring_of(const PreparedRegisters& p, const RegisterProgram::Part& part) 
   for (std::size_t k = 1; k < order.size(); ++k)  // a tile that is used again after another was
     for (std::size_t before = 0; before + 1 < k; ++before) ring.together |= order[before] == order[k] && order[k - 1] != order[k];
   for (int tile : ring.rows) ring.rows_bytes += slot_bytes(p.shapes[static_cast<std::size_t>(tile)]);
-  for (int tile : ring.columns) ring.slot_bytes = std::max(ring.slot_bytes, slot_bytes(p.shapes[static_cast<std::size_t>(tile)]));
+  for (int tile : ring.columns) ring.tile_bytes = std::max(ring.tile_bytes, slot_bytes(p.shapes[static_cast<std::size_t>(tile)]));
+  if (ring.together) ring.vectors = vectors_of(p, part);
+  ring.slot_bytes = ring.tile_bytes + static_cast<std::int64_t>(ring.vectors.size()) * p.program.columns * vector_element_bytes;
   return ring;
 }
 
@@ -52,7 +89,7 @@ void RegisterWriter::set_carried(const Values& all) {
 void RegisterWriter::go_over_columns(const RegisterProgram::Part& part, std::size_t first_run) {
   values_->forget();
   ring_ = ring_of(p_, part);
-  held_.clear(), rows_address_.clear(), sources_.clear();
+  held_.clear(), rows_address_.clear(), rows_places_.clear(), sources_.clear();
   std::vector<Run> runs;
   for (std::size_t k = 0; k < part.kinds.size(); ++k) {
     Run run{in_table(1 + 2 * (first_run + k)), in_table(2 + 2 * (first_run + k)), number(0), b_.getFalse()};
@@ -76,6 +113,12 @@ void RegisterWriter::go_over_columns(const RegisterProgram::Part& part, std::siz
   slots_.clear();
   for (int slot = 0; slot < ring_.slots(); ++slot) slots_.push_back(number(offset + slot * ring_.slot_bytes));
   for (int k : ring_.columns) sources_.push_back(source_of(k));
+  vector_sources_.clear();
+  for (Expr read : ring_.vectors) {
+    LinearForm first = p_.accesses.address(read);
+    std::erase_if(first.terms, [&](const IntegerTerm& term) { return term.x->op == Op::axis && term.x->axes[0] == program_.column; });
+    vector_sources_.push_back(b_.CreateGEP(b_.getInt32Ty(), values_->buffer(read->array), values_->address(first, -1, -1)));
+  }
   const bool may_be_ragged = program_.column->size % program_.columns != 0;
   for (std::size_t k = 0; k < ring_.columns.size(); ++k) {
     copy_columns(k, slots_[k], first_column, may_be_ragged);
@@ -129,9 +172,21 @@ void RegisterWriter::copy_columns(std::size_t place, llvm::Value* to, llvm::Valu
   llvm::Value* moved = b_.CreateMul(b_.CreateZExt(column, b_.getInt64Ty()), wide(stride_on(k, program_.column)));
   llvm::Value* from = hidden(b_, b_.CreateGEP(b_.getInt16Ty(), sources_[place], moved));
   copy(k, to, from, program_.column, column, may_end);
+  if (place == 0) copy_vectors(b_.CreateAdd(to, number(ring_.tile_bytes)), column, may_end);
+}
+
+void RegisterWriter::copy_vectors(llvm::Value* to, llvm::Value* column, bool may_end) {
+  llvm::Value* bytes = may_end ? b_.CreateMul(b_.CreateSub(number(program_.column->size), column), number(vector_element_bytes)) : nullptr;
+  for (std::size_t k = 0; k < ring_.vectors.size(); ++k) {
+    llvm::Value* from = hidden(b_, b_.CreateGEP(b_.getInt32Ty(), vector_sources_[k], b_.CreateZExt(column, b_.getInt64Ty())));
+    llvm::Value* place = b_.CreateAdd(to, number(static_cast<std::int64_t>(k) * program_.columns * vector_element_bytes));
+    copy_tile(b_, vector_share_, b_.CreateGEP(b_.getInt8Ty(), shared_memory(b_), b_.CreateZExt(place, b_.getInt64Ty())),
+              {from, 0, nullptr, bytes});
+  }
 }
 
 void RegisterWriter::hold_rows(const RegisterProgram::Part& part) {
+  if (std::ranges::count(part.kinds[0].steps, Kind::score, &RegisterStep::kind) > 1) return;  // their sums take the registers
   bool waited = false;
   for (const RegisterStep& step : part.kinds[0].steps) {
     if (step.kind != Kind::score) continue;
@@ -143,8 +198,7 @@ void RegisterWriter::hold_rows(const RegisterProgram::Part& part) {
       waited = true;
     }
     for (std::int64_t depth = 0; depth < step.over->size; depth += fragment_size)
-      for (std::int64_t i = 0; i < program_.tall; ++i)
-        held_[{step.left, i, depth}] = left_fragment(step.left, {true, tile(step.left).along == program_.row}, i, depth);
+      for (std::int64_t i = 0; i < program_.tall; ++i) held_[{step.left, i, depth}] = left_fragment(step.left, i, depth);
   }
 }
 
@@ -170,9 +224,19 @@ void RegisterWriter::loop(const RegisterProgram::Part& part, const RegisterProgr
   next_column_ = b_.CreateSelect(is_last, run.next_column, b_.CreateAdd(column, number(program_.columns)));
   has_next_ = b_.CreateOr(b_.CreateNot(is_last), run.has_next);
   phase_ = 0;
+  rows_places_.clear();
   enter_phase();
   bind_kept(kind.steps, true);
+  if (!ring_.vectors.empty()) {
+    llvm::Value* own = b_.CreateAdd(slots_[0], b_.CreateMul(pair_, number(vector_element_bytes)));
+    for (std::size_t k = 0; k < ring_.vectors.size(); ++k) {
+      const std::int64_t offset = ring_.tile_bytes + static_cast<std::int64_t>(k) * program_.columns * vector_element_bytes;
+      llvm::Value* place = b_.CreateZExt(b_.CreateAdd(own, number(offset)), b_.getInt64Ty());
+      values_->bind_shared(ring_.vectors[k], b_.CreateGEP(b_.getInt8Ty(), shared_memory(b_), place));
+    }
+  }
   do_steps(kind.steps, true);
+  values_->forget_shared();
   if (!part.advance.empty()) {
     values_->forget();
     bind_kept(part.advance, true);

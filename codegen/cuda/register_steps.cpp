@@ -56,13 +56,15 @@ void RegisterWriter::multiply(Values& sums, int columns, MatrixKind kind, int ta
 }
 
 RegisterWriter::Values RegisterWriter::score(const RegisterStep& step) {
-  const FragmentLoad left{true, tile(step.left).along == program_.row}, right{false, tile(step.right).along == program_.column};
+  const FragmentLoad right{false, tile(step.right).along == program_.column};
   llvm::Value* right_lane = b_.CreateAdd(slot_of(step.right), fragment_place(b_, shape(step.right), right, lane_));
   const int columns = columns_of(program_.column);
-  Values sums(static_cast<std::size_t>(rows() * columns), real(0));
+  Values sums;
+  for (int r = 0; r < rows(); ++r)
+    for (int c = 0; c < columns; ++c) sums.push_back(step.value ? values_->value(step.value, r, c) : real(0));
   for (std::int64_t depth = 0; depth < step.over->size; depth += fragment_size) {
     std::vector<Values> fragments;
-    for (std::int64_t i = 0; i < program_.tall; ++i) fragments.push_back(left_fragment(step.left, left, i, depth));
+    for (std::int64_t i = 0; i < program_.tall; ++i) fragments.push_back(left_fragment(step.left, i, depth));
     for (std::int64_t n = 0; n < program_.columns; n += fragment_size) {
       Values own = right.is_turned ? load_fragment(b_, shape(step.right), right, right_lane, depth, n / chunk_elements)
                                    : load_fragment(b_, shape(step.right), right, right_lane, n, depth / chunk_elements);
@@ -74,16 +76,33 @@ RegisterWriter::Values RegisterWriter::score(const RegisterStep& step) {
   return sums;
 }
 
-RegisterWriter::Values RegisterWriter::left_fragment(int which, FragmentLoad load, std::int64_t i, std::int64_t depth) {
+RegisterWriter::Values RegisterWriter::left_fragment(int which, std::int64_t i, std::int64_t depth) {
   if (auto held = held_.find({which, i, depth}); held != held_.end()) return held->second;
+  const FragmentLoad load{true, tile(which).along == program_.row};
+  llvm::Value* place = rows_place(which, load.is_turned ? i : 0);
+  return load.is_turned ? load_fragment(b_, shape(which), load, place, depth, 0)
+                        : load_fragment(b_, shape(which), load, place, i * fragment_size, depth / chunk_elements);
+}
+
+llvm::Value* RegisterWriter::rows_place(int which, std::int64_t i) {
+  llvm::Value*& known = rows_places_[{which, i}];
+  if (known) return known;
+  const FragmentLoad load{true, tile(which).along == program_.row};
   llvm::Value* first = b_.CreateMul(warp_, number(program_.tall * fragment_size));
   const SharedTile& own = shape(which);
-  if (load.is_turned) {
-    llvm::Value* place = fragment_place(b_, own, load, lane_, b_.CreateAdd(b_.CreateLShr(first, number(3)), number(2 * i)));
-    return load_fragment(b_, own, load, b_.CreateAdd(rows_address_.at(which), place), depth, 0);
+  llvm::Value* place = load.is_turned ? fragment_place(b_, own, load, lane_, b_.CreateAdd(b_.CreateLShr(first, number(3)), number(2 * i)))
+                                      : b_.CreateAdd(fragment_place(b_, own, load, lane_), b_.CreateMul(first, number(own.line_bytes())));
+  return known = hidden(b_, b_.CreateAdd(rows_address_.at(which), place));
+}
+
+RegisterWriter::Values RegisterWriter::packed(Expr x, MatrixKind kind, int i, int depth) {
+  Values words;
+  for (int word = 0; word < 4; ++word) {
+    llvm::Value* halves[2];
+    for (int e = 0; e < 2; ++e) halves[e] = factor(x, program_.column, Reduction::sum, 2 * i + word % 2, depth * 4 + word / 2 * 2 + e);
+    words.push_back(pack_halves(b_, kind, halves[0], halves[1]));
   }
-  llvm::Value* place = b_.CreateAdd(fragment_place(b_, own, load, lane_), b_.CreateMul(first, number(own.line_bytes())));
-  return load_fragment(b_, own, load, b_.CreateAdd(rows_address_.at(which), place), i * fragment_size, depth / chunk_elements);
+  return words;
 }
 
 RegisterWriter::Values RegisterWriter::sum(const RegisterStep& step) {
@@ -93,18 +112,10 @@ RegisterWriter::Values RegisterWriter::sum(const RegisterStep& step) {
   Values sums;
   for (int r = 0; r < rows(); ++r)
     for (int c = 0; c < columns; ++c) sums.push_back(step.value ? values_->value(step.value, r, c) : real(0));
-  // Elements of scores are where fragments of the left factor have them.
   std::vector<Values> left;
   for (int i = 0; i < static_cast<int>(program_.tall); ++i)
-    for (int depth = 0; depth < static_cast<int>(program_.columns / fragment_size); ++depth) {
-      Values& words = left.emplace_back();
-      for (int word = 0; word < 4; ++word) {
-        llvm::Value* halves[2];
-        for (int e = 0; e < 2; ++e)
-          halves[e] = factor(step.factor, program_.column, Reduction::sum, 2 * i + word % 2, depth * 4 + word / 2 * 2 + e);
-        words.push_back(pack_halves(b_, kind_of(step.right), halves[0], halves[1]));
-      }
-    }
+    for (int depth = 0; depth < static_cast<int>(program_.columns / fragment_size); ++depth)
+      left.push_back(packed(step.factor, kind_of(step.right), i, depth));
   llvm::Value* lane = b_.CreateAdd(slot_of(step.right), fragment_place(b_, shape(step.right), right, lane_));
   const auto depths = static_cast<std::size_t>(program_.columns / fragment_size);
   for (std::int64_t n = 0; n < width->size; n += fragment_size)

@@ -101,9 +101,17 @@ void RegisterAccesses::prepare(Expr root, const RegisterProgram& program) {
       continue;
     }
     Expr outer = subtract(exponent, inner);
+    if (is_constant(outer, 0) && inner->op == Op::linear) {
+      std::vector<Term> terms;
+      for (std::size_t k = 0; k < inner->operands.size(); ++k)
+        if (std::ranges::find(inner->operands[k]->free, program.row) != inner->operands[k]->free.end())
+          terms.push_back({inner->weights[k], inner->operands[k]});
+      if (!terms.empty()) inner = linear(terms, 0, *node->arena, node->dtype);
+      outer = subtract(exponent, inner);
+    }
     double weight = 1;
     if (inner->op == Op::linear && inner->operands.size() == 1 && inner->real == 0) weight = inner->weights[0], inner = inner->operands[0];
-    if (!has_columns(outer) && !is_constant(inner)) exponents_[node] = {weight, inner, outer};
+    if (!is_constant(inner)) exponents_[node] = {weight, inner, outer};
   }
 }
 
@@ -422,8 +430,9 @@ llvm::Value* RegisterValues::exponential(Expr x, int r, int c) {
   llvm::Value* inner = value(parts->inner, r, c);
   llvm::Value* weight = real(parts->weight * log2_of_e);
   if (is_constant(parts->outer, 0)) return power_of_two(b_, b_.CreateFMul(inner, weight));
-  // By the row: where a maximum is of no column yet the shift is the lowest value, which a weight above one would make infinite.
-  llvm::Value*& shift = known_[{x, r, -2}];
+  // By the row, or the column: where a maximum is of no column yet the shift is the lowest value, which a weight above one would make
+  // infinite.
+  llvm::Value*& shift = has_columns(parts->outer) ? known_[{x, -2, c}] : known_[{x, r, -2}];
   if (!shift) {
     Expr outer = parts->outer;
     shift = scaled(outer, log2_of_e, r, c);
@@ -464,6 +473,7 @@ llvm::Value* RegisterValues::read(Expr x, int r, int c) {
   }
   if (Expr named = accesses_.named(x->array)) return value(named, r, c);
   if (accesses_.is_stand_in(x->array)) throw std::logic_error("registers: a value is read before it is made: " + x->array->name);
+  if (auto near = shared_.find(x); near != shared_.end()) return read_shared(x, near->second, c);
   llvm::Value* element = address(accesses_.address(x), r, c);
   for (AxisRef axis : x->free)
     if (!is_unit(axis))
@@ -474,6 +484,21 @@ llvm::Value* RegisterValues::read(Expr x, int r, int c) {
       b_.CreateAlignedLoad(type, b_.CreateGEP(type, buffer(x->array), element), llvm::Align(static_cast<std::uint64_t>(byte_size(dtype))));
   llvm::Value* made = from_storage(b_, dtype, loaded);
   return x->dtype == DType::i64 ? b_.CreateSExtOrTrunc(made, b_.getIntNTy(bits_of(x))) : made;
+}
+
+// Two neighbours at once.
+llvm::Value* RegisterValues::read_shared(Expr x, llvm::Value* place, int c) {
+  const DType dtype = x->array->dtype;
+  const int even = c / 2 * 2;
+  auto* type = llvm::FixedVectorType::get(storage_llvm_type(b_.getContext(), dtype), 2);
+  const std::int64_t offset = fragment::column_of(even) * byte_size(dtype);
+  llvm::Value* both = b_.CreateAlignedLoad(type, b_.CreateGEP(b_.getInt8Ty(), place, b_.getInt64(static_cast<std::uint64_t>(offset))),
+                                           llvm::Align(static_cast<std::uint64_t>(2 * byte_size(dtype))));
+  for (int e = 0; e < 2; ++e) {
+    llvm::Value* made = from_storage(b_, dtype, b_.CreateExtractElement(both, static_cast<std::uint64_t>(e)));
+    known_[{x, -1, even + e}] = x->dtype == DType::i64 ? b_.CreateSExtOrTrunc(made, b_.getIntNTy(bits_of(x))) : made;
+  }
+  return known_.at({x, -1, c});
 }
 
 }  // namespace heed

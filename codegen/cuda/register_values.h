@@ -19,7 +19,7 @@ namespace heed {
 class RegisterAccesses {
  public:
   explicit RegisterAccesses(const RegisterProgram& program);
-  // exp(weight * inner + outer): `outer` is the same for all columns.
+  // exp(weight * inner + outer): `outer` is the same for all columns, or for all rows.
   struct Exponent {
     double weight;
     Expr inner, outer;
@@ -63,6 +63,9 @@ class RegisterValues {
   // Of a stand-in: by row, or by row and column in fragments of `columns`.
   void bind(ArrayRef stand_in, std::vector<llvm::Value*> values, int columns);
   const std::vector<llvm::Value*>& bound(ArrayRef stand_in) const { return bound_.at(stand_in).values; }
+  // A read of 32-bit values of columns that lie side by side from `place` of the thread's first element on, aligned to two of them.
+  void bind_shared(Expr read, llvm::Value* place) { shared_[read] = place; }
+  void forget_shared() { shared_.clear(); }
   void forget() { known_.clear(), bases_.clear(), insides_.clear(); }
 
   llvm::Value* value(Expr x, int r, int c);
@@ -98,6 +101,7 @@ class RegisterValues {
   std::optional<Sum> exact_sum(Expr x, int r, int c);
   bool has_columns(Expr x) const;
   llvm::Value* read(Expr x, int r, int c);
+  llvm::Value* read_shared(Expr x, llvm::Value* place, int c);
   llvm::Value* real(double value) { return llvm::ConstantFP::get(b_.getFloatTy(), value); }
 
   struct Bound {
@@ -111,6 +115,7 @@ class RegisterValues {
   std::map<AxisRef, llvm::Value*> axes_;
   std::map<AxisRef, std::int64_t> ends_;
   std::map<ArrayRef, Bound> bound_;
+  std::map<Expr, llvm::Value*> shared_;
   std::map<std::tuple<Expr, int, int>, llvm::Value*> known_;
   std::map<std::pair<std::vector<std::pair<std::int64_t, AxisRef>>, unsigned>, llvm::Value*> bases_;
   std::map<std::tuple<AxisRef, int, int>, llvm::Value*> insides_;

@@ -22,6 +22,7 @@ void RegisterWriter::write() {
   lane_ = b_.CreateAnd(thread, number(warp_threads - 1));
   warp_ = b_.CreateLShr(thread, number(5));
   for (const SharedTile& tile : p_.shapes) shares_.push_back(tile_shares(b_, tile, thread, p_.threads()));
+  vector_share_ = tile_shares(b_, vector_shape(), thread, p_.threads());
   decode_task();
   bind_rows();
   write_parts();

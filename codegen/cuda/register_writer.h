@@ -18,6 +18,7 @@
 namespace heed {
 
 constexpr std::int64_t half_bytes = 2, chunk_elements = chunk_bytes / half_bytes;
+constexpr std::int64_t vector_element_bytes = 4;
 constexpr std::int64_t fragment_size = 16;  // rows, columns and depth of a product's fragments, two of 8 columns together
 
 // Ranges of columns that data decides.
@@ -42,10 +43,11 @@ struct PreparedRegisters {
 
 // Tiles of one part over columns.
 struct TileRing {
-  std::vector<int> rows;     // tiles of rows, which stay
-  std::vector<int> columns;  // tiles of columns, in the order of their first use
-  bool together = false;     // all of a block's tiles are in use at once
-  std::int64_t slot_bytes = 0, rows_bytes = 0;
+  std::vector<Expr> vectors;  // values of columns alone that come with the first tile, by the reads that they are
+  std::vector<int> rows;      // tiles of rows, which stay
+  std::vector<int> columns;   // tiles of columns, in the order of their first use
+  bool together = false;      // all of a block's tiles are in use at once
+  std::int64_t tile_bytes = 0, slot_bytes = 0, rows_bytes = 0;
   int slots() const { return static_cast<int>(together ? 2 * columns.size() : columns.size() + 1); }
   std::int64_t bytes() const { return rows_bytes + slots() * slot_bytes; }
   int place_of(int tile) const { return static_cast<int>(std::ranges::find(columns, tile) - columns.begin()); }
@@ -96,7 +98,12 @@ class RegisterWriter {
   // into[i][n] += left[i] right[n], fragments of 16 rows and of 8 columns.
   void multiply(Values& sums, int columns, MatrixKind kind, int tall, int pair, const Values& left, const Values& right);
   Values score(const RegisterStep& step);
-  Values left_fragment(int which, FragmentLoad load, std::int64_t i, std::int64_t depth);
+  Values left_fragment(int which, std::int64_t i, std::int64_t depth);
+  // Where the thread's first fragment of a tile of rows lies; compilers cannot see that it is the same for each block of columns, else they
+  // keep the address of each fragment.
+  llvm::Value* rows_place(int which, std::int64_t i);
+  // A fragment of a left factor that is made of scores: elements of those are where fragments have them.
+  Values packed(Expr x, MatrixKind kind, int i, int depth);
   Values sum(const RegisterStep& step);
   // Of what a reduction goes over; its identity where the element does not exist.
   llvm::Value* factor(Expr x, AxisRef over, Reduction reduction, int r, int c);
@@ -123,6 +130,8 @@ class RegisterWriter {
   void copy(int k, llvm::Value* to, llvm::Value* from, AxisRef axis, llvm::Value* first, bool may_end);
   void copy_rows(int k);
   void copy_columns(std::size_t place, llvm::Value* to, llvm::Value* column, bool may_end);
+  void copy_vectors(llvm::Value* to, llvm::Value* column, bool may_end);
+  SharedTile vector_shape() const { return {1, program_.columns * vector_element_bytes / chunk_bytes}; }
   // Fragments of rows that are few stay in registers.
   void hold_rows(const RegisterProgram::Part& part);
   void loop(const RegisterProgram::Part& part, const RegisterProgram::Kind& kind, const Run& run);
@@ -147,8 +156,10 @@ class RegisterWriter {
   std::vector<Values> state_;  // of the kept values
   // Of the part over columns.
   TileRing ring_;
-  Values slots_, sources_;
+  Values slots_, sources_, vector_sources_;
+  std::vector<TileShare> vector_share_;
   std::map<int, llvm::Value*> rows_address_;
+  std::map<std::pair<int, std::int64_t>, llvm::Value*> rows_places_;  // of the block of columns
   std::map<std::tuple<int, std::int64_t, std::int64_t>, Values> held_;
   std::size_t phase_ = 0;
   llvm::Value *next_column_ = nullptr, *has_next_ = nullptr;

@@ -22,6 +22,7 @@ constexpr std::int64_t most_shared = 227 << 10;
 std::int32_t thread_index() { return simulation->running->index; }
 std::int32_t block_index() { return simulation->block.index; }
 void* hidden(void* pointer) { return pointer; }
+std::int32_t hidden_word(std::int32_t word) { return word; }
 void* shared_memory() { return simulation->block.shared; }
 
 void block_barrier() { meet(simulation->block.barrier, static_cast<int>(simulation->block.threads.size()), "barrier"); }
@@ -197,6 +198,7 @@ Builtins thread_builtins() {
           {"heed.block", pointer_to(block_index)},
           {"heed.shared", pointer_to(shared_memory)},
           {"heed.hidden", pointer_to(hidden)},
+          {"heed.hidden_word", pointer_to(hidden_word)},
           {"heed.barrier", pointer_to(block_barrier)},
           {"heed.warp_barrier", pointer_to(warp_barrier)},
           {"heed.shuffle_xor", pointer_to(shuffle_xor)},

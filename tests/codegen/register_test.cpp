@@ -10,7 +10,9 @@
 
 #include "ir/evaluate.h"
 #include "ir/language/elaborate.h"
+#include "passes/differentiate.h"
 #include "passes/pipeline.h"
+#include "passes/with_gradients.h"
 #include "tests/codegen/compiled.h"
 #include "tests/device.h"
 
@@ -81,6 +83,14 @@ fn of_keys(q: bf16[B, H, Q, E], k: bf16[B, H, K, E]) -> f32[B, H, Q, E] {
   return softmax(f32(q) @ transpose(f32(k)) / sqrt(E)) @ f32(k)
 }
 
+fn learned(q: f32[B, H, Q, E], k: f32[B, H, K, E], v: f32[B, H, K, D], w: f32[B, H, Q, D]) -> f32[B, H, Q, D] {
+  s = q @ transpose(k) / sqrt(E)
+  return w * (softmax(where(iota(Q)[:, None] >= iota(K)[None, :], s, -inf)) @ v)
+}
+fn learned_cap(q: f32[B, H, Q, E], k: f32[B, H, K, E], v: f32[B, H, K, D], w: f32[B, H, Q, D]) -> f32[B, H, Q, D] {
+  return w * (softmax(5.0 * tanh(q @ transpose(k) / 5.0)) @ v)
+}
+
 fn whole(q: f32[B, H, Q, E], k: f32[B, H, K, E], v: f32[B, H, K, D]) -> f32[B, H, Q, D] {
   return softmax(q @ transpose(k) / sqrt(E)) @ v
 }
@@ -113,6 +123,28 @@ Graph graph_of(const std::string& entry, const Sizes& sizes) {
   return elaborated->graph;
 }
 
+std::vector<Tensor> simulated(const Plan& plan, const std::string& target, const std::map<std::string, Tensor>& inputs,
+                              Precision precision = Precision::f32) {
+  CompileOptions options;
+  options.settings.cache.enabled = false;
+  options.precision = precision;
+  SimulatorBuiltins builtins = simulated_builtins();
+  options.cuda = cuda_target_named(target);
+  options.simulator = &builtins;
+  return run_on_device(compile(plan, options).program, inputs, simulated_device(7));
+}
+
+// The largest difference of two values, of the largest one.
+double error_of(const Tensor& got, const Tensor& expected) {
+  double largest = 1e-30, worst = 0;
+  for (std::int64_t n = 0; n < got.count(); ++n) {
+    largest = std::max(largest, std::abs(expected.real(n)));
+    double error = std::abs(expected.real(n) - got.real(n));
+    worst = std::isnan(error) ? INFINITY : std::max(worst, error);
+  }
+  return worst / largest;
+}
+
 std::shared_ptr<Blocks> blocks_of(const Plan& plan) {
   for (const Plan::Step& step : plan.steps)
     if (const auto* region = std::get_if<Region>(&step); region && region->blocks) return region->blocks;
@@ -136,21 +168,8 @@ std::optional<double> error_of(const std::string& entry, const Sizes& sizes, con
   std::shared_ptr<Blocks> blocks = blocks_of(plan);
   if (!blocks || !blocks->registers) return {};
   if (is_wide) *is_wide = blocks->registers->groups > 0;
-  CompileOptions options;
-  options.settings.cache.enabled = false;
-  SimulatorBuiltins builtins = simulated_builtins();
-  options.cuda = cuda_target_named(target);
-  options.simulator = &builtins;
   const auto inputs = inputs_for(graph, 5);
-  Tensor got = run_on_device(compile(plan, options).program, inputs, simulated_device(7))[0];
-  Tensor expected = evaluate(graph, inputs)[0];
-  double largest = 0, worst = 0;
-  for (std::int64_t n = 0; n < got.count(); ++n) {
-    largest = std::max(largest, std::abs(expected.real(n)));
-    double error = std::abs(expected.real(n) - got.real(n));
-    worst = std::isnan(error) ? INFINITY : std::max(worst, error);
-  }
-  return largest > 0 ? worst / largest : INFINITY;
+  return error_of(simulated(plan, target, inputs)[0], evaluate(graph, inputs)[0]);
 }
 
 double allowed(const std::string& entry) { return entry == "softcap" ? 1e-2 : 4e-3; }  // tanh is exact to 2^-11
@@ -182,6 +201,51 @@ TEST(RandomRegisters, AreAsEvaluated) {
     if (error) EXPECT_LE(*error, allowed(entry)) << "seed " << seed << ": " << entry << " on " << target;
   }
 }
+
+struct Gradients {
+  std::string entry;
+  Sizes sizes;
+  int kernels;  // in registers; the others do not fit
+  const char* target = "sm_80";
+};
+void PrintTo(const Gradients& each, std::ostream* out) { *out << each.entry; }
+
+class RegistersBackward : public testing::TestWithParam<Gradients> {};
+
+// Gradients by queries and by keys are made by kernels of their own, none of which adds to memory.
+TEST_P(RegistersBackward, AsEvaluated) {
+  const auto& [entry, sizes, kernels, target] = GetParam();
+  Graph graph = with_gradients(graph_of(entry, sizes), true);
+  Plan plan = make_plan(graph, {.precision = DType::bf16, .machine = eager_gpu(target)});
+  int found = 0;
+  std::string why;
+  for (const Plan::Step& step : plan.steps)
+    if (const auto* region = std::get_if<Region>(&step); region && region->blocks) {
+      found += region->blocks->registers != nullptr;
+      why += region->blocks->not_in_registers + "\n";
+    }
+  EXPECT_EQ(found, kernels) << why;
+  const auto inputs = inputs_for(graph, 5);
+  const std::vector<Tensor> got = simulated(plan, target, inputs, Precision::bf16), expected = evaluate(differentiate(graph), inputs);
+  ASSERT_EQ(got.size(), expected.size());
+  for (std::size_t k = 0; k < got.size(); ++k) {
+    const bool cancels = graph.outputs[k].name == "grad.slope";  // a sum of all scores' gradients, which add up to nothing
+    EXPECT_LE(error_of(got[k], expected[k]), cancels ? 1e-1 : 3e-2) << graph.outputs[k].name;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Bodies, RegistersBackward,
+    testing::Values(Gradients{"learned", sizes_of(150, 150, 16, 16, 1, 2), 3}, Gradients{"learned", sizes_of(128, 192, 32, 16), 3},
+                    Gradients{"learned_cap", sizes_of(140, 100, 16, 32), 3}, Gradients{"learned", sizes_of(70, 70, 16, 16), 3, "sm_90a"},
+                    Gradients{"plain", sizes_of(70, 90, 16, 16), 3}, Gradients{"half", sizes_of(70, 90, 16, 16), 0},
+                    Gradients{"causal", sizes_of(130, 130, 16, 32), 3}, Gradients{"window", sizes_of(150, 150, 16, 16), 3},
+                    Gradients{"alibi", sizes_of(70, 90, 16, 16, 1, 2), 1}, Gradients{"softcap", sizes_of(70, 90, 16, 16), 3},
+                    Gradients{"documents", sizes_of(72, 104, 16, 16, 2), 3}, Gradients{"pair_bias", sizes_of(70, 90, 16, 16, 1, 2), 3},
+                    Gradients{"sigmoids", sizes_of(70, 90, 16, 16), 2}, Gradients{"by_sum", sizes_of(70, 90, 16, 16), 3},
+                    Gradients{"dropped", sizes_of(70, 90, 16, 16), 0}, Gradients{"sink", sizes_of(70, 90, 16, 16, 1, 2), 3},
+                    Gradients{"grouped", sizes_of(70, 90, 16, 16), 1}, Gradients{"turned", sizes_of(72, 104, 16, 24), 1},
+                    Gradients{"interleaved", sizes_of(70, 90, 16, 16, 1, 3), 3}));
 
 const auto both_forms = testing::Values("sm_80", "sm_90a");
 INSTANTIATE_TEST_SUITE_P(
