@@ -194,7 +194,8 @@ TEST(RandomRegisters, AreAsEvaluated) {
   for (int seed = 0; seed < count; ++seed) {
     std::mt19937 random(static_cast<unsigned>(seed));
     auto up_to = [&](int most) { return 1 + static_cast<int>(random() % static_cast<unsigned>(most)); };
-    const std::string entry = entries[random() % entries.size()], target = up_to(4) == 1 ? "sm_80" : "sm_90a";
+    const std::string& entry = entries[random() % entries.size()];
+    const std::string target = up_to(4) == 1 ? "sm_80" : "sm_90a";
     auto length = [&] { return entry == "turned" ? 8 * up_to(50) : up_to(400); };
     const Sizes sizes = sizes_of(length(), length(), 8 * up_to(20), 8 * up_to(10), up_to(2), up_to(2));
     const std::optional<double> error = error_of(entry, sizes, target);
