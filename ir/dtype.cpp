@@ -49,6 +49,7 @@ std::optional<DType> dtype_named(std::string_view name) {
 std::int64_t byte_size(DType dtype) { return record(dtype).bytes; }
 DType compute_type(DType dtype) { return record(dtype).compute; }
 bool is_floating(DType dtype) { return dtype <= DType::bf16; }
+bool is_half(DType dtype) { return dtype == DType::f16 || dtype == DType::bf16; }
 bool is_integer(DType dtype) { return !is_floating(dtype) && dtype != DType::boolean; }
 
 double round_to(DType dtype, double value) {

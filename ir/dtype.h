@@ -12,6 +12,7 @@ std::string_view name_of(DType dtype);  // "f32"; boolean is "bool"
 std::optional<DType> dtype_named(std::string_view name);
 std::int64_t byte_size(DType dtype);
 bool is_floating(DType dtype);
+bool is_half(DType dtype);     // f16 or bf16
 bool is_integer(DType dtype);  // not boolean
 
 // Expressions are computed in f64, f32, i64 or boolean; other types exist where values are stored or explicitly cast.

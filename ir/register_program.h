@@ -45,7 +45,11 @@ inline bool reads(Expr x, ArrayRef array) {
   return x && std::ranges::any_of(nodes_of(x), [&](Expr node) { return node->op == Op::read && node->array == array; });
 }
 
-inline constexpr int register_warps = 4;  // of a block of threads, where there are no groups
+// Whether it is a read of the array and nothing else.
+inline bool is_read_of(Expr x, ArrayRef array) { return x && x->op == Op::read && x->array == array; }
+
+// Of a block of threads that are so many groups of four; without groups there are four, each by itself.
+constexpr int warps_in(int groups) { return 4 * std::max(groups, 1); }
 
 struct RegisterProgram {
   std::vector<AxisRef> units;          // positions that a task has one of
@@ -83,7 +87,17 @@ struct RegisterProgram {
   };
   std::vector<Rows> blocks;  // of rows, in the order in which they are begun
 
-  int warps() const { return groups > 0 ? 4 * groups : register_warps; }
+  int warps() const { return warps_in(groups); }
 };
+
+// Calls use(part, step, advances) for all steps of a program.
+template <class Program, class Use>
+void for_steps(Program& program, Use use) {
+  for (auto& part : program.parts) {
+    for (auto& kind : part.kinds)
+      for (auto& step : kind.steps) use(part, step, false);
+    for (auto& step : part.advance) use(part, step, true);
+  }
+}
 
 }  // namespace heed

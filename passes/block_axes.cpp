@@ -95,6 +95,7 @@ std::optional<BlockAxes> block_axes(std::span<const ArrayRef> arrays, ArrayRef r
   result.row = joined->second;
   std::optional<std::vector<bool>> over_rows = cut(result.row);
   if (!over_rows) return {};
+  result.row_is_batch = is_batch(result.row);
   result.reduced.resize(count);
   std::vector<int> serial;
   for (int axis = 0; axis < static_cast<int>(axes.sizes.size()); ++axis) {

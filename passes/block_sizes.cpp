@@ -166,7 +166,7 @@ void choose_registers(BlockRegion& region, const std::unordered_set<ArrayRef>& v
     if (size.groups > 0 && (machine.shared_bytes_of_groups == 0 || !cut.not_wide.empty())) continue;
     if (size.groups > 2 && axes.size_of(axes.row) <= 128) continue;  // fewer rows than two groups have
     cut.groups = size.groups;
-    cut.rows = size.tall * 16 * (size.groups > 0 ? 4 * size.groups : register_warps), cut.columns = size.columns;
+    cut.rows = size.tall * 16 * warps_in(size.groups), cut.columns = size.columns;
     cut.passes = column_passes(cut);
     if (!cut.passes) {
       why = "its reductions over columns cannot be put together from parts";

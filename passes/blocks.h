@@ -20,6 +20,7 @@ struct BlockAxes {
   int column = -1;         // a block has the positions that its rows need, the same number in many; -1: all
   int parallel_units = 0;
   bool parallel_rows = false;
+  bool row_is_batch = false;              // both operands of every virtual product have it: it would be better as a unit
   std::vector<int> could_be_units;        // every array has them, but blocks of several positions make better products
   std::vector<std::vector<int>> reduced;  // by array: the units and the row if it is reduced over them: blocks add to it
   // The array's position on an axis; -1 if there is none.

@@ -23,8 +23,6 @@ struct ById {
 };
 using Arrays = std::set<ArrayRef, ById>;
 
-bool is_half(ArrayRef array) { return array->dtype == DType::bf16 || array->dtype == DType::f16; }
-
 class Finder {
  public:
   Finder(const std::vector<ArrayRef>& arrays, const std::unordered_set<ArrayRef>& results, const Machine& machine)
@@ -47,12 +45,14 @@ class Finder {
       gather();
       std::unordered_set<ArrayRef> refused = failed_;
       if (refused.empty()) refused = too_dear();
-      const std::unordered_set<ArrayRef> apart = refused.empty() ? needlessly_apart() : refused;
-      if (std::unordered_set<ArrayRef> small = smaller_halves(apart); !small.empty()) {
-        kept.insert(small.begin(), small.end());
-        continue;
+      if (machine_.sums_of_thread > 0) {  // registers hold values of blocks
+        const std::unordered_set<ArrayRef> apart = refused.empty() ? needlessly_apart() : refused;
+        if (std::unordered_set<ArrayRef> small = smaller_halves(apart); !small.empty()) {
+          kept.insert(small.begin(), small.end());
+          continue;
+        }
+        if (bring_together(apart)) continue;
       }
-      if (bring_together(apart)) continue;
       if (refused.empty()) return std::move(regions_);
       kept.insert(refused.begin(), refused.end());
     }
@@ -199,20 +199,7 @@ class Finder {
 
   // Nothing is added to, and the rows are of one operand.
   bool is_apart_alone(const BlockAxes& axes) const {
-    return !is_batch_row(axes) && std::ranges::all_of(axes.reduced, [](const auto& reduced) { return reduced.empty(); });
-  }
-
-  // Both operands of every product have the row: it would be better as a unit.
-  bool is_batch_row(const BlockAxes& axes) const {
-    bool is_batch = true;
-    for (std::size_t k = 0; k < axes.frame.arrays.size(); ++k) {
-      std::optional<ProductForm> form = is_virtual(axes.frame.arrays[k]) ? product_form_of(axes.frame.arrays[k]) : std::nullopt;
-      is_batch &= !form || std::ranges::any_of(form->batch, [&](AxisRef axis) {
-        auto joined = axes.frame.axis_of[k].find(axis);
-        return joined != axes.frame.axis_of[k].end() && joined->second == axes.row;
-      });
-    }
-    return is_batch;
+    return !axes.row_is_batch && std::ranges::all_of(axes.reduced, [](const auto& reduced) { return reduced.empty(); });
   }
 
   // Kernels that hold values in registers add to nothing in memory: what is summed over rows is made by a region of its own, with other
@@ -241,7 +228,7 @@ class Finder {
   std::unordered_set<ArrayRef> smaller_halves(const std::unordered_set<ArrayRef>& values) const {
     std::unordered_set<ArrayRef> smaller;
     for (ArrayRef array : values)
-      if (machine_.sums_of_thread > 0 && (is_half(array) || std::ranges::any_of(reads_.at(array), is_half)) && is_smaller(array, array))
+      if ((is_half(array->dtype) || std::ranges::any_of(reads_.at(array), is_half, &Array::dtype)) && is_smaller(array, array))
         smaller.insert(array);
     return smaller;
   }
@@ -253,7 +240,6 @@ class Finder {
 
   // False if they were before.
   bool bring_together(const std::unordered_set<ArrayRef>& values) {
-    if (machine_.sums_of_thread == 0) return false;
     bool is_new = false;
     for (ArrayRef array : values) is_new |= together_.insert(array).second;
     if (is_new) fits_.clear();
@@ -293,7 +279,8 @@ class Finder {
 
   // What registers multiply lies in memory: a 16-bit map that products with larger results read is made before them.
   bool is_factor(ArrayRef array) const {
-    if (machine_.sums_of_thread == 0 || !is_half(array) || kind_of(array) != Kind::map || readers_of_virtual_.contains(array)) return false;
+    if (machine_.sums_of_thread == 0 || !is_half(array->dtype) || kind_of(array) != Kind::map || readers_of_virtual_.contains(array))
+      return false;
     return std::ranges::any_of(readers(array), [&](ArrayRef reader) {
       return is_virtual(reader) && kind_of(reader) == Kind::product && element_count(reader) > element_count(array);
     });

@@ -57,15 +57,20 @@ bool reduces_rows(const RegionFrame& frame) {
   return true;
 }
 
-// Some map's innermost axis is an outer one although the map has inner axes: rows lie across memory.
+// Of the axes of an element in memory, as far as they are the frame's: the innermost one is an outer one although there are inner ones.
+bool is_across(const RegionFrame& frame, const std::vector<int>& axes) {
+  auto is_outer = [&](int axis) { return frame.is_outer(axis); };
+  return !axes.empty() && is_outer(axes.back()) && !std::ranges::all_of(axes, is_outer);
+}
+
+// Rows of some map lie across memory.
 bool lies_across(const RegionFrame& frame) {
   for (std::size_t k = 0; k < frame.arrays.size(); ++k) {
     if (frame.arrays[k]->body->has_reduction) continue;
-    int innermost = -1;
-    bool has_inner = false;
+    std::vector<int> axes;
     for (AxisRef axis : positions(frame.arrays[k]))
-      if (axis->size > 1) innermost = frame.axis_of[k].at(axis), has_inner |= !frame.is_outer(innermost);
-    if (has_inner && frame.is_outer(innermost)) return true;
+      if (axis->size > 1) axes.push_back(frame.axis_of[k].at(axis));
+    if (is_across(frame, axes)) return true;
   }
   return false;
 }
@@ -75,13 +80,12 @@ bool reads_across(const RegionFrame& frame) {
   for (std::size_t k = 0; k < frame.arrays.size(); ++k)
     for (Expr node : nodes_of(frame.arrays[k]->body)) {
       if (node->op != Op::read) continue;
-      int innermost = -1;
-      bool has_inner = false;
+      std::vector<int> axes;
       for (Expr index : node->operands)
         if (auto found = index->op == Op::axis ? frame.axis_of[k].find(index->axes[0]) : frame.axis_of[k].end();
             found != frame.axis_of[k].end())
-          innermost = found->second, has_inner |= !frame.is_outer(innermost);
-      if (has_inner && frame.is_outer(innermost)) return true;
+          axes.push_back(found->second);
+      if (is_across(frame, axes)) return true;
     }
   return false;
 }

@@ -15,15 +15,6 @@ namespace {
 
 bool has(const auto& list, const auto& value) { return std::ranges::find(list, value) != list.end(); }
 
-template <class Use>
-void for_steps(RegisterProgram& program, Use use) {
-  for (auto& part : program.parts) {
-    for (auto& kind : part.kinds)
-      for (RegisterStep& step : kind.steps) use(part, step, false);
-    for (RegisterStep& step : part.advance) use(part, step, true);
-  }
-}
-
 Expr read_of(const RegisterProgram& program, ArrayRef kept) { return read_stored(kept, std::vector{value(program.row)}); }
 
 // A maximum that runs: what it becomes with each block of columns, and the values that begin and follow it.
@@ -134,8 +125,7 @@ bool is_scaled(Expr x, ArrayRef kept) {
 const RegisterStep* sum_that_is(Expr x, const RegisterSteps& steps) {
   const RegisterStep* sum = nullptr;
   for (const RegisterStep& step : steps)
-    if (step.kind == RegisterStep::Kind::reduce && step.reduction == Reduction::sum && x->op == Op::read && x->array == step.into)
-      sum = &step;
+    if (step.kind == RegisterStep::Kind::reduce && step.reduction == Reduction::sum && is_read_of(x, step.into)) sum = &step;
   return sum;
 }
 
@@ -183,14 +173,13 @@ std::optional<double> weight_of_sum(RegisterProgram& program, ArrayRef kept) {
         continue;
       }
       for (const RegisterStep& step : kind.steps) {
-        const bool is_own =
-            keeper && step.kind == RegisterStep::Kind::sum && keeper->value->op == Op::read && keeper->value->array == step.into;
+        const bool is_own = keeper && step.kind == RegisterStep::Kind::sum && is_read_of(keeper->value, step.into);
         if (is_own) sum = &step;
         if (reads(step.factor, kept) || (!is_own && reads(step.value, kept))) return {};
       }
       if (!keeper) continue;
-      const bool is_plain = sum && sum->value && sum->value->op == Op::read && sum->value->array == kept &&
-                            program.tiles[static_cast<std::size_t>(sum->right)].array->dtype == DType::bf16;
+      const bool is_plain =
+          sum && is_read_of(sum->value, kept) && program.tiles[static_cast<std::size_t>(sum->right)].array->dtype == DType::bf16;
       if (!is_plain) return {};
       for (const RegisterStep& step : kind.steps)
         if (&step != keeper && (reads(step.value, sum->into) || reads(step.factor, sum->into))) return {};
@@ -212,17 +201,15 @@ void simplify_sum(RegisterProgram& program, ArrayRef kept) {
       return operands.empty() ? node : with_stored_operands(node, operands);
     });
   };
-  for (auto& part : program.parts)
-    for (auto& kind : part.kinds) {
-      for (RegisterStep& step : kind.steps) {
-        if (part.over_columns && step.kind == RegisterStep::Kind::sum && step.value && step.value->op == Op::read &&
-            step.value->array == kept)
-          step.factor = scaled_form(step.factor).second;
-        if (part.over_columns) continue;
-        if (reads(step.value, kept)) step.value = whole(step.value);
-        if (reads(step.factor, kept)) step.factor = whole(step.factor);
-      }
+  for_steps(program, [&](const RegisterProgram::Part& part, RegisterStep& step, bool advances) {
+    if (advances) return;
+    if (part.over_columns) {
+      if (step.kind == RegisterStep::Kind::sum && is_read_of(step.value, kept)) step.factor = scaled_form(step.factor).second;
+      return;
     }
+    if (reads(step.value, kept)) step.value = whole(step.value);
+    if (reads(step.factor, kept)) step.factor = whole(step.factor);
+  });
 }
 
 // The sum that a score is read in alone; null if something else than a value of its row or of its column is added there.

@@ -33,7 +33,7 @@ TileGrid grid_of(const RegisterTile& tile) {
 // The step that keeps a sum, if that is all that it does.
 const RegisterStep* keeper_of(const RegisterStep& sum, const RegisterSteps& steps) {
   for (const RegisterStep& step : steps)
-    if (step.kind == RegisterStep::Kind::keep && step.value->op == Op::read && step.value->array == sum.into) return &step;
+    if (step.kind == RegisterStep::Kind::keep && is_read_of(step.value, sum.into)) return &step;
   return nullptr;
 }
 

@@ -58,8 +58,7 @@ double own_operations(const Node& node, double function_operations) {
 }  // namespace
 
 double flop_per_second(ArrayRef product, const Machine& machine) {
-  const bool are_half =
-      std::ranges::all_of(product->reads, [](ArrayRef read) { return read->dtype == DType::bf16 || read->dtype == DType::f16; });
+  const bool are_half = std::ranges::all_of(product->reads, is_half, &Array::dtype);
   return machine.flop_per_second * (are_half ? machine.half_products : 1);
 }
 

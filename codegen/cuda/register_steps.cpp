@@ -39,8 +39,7 @@ AxisRef RegisterWriter::width_of(const RegisterStep& step) const {
 
 bool RegisterWriter::is_spread(const RegisterSteps& steps, const RegisterStep& sum) const {
   return std::ranges::any_of(steps, [&](const RegisterStep& step) {
-    return step.kind == Kind::keep && program_.spread[kept_number(step.into)] && step.value->op == Op::read &&
-           step.value->array == sum.into;
+    return step.kind == Kind::keep && program_.spread[kept_number(step.into)] && is_read_of(step.value, sum.into);
   });
 }
 
@@ -182,7 +181,7 @@ void RegisterWriter::store(const RegisterStep& step) {
       const int column = across ? c : -1;
       llvm::Type* type = storage_llvm_type(b_.getContext(), dtype);
       llvm::Value *first = values_->value(step.value, r, column), *to_store = nullptr;
-      if (in_pairs && (dtype == DType::bf16 || dtype == DType::f16)) {
+      if (in_pairs && is_half(dtype)) {
         to_store =
             pack_halves(b_, dtype == DType::bf16 ? MatrixKind::bf16 : MatrixKind::f16, first, values_->value(step.value, r, column + 1));
       } else {

@@ -23,9 +23,8 @@ void WideRegisterWriter::find_sums(const RegisterProgram::Part& part) {
       add(score_tiles_, step.right);
     }
     if (step.kind != Kind::sum) continue;
-    const auto* keeper = &*std::ranges::find_if(steps, [&](const RegisterStep& each) {
-      return each.kind == Kind::keep && each.value->op == Op::read && each.value->array == step.into;
-    });
+    const auto* keeper = &*std::ranges::find_if(
+        steps, [&](const RegisterStep& each) { return each.kind == Kind::keep && is_read_of(each.value, step.into); });
     const int columns = columns_of(width_of(step));
     sums_.push_back({step.right, kept_number(keeper->into), columns, make_memory(b_.getFloatTy(), 2 * columns),
                      make_memory(b_.getInt32Ty(), columns_of(program_.column))});

@@ -37,7 +37,7 @@ struct PreparedRegisters {
   std::vector<SharedTile> shapes;  // of tiles
   std::vector<TensorMap> maps;     // of tiles, where there are groups of warps
   // Besides the groups, one whose first thread copies.
-  int threads() const { return warp_threads * (program.groups > 0 ? program.warps() + 4 : register_warps); }
+  int threads() const { return warp_threads * (program.warps() + (program.groups > 0 ? 4 : 0)); }
   explicit PreparedRegisters(const RegisterProgram& p) : program(p), accesses(p) {}
 };
 

@@ -145,10 +145,9 @@ Lowered lower_region(const Region& region, StandIns& stand_ins, VectorShape shap
     add_workspace(ways.back(), kept, stored);
   }
   add_ways_over_rows(region, members, stored, kept, stand_ins, shape, ways);
-  std::size_t best = 0;
-  for (std::size_t k = 1; k < ways.size(); ++k)
-    if (cycles_of(ways[k], shape) < cycles_of(ways[best], shape)) best = k;
-  return std::move(ways[best]);
+  std::vector<double> cycles;
+  for (const Lowered& way : ways) cycles.push_back(cycles_of(way, shape));
+  return std::move(ways[static_cast<std::size_t>(std::ranges::min_element(cycles) - cycles.begin())]);
 }
 
 }  // namespace heed
