@@ -158,7 +158,7 @@ Expr take_steps(const AxisSet& axes, Expr x, const Guard& guard) {
   if (!term) return nullptr;
   AxisRef axis = term->x->axes[0];
   std::int64_t first = ((-form.constant * term->weight) % n + n) % n;
-  return stepped_sum(axes, x, axis, first, n, (axis->size - first + n - 1) / n);
+  return stepped_sum(axes, x, axis, first, n, ceil_divide(axis->size - first, n));
 }
 
 // A condition free of the axes leaves the sum, off every factor that it stands on: a factor left without it would copy it back.

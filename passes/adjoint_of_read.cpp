@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "ir/algebra.h"
+#include "ir/integer.h"
 
 namespace heed {
 namespace {
@@ -144,12 +145,12 @@ bool split_phases(System& system, std::size_t k, const LinearForm& form, const O
     window = OpenTerm{term.weight, term.x->axes[0]};
   }
   Arena& arena = system.arena;
-  AxisRef high = fresh_axis(arena, (place->axes[0]->size - form.constant + s - 1) / s), low = fresh_axis(arena, s);
+  AxisRef high = fresh_axis(arena, ceil_divide(place->axes[0]->size - form.constant, s)), low = fresh_axis(arena, s);
   system.phases.push_back({place->axes[0], high, low, -form.constant});
   const IntegerTerm position[] = {{s, value(high)}, {1, value(low)}};
   system.equations[k].right = linear(position, form.constant, arena);
   if (!window) return true;
-  AxisRef further = fresh_axis(arena, (window->axis->size + s - 1) / s);
+  AxisRef further = fresh_axis(arena, ceil_divide(window->axis->size, s));
   if (further->size != 1) system.open.push_back(further);
   const IntegerTerm of_window[] = {{s, value(further)}, {1, value(low)}};
   system.put(window->axis, linear(of_window, 0, arena));
@@ -201,7 +202,7 @@ bool open_quotient(System& system, std::size_t k) {
       system.open.push_back(lost);
       system.equations[k] = {subtract(inner->operands[0], value(lost)), scale(n, found)};
     } else {
-      const std::int64_t first = range.low >= 0 ? range.low / n : -((-range.low + n - 1) / n);
+      const std::int64_t first = range.low >= 0 ? range.low / n : -ceil_divide(-range.low, n);
       AxisRef lost = fresh_axis(system.arena, (range.high - first * n) / n + 1);
       system.open.push_back(lost);
       system.guards.push_back(inside(found, n));

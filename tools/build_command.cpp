@@ -9,6 +9,7 @@
 
 #include "codegen/compile.h"
 #include "codegen/parallel.h"
+#include "ir/integer.h"
 #include "ir/print.h"
 #include "passes/pipeline.h"
 #include "runtime/files.h"
@@ -46,7 +47,7 @@ int build_for_processor(const Plan& plan, const std::string& precision, const st
 
 // Thread blocks that a multiprocessor holds at once.
 std::int64_t blocks_at_once(const CudaTarget& target, const AssemblyReport& report, const BlockLimits& limits) {
-  std::int64_t of_a_warp = (report.registers + 7) / 8 * 8 * warp_threads;
+  std::int64_t of_a_warp = round_up(report.registers, 8) * warp_threads;
   std::int64_t by_registers = of_a_warp > 0 ? target.registers / of_a_warp / (limits.threads / warp_threads) : 32;
   std::int64_t by_shared = target.shared_of_multiprocessor / (limits.shared_bytes + 1024);
   return std::min({std::int64_t{target.threads_of_multiprocessor / limits.threads}, by_registers, by_shared});

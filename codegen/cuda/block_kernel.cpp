@@ -12,6 +12,7 @@
 
 #include "codegen/cuda/builtins.h"
 #include "codegen/tile/emitter_state.h"
+#include "ir/integer.h"
 
 namespace heed {
 namespace {
@@ -272,7 +273,7 @@ BlockKernel block_kernel(const BlockedWork& work, std::int64_t parts, const std:
 std::int64_t fill_tasks(std::int64_t elements) { return (elements + block_threads * fill_a_thread - 1) / (block_threads * fill_a_thread); }
 
 std::int64_t combine_tasks(const BlockedWork::Initial& initial) {
-  return (initial.bytes / static_cast<std::int64_t>(initial.element.size()) + block_threads - 1) / block_threads;
+  return ceil_divide(initial.bytes / static_cast<std::int64_t>(initial.element.size()), block_threads);
 }
 
 KernelSource combine_kernel(const BlockedWork::Initial& initial, std::int64_t parts) {

@@ -13,6 +13,7 @@
 #include "codegen/tile/row_classes.h"
 #include "codegen/tile/schedule.h"
 #include "ir/guard.h"
+#include "ir/integer.h"
 
 namespace heed {
 
@@ -376,7 +377,7 @@ class RegionLowering {
     std::int64_t divisor = parts;
     while (divisor > 1 && axis->size % divisor != 0) --divisor;
     if (divisor * 4 >= parts) parts = divisor;
-    std::int64_t length = (axis->size + parts - 1) / parts;
+    std::int64_t length = ceil_divide(axis->size, parts);
     AxisRef part = fresh_axis(arena_, parts), rest = fresh_axis(arena_, length);
     Expr index = add(scale(length, value(part)), value(rest));
     std::vector<AxisRef> bound{rest};

@@ -5,6 +5,7 @@
 #include <unordered_set>
 
 #include "codegen/tile/schedule.h"
+#include "ir/integer.h"
 
 namespace heed {
 namespace {
@@ -98,7 +99,7 @@ void keep_strips(Nest& nest, VectorShape shape) {
   while (auto repeated = repeated_value(nest, refused, shape)) {
     std::int64_t elements = nest.lane_row ? nest.unroll * shape.lanes : 1;
     for (AxisRef axis : nest.sweeps[repeated->later].axes) elements *= axis->size;
-    std::int64_t bytes = (elements * byte_size(repeated->value->dtype) + 63) / 64 * 64;
+    std::int64_t bytes = round_up(elements * byte_size(repeated->value->dtype), 64);
     if (nest.scratch_bytes + bytes <= strip_limit)
       add_strip(nest, *repeated, bytes);
     else
