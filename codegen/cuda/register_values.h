@@ -9,37 +9,13 @@
 #include <tuple>
 #include <vector>
 
+#include "codegen/cuda/register_accesses.h"
 #include "codegen/tile/access.h"
 #include "codegen/tile/interval.h"
+#include "ir/integer.h"
 #include "ir/register_program.h"
 
 namespace heed {
-
-// What expressions need of the algebra, worked out before code is built on several threads.
-class RegisterAccesses {
- public:
-  explicit RegisterAccesses(const RegisterProgram& program);
-  // exp(weight * inner + outer): `outer` is the same for all columns, or for all rows.
-  struct Exponent {
-    double weight;
-    Expr inner, outer;
-  };
-  const Exponent* exponent(Expr exponential) const;
-  const LinearForm& address(Expr read) const { return addresses_.at(read); }
-  const std::vector<ArrayRef>& buffers() const { return buffers_; }  // in the order of the kernel's parameters
-  std::size_t buffer(ArrayRef array) const;
-  Expr named(ArrayRef name) const;  // null: it is no name
-  bool is_stand_in(ArrayRef array) const { return stand_ins_.contains(array); }
-
- private:
-  void add_buffer(ArrayRef array);
-  void prepare(Expr x, const RegisterProgram& program);
-  std::map<Expr, LinearForm> addresses_;
-  std::map<ArrayRef, Expr> names_;
-  std::map<Expr, Exponent> exponents_;
-  std::vector<ArrayRef> buffers_;
-  std::set<ArrayRef> stand_ins_;
-};
 
 // Elements of a thread: fragments of 16 rows one below the other, of 8 columns side by side. A thread of a warp has rows lane / 4 and 8
 // more of each, and columns 2 * (lane % 4) and the next (PTX, mma.m16n8k16). Rows and columns are numbered through all fragments.
@@ -48,7 +24,7 @@ inline std::int64_t row_of(int r) { return r / 2 * 16 + r % 2 * 8; }
 inline std::int64_t column_of(int c) { return c / 2 * 8 + c % 2; }
 // Of an element in the order in which products of tensor cores have a thread's sums of 16 rows: four of each 8 columns.
 inline std::int64_t place_of(int r, int c) { return c / 2 * 4 + r * 2 + c % 2; }
-inline int columns_in(std::int64_t width) { return static_cast<int>((width + 15) / 16 * 4); }  // in whole fragments of 16
+inline int columns_in(std::int64_t width) { return static_cast<int>(ceil_divide(width, 16) * 4); }  // in whole fragments of 16
 }  // namespace fragment
 
 class RegisterValues {

@@ -1,4 +1,4 @@
-// Random graphs from the algebra's constructors.
+// Random graphs from the algebra's constructors: steps that make one array of others.
 #include "tests/random/generate.h"
 
 #include <fmt/format.h>
@@ -7,27 +7,17 @@
 #include <array>
 #include <cmath>
 #include <limits>
-#include <random>
 
 #include "ir/algebra.h"
 #include "ir/function.h"
+#include "tests/random/ingredients.h"
 
 namespace heed {
 namespace {
 
-using Axes = std::vector<AxisRef>;
-constexpr std::int64_t most_elements = 4096, largest_id = 3;  // what check.cpp fills integers with
-
-class Generator {
+class Generator : Ingredients {
  public:
-  Generator(std::uint64_t seed, bool smooth) : smooth_(smooth), random_(seed) {
-    graph_.arena = std::make_shared<Arena>();
-    graph_.name = "f";
-    graph_.is_function = true;
-    static constexpr std::array<std::int64_t, 16> usual = {1, 2, 3, 4, 5, 7, 8, 12, 16, 17, 24, 2, 3, 4, 33, 70};
-    for (int k = 0; k < 4; ++k) sizes_.push_back(usual[below(usual.size())]);
-    if (chance(0.03)) sizes_[0] = 0;
-  }
+  Generator(std::uint64_t seed, bool smooth) : Ingredients(seed, smooth) {}
 
   Graph make() {
     int inputs = 1 + static_cast<int>(below(3));
@@ -50,143 +40,10 @@ class Generator {
   }
 
  private:
-  std::uint64_t below(std::uint64_t n) { return n ? random_() % n : 0; }
-  bool chance(double share) { return static_cast<double>(random_() >> 11) * 0x1p-53 < share; }
-  Arena& arena() { return *graph_.arena; }
-  std::int64_t size() { return sizes_[below(sizes_.size())]; }
-  ArrayRef any() { return pool_[chance(0.6) ? pool_.size() - 1 : below(pool_.size())]; }
-  Expr constant(double value) { return real(arena(), value); }
-  Expr call(std::string_view name, std::initializer_list<Expr> arguments) { return apply(*find_function(name), arguments); }
-
-  std::vector<std::int64_t> shape(std::uint64_t rank) {
-    std::vector<std::int64_t> result;
-    std::int64_t count = 1;
-    for (std::uint64_t k = 0; k < rank; ++k) {
-      std::int64_t next = size();
-      if (count * next > most_elements) next = 2;
-      result.push_back(next);
-      count *= std::max<std::int64_t>(next, 1);
-    }
-    return result;
-  }
-
-  ArrayRef given(std::vector<std::int64_t> of_shape, DType dtype = DType::f32) {
-    ArrayRef array = input(arena(), fmt::format("x{}", graph_.inputs.size()), std::move(of_shape), dtype);
-    graph_.inputs.push_back({GraphInput::Role::data, array});
-    return array;
-  }
-
-  void drop_unread_inputs() {
-    std::vector<ArrayRef> read = in_order(graph_);
-    std::erase_if(graph_.inputs, [&](const GraphInput& each) { return std::ranges::find(read, each.array) == read.end(); });
-  }
-
-  Axes axes_of(const std::vector<std::int64_t>& of_shape) {
-    Axes axes;
-    for (std::int64_t each : of_shape) axes.push_back(fresh_axis(arena(), each));
-    return axes;
-  }
-  static Expr at(ArrayRef array, const Axes& axes) {
-    std::vector<Expr> indices;
-    for (AxisRef axis : axes) indices.push_back(value(axis));
-    return read(array, indices);
-  }
-  ArrayRef made(const Axes& axes, Expr body, DType dtype = DType::f32) { return define(axes, body, dtype, "v"); }
-
-  // --- functions of one position
-  Expr map(Expr x) {
-    switch (below(smooth_ ? 12 : 16)) {
-      case 0:
-        return call("tanh", {x});
-      case 1:
-        return apply(functions::exp, {call("tanh", {x})});
-      case 2:
-        return apply(functions::maximum, {x, constant(0)});
-      case 3:
-        return power(add(apply(functions::exp, {scale(-1.0, call("tanh", {x}))}), constant(1)), -1);
-      case 4:
-        return call("sin", {x});
-      case 5:
-        return power(add(power(x, 2), constant(0.5)), 0.5);
-      case 6:
-        return apply(functions::log, {add(power(x, 2), constant(1.25))});
-      case 7:
-        return apply(functions::maximum, {x, scale(-1.0, x)});
-      case 8:
-        return multiply(x, call("erf", {x}));
-      case 9:
-        return power(add(power(x, 2), constant(1)), -0.5);
-      case 10:
-        return call("atan", {x});
-      case 12:
-        return select(greater(x, constant(0.1)), x, scale(0.01, x));
-      case 13:
-        return add(x, scale(0.25, call("floor", {x})));
-      case 14:
-        return call("straight_through", {call("round", {x}), x});
-      case 15:
-        return add(x, multiply(apply(functions::stop_gradient, {x}), constant(0.5)));
-      default:
-        return add(scale(0.7, x), constant(-0.3));
-    }
-  }
-
+  // --- elementwise
   ArrayRef unary(ArrayRef x) {
     Axes axes = axes_of(x->shape);
     return made(axes, map(at(x, axes)));
-  }
-
-  // --- reads at indices made of what axes there are; what may leave the array is guarded
-  Expr index(std::int64_t wanted, const Axes& axes, std::vector<Expr>& guards) {
-    Axes same, larger, smaller;
-    for (AxisRef axis : axes) (axis->size == wanted ? same : axis->size > wanted ? larger : smaller).push_back(axis);
-    if (!same.empty() && chance(0.85)) {
-      Expr i = value(same[below(same.size())]);
-      if (chance(0.8) || wanted == 0) return i;
-      if (chance(0.5)) return shift(scale(std::int64_t{-1}, i), wanted - 1);
-      Expr moved = shift(i, static_cast<std::int64_t>(below(3)) - 1);
-      guards.push_back(inside(moved, wanted));
-      return moved;
-    }
-    if (wanted > 0 && wanted < 40 && chance(0.15) && !axes.empty()) {  // found in data
-      AxisRef axis = axes[below(axes.size())];
-      Expr found = read(given({axis->size}, DType::i32), std::array{value(axis)});
-      if (wanted >= largest_id + 1 && chance(0.5)) return found;
-      return remainder(found, wanted);
-    }
-    if (!larger.empty() && wanted > 0) {
-      AxisRef axis = larger[below(larger.size())];
-      switch (below(3)) {
-        case 0:
-          return remainder(value(axis), wanted);
-        case 1:
-          return floor_divide(value(axis), (axis->size + wanted - 1) / wanted);
-        default: {
-          Expr moved = shift(value(axis), -static_cast<std::int64_t>(below(static_cast<std::uint64_t>(axis->size - wanted + 1))));
-          guards.push_back(inside(moved, wanted));
-          return moved;
-        }
-      }
-    }
-    if (!smaller.empty()) {
-      AxisRef axis = smaller[below(smaller.size())];
-      std::int64_t stride = axis->size > 1 ? std::max<std::int64_t>(1, (wanted - 1) / std::max<std::int64_t>(axis->size - 1, 1)) : 1;
-      if (chance(0.5)) stride = 1;
-      return shift(
-          scale(stride, value(axis)),
-          static_cast<std::int64_t>(below(static_cast<std::uint64_t>(wanted - stride * std::max<std::int64_t>(axis->size - 1, 0)))));
-    }
-    Expr first = integer(arena(), wanted > 0 ? static_cast<std::int64_t>(below(static_cast<std::uint64_t>(wanted))) : 0);
-    if (wanted == 0) guards.push_back(boolean(arena(), false));
-    return first;
-  }
-
-  Expr read_somehow(ArrayRef array, const Axes& axes) {
-    std::vector<Expr> guards, indices;
-    for (std::int64_t each : array->shape) indices.push_back(index(each, axes, guards));
-    Expr x = read(array, indices);
-    for (Expr guard : guards) x = select(guard, x, constant(0));
-    return x;
   }
 
   Axes some_axes(ArrayRef like) {
@@ -502,11 +359,6 @@ class Generator {
     return select(greater(value(axes[3]), shift(value(axes[2]), 1)), score, lowest(axes));
   }
 
-  bool smooth_;
-  Graph graph_;
-  std::mt19937_64 random_;
-  std::vector<std::int64_t> sizes_;
-  std::vector<ArrayRef> pool_;
   std::array<Expr (*)(const Axes&, Expr), 3> masks_ = {causal, window_mask, beyond};
 };
 
