@@ -140,6 +140,7 @@ class Finder {
         Choice choice = choice_of(seed, largest, row);
         if (choice.score > best.score) best = std::move(choice);
       }
+      if (best.row >= 0) best = sparing_columns(std::move(best), seed, largest);
       if (best.row < 0)
         std::ranges::copy_if(start, std::inserter(failed_, failed_.end()), [&](ArrayRef array) { return is_virtual(array); });
       else if (!best.refused.empty())
@@ -180,6 +181,25 @@ class Finder {
     }
     virtual_ = all;
     return choice;
+  }
+
+  // Blocks of rows that are a batch of every product, heads say, add to nothing, but hold whole values. Other rows come first where they
+  // gather the same and a mask spares them columns.
+  Choice sparing_columns(Choice chosen, ArrayRef seed, ArrayRef largest) {
+    const std::vector<ArrayRef> arrays(chosen.arrays.begin(), chosen.arrays.end());
+    if (machine_.sums_of_thread > 0 || !axes_of(arrays, largest, chosen.row)->row_is_batch) return chosen;
+    std::vector<ArrayRef> outputs;
+    std::ranges::copy_if(arrays, std::back_inserter(outputs), [&](ArrayRef array) { return !is_virtual(array); });
+    for (int row = static_cast<int>(largest->shape.size()) - 1; row >= 0; --row) {
+      if (row == chosen.row || largest->shape[static_cast<std::size_t>(row)] == 1) continue;
+      Choice other = choice_of(seed, largest, row);
+      if (other.row < 0 || other.arrays != chosen.arrays || other.refused != chosen.refused) continue;
+      BlockRegion region{.arrays = arrays, .outputs = outputs, .axes = *axes_of(arrays, largest, row)};
+      if (region.axes.row_is_batch) continue;
+      choose_columns(region, virtual_, machine_);
+      if (region.axes.column >= 0 && !region.by_data && !region.passes) return other;
+    }
+    return chosen;
   }
 
   std::optional<BlockAxes> axes_of(const std::vector<ArrayRef>& arrays, ArrayRef largest, int row) const {

@@ -147,10 +147,12 @@ void Executor::launch(const Launch& launch, std::int64_t index, Fault& fault) {
 void Executor::fill(const BlockedWork::Initial& initial, std::int64_t index) {
   constexpr std::int64_t piece = 1 << 18;
   std::byte* start = bases_[static_cast<std::size_t>(initial.buffer.buffer)] + index * initial.buffer.stride;
-  const auto element = static_cast<std::int64_t>(initial.element.size());
   const auto fill_piece = [&](std::int64_t task, int) {
-    const std::int64_t end = std::min(initial.bytes, (task + 1) * piece);
-    for (std::int64_t at = task * piece; at < end; at += element) std::memcpy(start + at, initial.element.data(), initial.element.size());
+    std::byte* first = start + task * piece;
+    const auto bytes = static_cast<std::size_t>(std::min(initial.bytes - task * piece, piece));
+    std::size_t done = std::min(bytes, initial.element.size());
+    std::memcpy(first, initial.element.data(), done);
+    for (; done < bytes; done *= 2) std::memcpy(first + done, first, std::min(done, bytes - done));
   };
   pool_.run((initial.bytes + piece - 1) / piece, fill_piece);
 }

@@ -248,6 +248,21 @@ TEST_F(Fuse, RowsReadAtOtherRowsAreStored) {
   }));
 }
 
+// Heads could be the rows of the way back, and nothing would be added to; then every block would have all columns.
+TEST_F(Fuse, RowsOfGradientsAreThoseThatAMaskTellsApart) {
+  Graph graph = graph_of_text(
+      "fn f(q: f32[6, 256, 32], k: f32[6, 256, 32], v: f32[6, 256, 32]) -> f32[6, 256, 32] {\n"
+      "  score = where(iota(256)[:, None] >= iota(256)[None, :], q @ transpose(k), -inf)\n"
+      "  return softmax(score) @ v\n}\n",
+      {}, "f");
+  Plan plan = make_plan(with_gradients(graph, true));
+  expect_sound(plan);
+  const std::vector<Region> found = regions_of(plan);
+  EXPECT_GT(in_blocks(found), 0);
+  for (const Region& region : found)
+    if (region.blocks) EXPECT_LT(region.blocks->visited, 0.8);
+}
+
 // Of two regions one reads an early value of the other, which has a late one that reads the first.
 TEST_F(Fuse, RegionsInBlocksDoNotWaitForEachOther) {
   Graph graph = graph_of_text(

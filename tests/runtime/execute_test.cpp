@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 
 #include "input_error.h"
 #include "runtime/tensor.h"
@@ -141,6 +142,35 @@ TEST(Execute, PartsOfColumnsAreLeftOutByData) {
     executor.run(inputs, outputs);
     EXPECT_EQ(at(y, 0), 10 + 20 + 1000);
     EXPECT_EQ(at(y, 1), 40 + 1000);
+  }
+}
+
+void add_one(void* const* buffers, void*, std::int64_t, Fault*) { static_cast<float*>(buffers[0])[0] += 1; }
+
+// What blocks add to has its first value everywhere before, also where threads share its filling and its end is no whole piece.
+TEST(Execute, BlocksAddToFirstValues) {
+  constexpr std::int64_t count = 150001;
+  Program program;
+  program.outputs = {{"y", Role::result, {"f32", {count}}}};
+  program.buffers = {{Buffer::Kind::output, 0, 4 * count}};
+  auto work = std::make_shared<BlockedWork>();
+  work->of_rows = {0};
+  work->blocks = {{0, 0, 0}};
+  work->bodies = {{Launch{add_one, 1, {{0}}}}};
+  work->local_bytes = 64;
+  const float first = -0.75;
+  std::vector<std::byte> element(sizeof first);
+  std::memcpy(element.data(), &first, sizeof first);
+  work->initial = {{{0}, 4 * count, element}};
+  program.steps = {work};
+  for (const int threads : {1, 3}) {
+    ThreadPool pool(threads);
+    Executor executor(std::make_shared<Program>(program), pool);
+    const HostTensor y(TensorType{"f32", {count}});
+    void* outputs[] = {y.data()};
+    executor.run({}, outputs);
+    EXPECT_EQ(at(y, 0), 0.25);
+    for (std::int64_t i = 1; i < count; ++i) ASSERT_EQ(at(y, i), first) << i;
   }
 }
 
