@@ -48,9 +48,6 @@ inline bool reads(Expr x, ArrayRef array) {
 // Whether it is a read of the array and nothing else.
 inline bool is_read_of(Expr x, ArrayRef array) { return x && x->op == Op::read && x->array == array; }
 
-// Of a block of threads that are so many groups of four; without groups there are four, each by itself.
-constexpr int warps_in(int groups) { return 4 * std::max(groups, 1); }
-
 struct RegisterProgram {
   std::vector<AxisRef> units;          // positions that a task has one of
   AxisRef row, column;                 // of the whole arrays
@@ -60,8 +57,9 @@ struct RegisterProgram {
   std::vector<ArrayRef> kept;          // stand-ins for values that stay from one step to the next: [row] or [row, width]
   std::vector<bool> spread;            // sums that are needed after the last column alone: each thread may have a part of them
   std::vector<RegisterTile> tiles;
-  // Groups of four warps that multiply 64 rows each together, by what lies in shared memory (sm_90a); 0: each of four warps by itself.
+  // Groups of four warps that multiply 64 rows each together, by what lies in shared memory (sm_90a); 0: each warp by itself.
   int groups = 0;
+  int single_warps = 4;         // of a block, where there are no groups
   std::vector<TileGrid> grids;  // of tiles, where there are groups
   // Values of rows and columns that expressions read by a stand-in.
   std::vector<std::pair<ArrayRef, Expr>> names;
@@ -87,7 +85,7 @@ struct RegisterProgram {
   };
   std::vector<Rows> blocks;  // of rows, in the order in which they are begun
 
-  int warps() const { return warps_in(groups); }
+  int warps() const { return groups > 0 ? 4 * groups : single_warps; }
 };
 
 // Calls use(part, step, advances) for all steps of a program.

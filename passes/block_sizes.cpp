@@ -6,6 +6,7 @@
 
 #include "ir/algebra.h"
 #include "ir/integer.h"
+#include "ir/ring_layout.h"
 #include "passes/column_passes.h"
 #include "passes/kind.h"
 #include "passes/register_form.h"
@@ -141,16 +142,80 @@ void choose_passes(BlockRegion& region, const std::unordered_set<ArrayRef>& virt
     region = std::move(cut);
 }
 
-// Values of rows and columns in registers, of as many rows and columns as they hold.
-void choose_registers(BlockRegion& region, const std::unordered_set<ArrayRef>& virtual_arrays, const Machine& machine) {
+// A block of threads, and what each warp of it has.
+struct RegisterSize {
+  int groups, single_warps;
+  std::int64_t tall, columns;
+};
+
+// Cuts the region into blocks of the size; the program is in the result, or the reason why there is none.
+std::shared_ptr<Blocks> cut_for_registers(BlockRegion& cut, const RegisterSize& size, const Machine& machine) {
+  cut.groups = size.groups, cut.single_warps = size.single_warps;
+  cut.rows = size.tall * 16 * (size.groups > 0 ? 4 * size.groups : size.single_warps), cut.columns = size.columns;
+  cut.passes = column_passes(cut);
+  auto blocks = std::make_shared<Blocks>();
+  blocks->not_in_registers = "its reductions over columns cannot be put together from parts";
+  for (bool decides_parts : {true, false}) {
+    if (!cut.passes || blocks->registers) break;
+    cut.decides_parts = decides_parts;
+    blocks = make_blocks(cut, {.arena = {std::shared_ptr<Arena>(), cut.arrays[0]->arena}}, machine);
+  }
+  return blocks;
+}
+
+// Warps that multiply in groups, as many as share the registers.
+bool choose_groups(BlockRegion& cut, const Machine& machine) {
   struct Size {
     int groups;
-    std::int64_t tall, columns, sums;  // that a thread may have
+    std::int64_t columns, sums;  // that a thread may have
   };
-  const std::int64_t sums = machine.sums_of_thread;
   // Three groups leave a thread 160 registers and two 232 (65536 in all, of which those that copy have some).
-  const Size sizes[] = {{3, 1, 128, 96},  {2, 1, 128, 128}, {2, 1, 64, 160}, {0, 2, 64, sums},
-                        {0, 2, 32, sums}, {0, 1, 64, sums}, {0, 1, 32, sums}};
+  constexpr Size sizes[] = {{3, 128, 96}, {2, 128, 128}, {2, 64, 160}};
+  if (!machine.has_groups) return false;
+  for (const auto& [groups, columns, sums] : sizes) {
+    if (groups > 2 && cut.axes.size_of(cut.axes.row) <= 128) continue;  // fewer rows than two groups have
+    const std::shared_ptr<Blocks> blocks = cut_for_registers(cut, {groups, 0, 1, columns}, machine);
+    if (!blocks->registers) return false;
+    if (sums_of_thread(*blocks->registers) > sums) continue;
+    cut.not_wide = not_wide(*blocks->registers);
+    if (!cut.not_wide.empty()) return false;
+    if (wide_bytes(*blocks->registers) <= machine.shared_bytes) return true;
+  }
+  return false;
+}
+
+// Each warp by itself: the largest size whose sums registers hold and whose tiles shared memory holds, and of these one with which a
+// multiprocessor has all warps that its registers are enough for, in two blocks or in one. Else why not.
+std::optional<std::string> choose_single_warps(BlockRegion& cut, const Machine& machine) {
+  constexpr int few = 4, many = 8;               // warps of 255 registers a thread: a multiprocessor's 65536 are those of eight
+  constexpr std::int64_t reserved_bytes = 1024;  // of each block's shared memory
+  struct Size {
+    RegisterSize size;
+    std::string why;
+    int warps = 0;  // of a multiprocessor
+  };
+  std::vector<Size> sizes;
+  for (const auto& [tall, columns] : {std::pair{2, 64}, {2, 32}, {1, 64}, {1, 32}})
+    for (int warps : {few, many}) sizes.push_back({{0, warps, tall, columns}, {}});
+  for (Size& next : sizes) {
+    if (next.size.single_warps > few && cut.axes.size_of(cut.axes.row) <= 16 * next.size.tall * few) continue;
+    const std::shared_ptr<Blocks> blocks = cut_for_registers(cut, next.size, machine);
+    if (!blocks->registers) return blocks->not_in_registers;
+    if (sums_of_thread(*blocks->registers) > machine.sums_of_thread) continue;
+    const std::int64_t bytes = most_ring_bytes(*blocks->registers);
+    if (bytes > machine.shared_bytes) continue;
+    const auto side_by_side = static_cast<int>(machine.shared_of_multiprocessor / (bytes + reserved_bytes));
+    next.warps = std::min(many, side_by_side * next.size.single_warps);
+    if (next.warps == many) return {};
+  }
+  auto best = std::ranges::max_element(sizes, {}, &Size::warps);
+  if (best->warps == 0) return "registers or shared memory do not hold a block";
+  cut_for_registers(cut, best->size, machine);
+  return {};
+}
+
+// Values of rows and columns in registers, of as many rows and columns as they hold.
+void choose_registers(BlockRegion& region, const std::unordered_set<ArrayRef>& virtual_arrays, const Machine& machine) {
   if (machine.sums_of_thread == 0) return;
   BlockRegion cut = region;
   BlockAxes& axes = cut.axes;
@@ -160,37 +225,15 @@ void choose_registers(BlockRegion& region, const std::unordered_set<ArrayRef>& v
   axes.parallel_units += static_cast<int>(axes.could_be_units.size());
   if (axes.column < 0) axes.column = longest_axis(cut, virtual_arrays);
   cut.in_registers = true;
-  std::string why = axes.column < 0 ? "no axis besides the rows is long" : "registers do not hold a block";
-  for (const Size& size : sizes) {
-    if (axes.column < 0) break;
-    if (size.groups > 0 && (machine.shared_bytes_of_groups == 0 || !cut.not_wide.empty())) continue;
-    if (size.groups > 2 && axes.size_of(axes.row) <= 128) continue;  // fewer rows than two groups have
-    cut.groups = size.groups;
-    cut.rows = size.tall * 16 * warps_in(size.groups), cut.columns = size.columns;
-    cut.passes = column_passes(cut);
-    if (!cut.passes) {
-      why = "its reductions over columns cannot be put together from parts";
-      break;
-    }
-    std::shared_ptr<Blocks> blocks;
-    for (bool decides_parts : {true, false}) {
-      cut.decides_parts = decides_parts;
-      blocks = make_blocks(cut, {.arena = {std::shared_ptr<Arena>(), region.arrays[0]->arena}}, machine);
-      if (blocks->registers) break;
-    }
-    if (!blocks->registers) {
-      why = blocks->not_in_registers;
-      break;
-    }
-    if (sums_of_thread(*blocks->registers) > size.sums) continue;
-    if (size.groups > 0) {
-      cut.not_wide = not_wide(*blocks->registers);
-      if (!cut.not_wide.empty() || wide_bytes(*blocks->registers) > machine.shared_bytes_of_groups) continue;
-    }
+  std::optional<std::string> why;
+  if (axes.column < 0)
+    why = "no axis besides the rows is long";
+  else if (!choose_groups(cut, machine))
+    why = choose_single_warps(cut, machine);
+  if (why)
+    region.not_in_registers = *why;
+  else
     region = std::move(cut);
-    return;
-  }
-  region.not_in_registers = why;
 }
 
 }  // namespace

@@ -69,6 +69,7 @@ struct BlockRegion {
   bool decides_parts = false;    // of conditions: fewer comparisons, more kinds of blocks
   std::string not_in_registers;  // why not, where that could be
   int groups = 0;                // of warps that multiply together (RegisterProgram)
+  int single_warps = 4;          // where there are none
   std::string not_wide;          // why there are none, where that could be
 };
 

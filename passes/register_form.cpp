@@ -27,6 +27,7 @@ class Former {
   Former(const BlockRegion& region, const BodyMaker& maker, const Blocks& blocks)
       : region_(region), axes_(region.axes), maker_(maker), blocks_(blocks) {
     program_.rows = region.rows, program_.columns = region.columns, program_.groups = region.groups;
+    program_.single_warps = region.single_warps;
     program_.tall = region.rows / (16 * program_.warps());
   }
 

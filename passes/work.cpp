@@ -10,12 +10,13 @@ namespace heed {
 
 // Columns are cut for kernels alone that hold values in registers: others have no order of blocks of the same rows. Of a thread's 255
 // registers a quarter is left for addresses, fragments and what rows carry.
-Machine gpu_machine(int chip, std::int64_t shared_bytes_of_groups) {
+Machine gpu_machine(const GpuFigures& gpu) {
   constexpr int first_with_copies = 80;  // and with products of bf16 (PTX: cp.async, mma.m16n8k16)
   Machine machine;
   machine.columns_of_passes = 0;
-  machine.shared_bytes_of_groups = shared_bytes_of_groups;
-  if (chip < first_with_copies) return machine;
+  machine.shared_bytes = gpu.shared_bytes, machine.shared_of_multiprocessor = gpu.shared_of_multiprocessor;
+  machine.has_groups = gpu.has_groups;
+  if (gpu.chip < first_with_copies) return machine;
   machine.sums_of_thread = 192;
   machine.half_products = 8;  // to memory's speed as 156 TFLOP/s, half of what an A100 says of itself, to 1.6 TB/s
   return machine;

@@ -20,12 +20,18 @@ struct Machine {
   std::int64_t columns_of_passes = 512;
   // Sums of products that a thread can hold where values of rows and columns lie in registers (ir/register_program.h); 0: nowhere.
   std::int64_t sums_of_thread = 0;
-  std::int64_t shared_bytes_of_groups = 0;  // of a block whose warps multiply in groups; 0: they cannot
-  double seconds_per_stored_byte = 0;       // besides its traffic: dear where memory is short
+  std::int64_t shared_bytes = 0, shared_of_multiprocessor = 0;  // memory that a block may have, and that blocks side by side share
+  bool has_groups = false;                                      // of warps that multiply together
+  double seconds_per_stored_byte = 0;                           // besides its traffic: dear where memory is short
 };
 
-// Of a GPU; `chip` as in sm_80, and the shared memory of a block where groups of four warps multiply together (sm_90a).
-Machine gpu_machine(int chip, std::int64_t shared_bytes_of_groups = 0);
+// What plans depend on of a GPU; `chip` as in sm_80. Groups of four warps multiply together on sm_90a.
+struct GpuFigures {
+  int chip;
+  std::int64_t shared_bytes, shared_of_multiprocessor;
+  bool has_groups = false;
+};
+Machine gpu_machine(const GpuFigures& gpu);
 
 // Of a matrix product with such factors.
 double flop_per_second(ArrayRef product, const Machine& machine);

@@ -35,6 +35,8 @@ Machine machine_of(const Target& target) {
   return machine;
 }
 
-Machine machine_of(const CudaTarget& target) { return gpu_machine(target.chip, target.has_wide_products() ? target.shared_bytes : 0); }
+Machine machine_of(const CudaTarget& target) {
+  return gpu_machine({target.chip, target.shared_bytes, target.shared_of_multiprocessor, target.has_wide_products()});
+}
 
 }  // namespace heed

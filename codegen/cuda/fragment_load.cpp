@@ -21,9 +21,9 @@ llvm::Value* fragment_place(llvm::IRBuilderBase& b, const SharedTile& tile, Frag
 }
 
 std::vector<llvm::Value*> load_fragment(llvm::IRBuilderBase& b, const SharedTile& tile, FragmentLoad load, llvm::Value* place,
-                                        std::int64_t line, std::int64_t chunk) {
-  llvm::Value* address =
-      b.CreateGEP(b.getInt8Ty(), shared_memory(b), b.CreateZExt(moved_place(b, tile, place, line, chunk), b.getInt64Ty()));
+                                        std::int64_t offset, std::int64_t line, std::int64_t chunk) {
+  llvm::Value* moved = moved_place(b, tile, place, line, chunk, offset);
+  llvm::Value* address = b.CreateGEP(b.getInt8Ty(), shared_memory(b), b.CreateZExt(moved, b.getInt64Ty()));
   return load_matrices(b, address, load.is_turned);
 }
 

@@ -15,9 +15,10 @@ struct FragmentLoad {
 llvm::Value* fragment_place(llvm::IRBuilderBase& b, const SharedTile& tile, FragmentLoad load, llvm::Value* lane);
 llvm::Value* fragment_place(llvm::IRBuilderBase& b, const SharedTile& tile, FragmentLoad load, llvm::Value* lane, llvm::Value* chunk);
 
-// The fragment at a line and a chunk, multiples of 8 and of 2, of the tile where `place`, from the start of shared memory, is the lane's
-// place: four words of the left operand, or two for each of two times 8 columns of the right one.
+// The fragment at a line and a chunk, multiples of 8 and of 2, of the tile whose first fragment this lane has at `place` + `offset` from
+// the start of shared memory (the offset, as tiles' starts, in whole lines of banks): four words of the left operand, or two for each of
+// two times 8 columns of the right one. Tiles that differ in the offset alone share their addresses.
 std::vector<llvm::Value*> load_fragment(llvm::IRBuilderBase& b, const SharedTile& tile, FragmentLoad load, llvm::Value* place,
-                                        std::int64_t line, std::int64_t chunk);
+                                        std::int64_t offset, std::int64_t line, std::int64_t chunk);
 
 }  // namespace heed

@@ -4,7 +4,6 @@
 #include <algorithm>
 
 #include "codegen/tile/access.h"
-#include "ir/function.h"
 
 namespace heed {
 
@@ -17,15 +16,6 @@ std::vector<Expr> roots_of(const RegisterSteps& steps) {
     for (Expr x : {step.value, step.factor})
       if (x) roots.push_back(x);
   return roots;
-}
-
-// The terms of a sum for which something holds.
-Expr terms_that(const auto& holds, Expr x) {
-  if (x->op != Op::linear) return x;
-  std::vector<Term> terms;
-  for (std::size_t k = 0; k < x->operands.size(); ++k)
-    if (holds(x->operands[k])) terms.push_back({x->weights[k], x->operands[k]});
-  return linear(terms, 0, *x->arena, x->dtype);
 }
 
 LinearForm address_of(Expr read) {
@@ -56,6 +46,10 @@ RegisterAccesses::RegisterAccesses(const RegisterProgram& program) {
     for (const RegisterStep& step : *steps)
       if (step.kind == RegisterStep::Kind::store) add_buffer(step.into);
   }
+  for (const auto& part : program.parts) {
+    row_values_.push_back(part.over_columns ? side_values(program, part, Side::rows) : std::vector<SideValue>{});
+    rings_.push_back(part.over_columns && program.groups == 0 ? ring_layout(program, part) : RingLayout{});
+  }
 }
 
 void RegisterAccesses::add_buffer(ArrayRef array) {
@@ -71,7 +65,7 @@ Expr RegisterAccesses::named(ArrayRef name) const {
   return found == names_.end() ? nullptr : found->second;
 }
 
-const RegisterAccesses::Exponent* RegisterAccesses::exponent(Expr exponential) const {
+const Exponent* RegisterAccesses::exponent(Expr exponential) const {
   auto found = exponents_.find(exponential);
   return found == exponents_.end() ? nullptr : &found->second;
 }
@@ -82,21 +76,7 @@ void RegisterAccesses::prepare(Expr root, const RegisterProgram& program) {
       add_buffer(node->array);
       addresses_.try_emplace(node, address_of(node));
     }
-    if (node->op != Op::function || node->function != &functions::exp) continue;
-    Expr exponent = node->operands[0];
-    auto has_columns = [&](Expr x) {
-      return std::ranges::any_of(
-          x->free, [&](AxisRef axis) { return axis != program.row && std::ranges::find(program.units, axis) == program.units.end(); });
-    };
-    auto has_rows = [&](Expr x) { return std::ranges::find(x->free, program.row) != x->free.end(); };
-    if (!has_columns(exponent)) continue;
-    Expr inner = terms_that(has_columns, exponent);
-    if (inner == exponent && exponent->op == Op::linear)
-      if (Expr of_rows = terms_that(has_rows, exponent); !is_constant(of_rows)) inner = of_rows;
-    Expr outer = subtract(exponent, inner);
-    double weight = 1;
-    if (inner->op == Op::linear && inner->operands.size() == 1 && inner->real == 0) weight = inner->weights[0], inner = inner->operands[0];
-    if (!is_constant(inner)) exponents_[node] = {weight, inner, outer};
+    if (std::optional<Exponent> parts = exponent_of(program, node)) exponents_[node] = *parts;
   }
 }
 

@@ -4,7 +4,7 @@
 #include <set>
 #include <vector>
 
-#include "ir/register_program.h"
+#include "ir/ring_layout.h"
 
 namespace heed {
 
@@ -12,12 +12,10 @@ namespace heed {
 class RegisterAccesses {
  public:
   explicit RegisterAccesses(const RegisterProgram& program);
-  // exp(weight * inner + outer): `outer` is the same for all columns, or for all rows.
-  struct Exponent {
-    double weight;
-    Expr inner, outer;
-  };
   const Exponent* exponent(Expr exponential) const;
+  // Of rows, and how tiles and values of columns lie, of each part over columns.
+  const std::vector<SideValue>& row_values(std::size_t part) const { return row_values_[part]; }
+  const RingLayout& ring(std::size_t part) const { return rings_[part]; }
   const LinearForm& address(Expr read) const { return addresses_.at(read); }
   const std::vector<ArrayRef>& buffers() const { return buffers_; }  // in the order of the kernel's parameters
   std::size_t buffer(ArrayRef array) const;
@@ -30,6 +28,8 @@ class RegisterAccesses {
   std::map<Expr, LinearForm> addresses_;
   std::map<ArrayRef, Expr> names_;
   std::map<Expr, Exponent> exponents_;
+  std::vector<std::vector<SideValue>> row_values_;
+  std::vector<RingLayout> rings_;
   std::vector<ArrayRef> buffers_;
   std::set<ArrayRef> stand_ins_;
 };

@@ -16,7 +16,8 @@ namespace {
 std::string key_of(const PreparedRegisters& p) {
   const RegisterProgram& program = p.program;
   ExpressionText text;
-  text.add(fmt::format("gpu registers {} x {} tall {} groups {} ", program.rows, program.columns, program.tall, program.groups));
+  text.add(fmt::format("gpu registers {} x {} tall {} groups {} warps {} ", program.rows, program.columns, program.tall, program.groups,
+                       program.warps()));
   for (ArrayRef array : p.buffers) text.add(array);
   for (AxisRef axis : program.units) text.add(axis);
   text.add(program.row), text.add(program.column);
@@ -104,10 +105,9 @@ RegisterKernel register_kernel(const Blocks& blocks) {
     prepared->by_data = {begin, blocks.by_data->end, affine_address(read_stored(begin, indices)), count};
     for (ArrayRef array : {begin, blocks.by_data->end}) prepared->buffers.push_back(array);
   }
-  auto extent = [&](AxisRef axis) { return axis == program.row ? program.rows : axis == program.column ? program.columns : axis->size; };
   for (const RegisterTile& tile : program.tiles) {
-    auto whole = [&](AxisRef axis) { return round_up(extent(axis), fragment_size); };
-    prepared->shapes.push_back({whole(tile.line), whole(tile.along) / chunk_elements});
+    const auto [lines, along] = tile_size(program, tile);
+    prepared->shapes.push_back({lines, along / chunk_elements});
   }
   RegisterKernel kernel;
   if (program.groups > 0) {
@@ -115,8 +115,7 @@ RegisterKernel register_kernel(const Blocks& blocks) {
     kernel.maps = prepared->maps;
     kernel.shared_bytes = wide_bytes(program);
   } else {
-    for (const auto& part : program.parts)
-      if (part.over_columns) kernel.shared_bytes = std::max(kernel.shared_bytes, ring_of(*prepared, part).bytes());
+    kernel.shared_bytes = most_ring_bytes(program);
   }
   kernel.threads = prepared->threads();
   kernel.buffers = prepared->buffers;

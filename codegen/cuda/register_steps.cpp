@@ -56,17 +56,18 @@ void RegisterWriter::multiply(Values& sums, int columns, MatrixKind kind, int ta
 
 RegisterWriter::Values RegisterWriter::score(const RegisterStep& step) {
   const FragmentLoad right{false, tile(step.right).along == program_.column};
-  llvm::Value* right_lane = b_.CreateAdd(slot_of(step.right), fragment_place(b_, shape(step.right), right, lane_));
+  llvm::Value* place = columns_place(step.right, right);
+  const std::int64_t offset = ring_.place_of(step.right);
   const int columns = columns_of(program_.column);
   Values sums;
   for (int r = 0; r < rows(); ++r)
-    for (int c = 0; c < columns; ++c) sums.push_back(step.value ? values_->value(step.value, r, c) : real(0));
+    for (int c = 0; c < columns; ++c) sums.push_back(step.value ? values_->start(step.value, r, c) : real(0));
   for (std::int64_t depth = 0; depth < step.over->size; depth += fragment_size) {
     std::vector<Values> fragments;
     for (std::int64_t i = 0; i < program_.tall; ++i) fragments.push_back(left_fragment(step.left, i, depth));
     for (std::int64_t n = 0; n < program_.columns; n += fragment_size) {
-      Values own = right.is_turned ? load_fragment(b_, shape(step.right), right, right_lane, depth, n / chunk_elements)
-                                   : load_fragment(b_, shape(step.right), right, right_lane, n, depth / chunk_elements);
+      Values own = right.is_turned ? load_fragment(b_, shape(step.right), right, place, offset, depth, n / chunk_elements)
+                                   : load_fragment(b_, shape(step.right), right, place, offset, n, depth / chunk_elements);
       for (std::int64_t i = 0; i < program_.tall; ++i)
         multiply(sums, columns, kind_of(step.right), static_cast<int>(i), static_cast<int>(n / fragment_size),
                  fragments[static_cast<std::size_t>(i)], own);
@@ -79,19 +80,25 @@ RegisterWriter::Values RegisterWriter::left_fragment(int which, std::int64_t i, 
   if (auto held = held_.find({which, i, depth}); held != held_.end()) return held->second;
   const FragmentLoad load{true, tile(which).along == program_.row};
   llvm::Value* place = rows_place(which, load.is_turned ? i : 0);
-  return load.is_turned ? load_fragment(b_, shape(which), load, place, depth, 0)
-                        : load_fragment(b_, shape(which), load, place, i * fragment_size, depth / chunk_elements);
+  const std::int64_t offset = ring_.place_of(which);
+  return load.is_turned ? load_fragment(b_, shape(which), load, place, offset, depth, 0)
+                        : load_fragment(b_, shape(which), load, place, offset, i * fragment_size, depth / chunk_elements);
 }
 
 llvm::Value* RegisterWriter::rows_place(int which, std::int64_t i) {
-  llvm::Value*& known = rows_places_[{which, i}];
-  if (known) return known;
   const FragmentLoad load{true, tile(which).along == program_.row};
-  llvm::Value* first = b_.CreateMul(warp_, number(program_.tall * fragment_size));
   const SharedTile& own = shape(which);
+  llvm::Value*& known = rows_places_[{own.chunks, load.is_turned, i}];
+  if (known) return known;
+  llvm::Value* first = b_.CreateMul(warp_, number(program_.tall * fragment_size));
   llvm::Value* place = load.is_turned ? fragment_place(b_, own, load, lane_, b_.CreateAdd(b_.CreateLShr(first, number(3)), number(2 * i)))
                                       : b_.CreateAdd(fragment_place(b_, own, load, lane_), b_.CreateMul(first, number(own.line_bytes())));
-  return known = hidden(b_, b_.CreateAdd(rows_address_.at(which), place));
+  return known = hidden(b_, place);
+}
+
+llvm::Value* RegisterWriter::columns_place(int which, FragmentLoad load) {
+  llvm::Value* slot = slots_[ring_.together ? 0 : ring_.number_of(which)];
+  return b_.CreateAdd(slot, fragment_place(b_, shape(which), load, lane_));
 }
 
 RegisterWriter::Values RegisterWriter::packed(Expr x, MatrixKind kind, int i, int depth) {
@@ -115,13 +122,14 @@ RegisterWriter::Values RegisterWriter::sum(const RegisterStep& step) {
   for (int i = 0; i < static_cast<int>(program_.tall); ++i)
     for (int depth = 0; depth < static_cast<int>(program_.columns / fragment_size); ++depth)
       left.push_back(packed(step.factor, kind_of(step.right), i, depth));
-  llvm::Value* lane = b_.CreateAdd(slot_of(step.right), fragment_place(b_, shape(step.right), right, lane_));
+  llvm::Value* place = columns_place(step.right, right);
+  const std::int64_t offset = ring_.place_of(step.right);
   const auto depths = static_cast<std::size_t>(program_.columns / fragment_size);
   for (std::int64_t n = 0; n < width->size; n += fragment_size)
     for (std::size_t depth = 0; depth < depths; ++depth) {
       const auto line = static_cast<std::int64_t>(depth) * fragment_size;
-      Values own = right.is_turned ? load_fragment(b_, shape(step.right), right, lane, line, n / chunk_elements)
-                                   : load_fragment(b_, shape(step.right), right, lane, n, line / chunk_elements);
+      Values own = right.is_turned ? load_fragment(b_, shape(step.right), right, place, offset, line, n / chunk_elements)
+                                   : load_fragment(b_, shape(step.right), right, place, offset, n, line / chunk_elements);
       for (std::size_t i = 0; i < static_cast<std::size_t>(program_.tall); ++i)
         multiply(sums, columns, kind_of(step.right), static_cast<int>(i), static_cast<int>(n / fragment_size), left[i * depths + depth],
                  own);

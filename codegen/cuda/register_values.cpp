@@ -62,7 +62,8 @@ llvm::Value* RegisterValues::value(Expr x, int r, int c) {
   if (!has_row) r = -1;
   if (!has_column) c = -1;
   if (auto found = known_.find({x, r, c}); found != known_.end()) return found->second;
-  llvm::Value* made = compute(x, r, c);
+  auto vector = vectors_.find({x, false});
+  llvm::Value* made = vector != vectors_.end() ? of_vector(vector->second, {x, false, vector->second.is_start}, 0, c) : compute(x, r, c);
   known_[{x, r, c}] = made;
   return made;
 }
@@ -333,21 +334,30 @@ llvm::Value* RegisterValues::fused(llvm::Value* x, llvm::Value* y, llvm::Value* 
 }
 
 llvm::Value* RegisterValues::exponential(Expr x, int r, int c) {
-  const RegisterAccesses::Exponent* parts = accesses_.exponent(x);
+  const Exponent* parts = accesses_.exponent(x);
   if (!parts) return power_of_two(b_, scaled(x->operands[0], log2_of_e, r, c));
   llvm::Value* inner = value(parts->inner, r, c);
   llvm::Value* weight = real(parts->weight * log2_of_e);
   if (is_constant(parts->outer, 0)) return power_of_two(b_, b_.CreateFMul(inner, weight));
-  // By the row, or the column: where a maximum is of no column yet the shift is the lowest value, which a weight above one would make
-  // infinite.
-  llvm::Value*& shift = has_columns(parts->outer) ? known_[{x, -2, c}] : known_[{x, r, -2}];
-  if (!shift) {
-    Expr outer = parts->outer;
-    shift = scaled(outer, log2_of_e, r, c);
+  return power_of_two(b_, fused(inner, weight, shift(x, r, c)));
+}
+
+// By the row, or the column: where a maximum is of no column yet the shift is the lowest value, which a weight above one would make
+// infinite.
+llvm::Value* RegisterValues::shift(Expr exponential, int r, int c) {
+  Expr outer = accesses_.exponent(exponential)->outer;
+  const bool by_column = has_columns(outer);
+  const std::tuple key{exponential, by_column ? -2 : r, by_column ? c : -2};
+  if (auto found = known_.find(key); found != known_.end()) return found->second;
+  llvm::Value* made = nullptr;
+  if (auto vector = vectors_.find({exponential, true}); vector != vectors_.end()) {
+    made = of_vector(vector->second, {exponential, true}, 0, c);
+  } else {
+    made = scaled(outer, log2_of_e, r, c);
     const bool is_small = outer->op == Op::linear && outer->operands.size() == 1 && std::abs(outer->weights[0] * log2_of_e) <= 1;
-    if (!is_small) shift = b_.CreateBinaryIntrinsic(llvm::Intrinsic::minimum, shift, real(most_shift));
+    if (!is_small) made = b_.CreateBinaryIntrinsic(llvm::Intrinsic::minimum, made, real(most_shift));
   }
-  return power_of_two(b_, fused(inner, weight, shift));
+  return known_[key] = made;
 }
 
 llvm::Value* RegisterValues::call(Expr x, int r, int c) {
@@ -381,7 +391,6 @@ llvm::Value* RegisterValues::read(Expr x, int r, int c) {
   }
   if (Expr named = accesses_.named(x->array)) return value(named, r, c);
   if (accesses_.is_stand_in(x->array)) throw std::logic_error("registers: a value is read before it is made: " + x->array->name);
-  if (auto near = shared_.find(x); near != shared_.end()) return read_shared(x, near->second, c);
   llvm::Value* element = address(accesses_.address(x), r, c);
   for (AxisRef axis : x->free)
     if (!is_unit(axis))
@@ -392,21 +401,6 @@ llvm::Value* RegisterValues::read(Expr x, int r, int c) {
       b_.CreateAlignedLoad(type, b_.CreateGEP(type, buffer(x->array), element), llvm::Align(static_cast<std::uint64_t>(byte_size(dtype))));
   llvm::Value* made = from_storage(b_, dtype, loaded);
   return x->dtype == DType::i64 ? b_.CreateSExtOrTrunc(made, b_.getIntNTy(bits_of(x))) : made;
-}
-
-// Two neighbours at once.
-llvm::Value* RegisterValues::read_shared(Expr x, llvm::Value* place, int c) {
-  const DType dtype = x->array->dtype;
-  const int even = c / 2 * 2;
-  auto* type = llvm::FixedVectorType::get(storage_llvm_type(b_.getContext(), dtype), 2);
-  const std::int64_t offset = fragment::column_of(even) * byte_size(dtype);
-  llvm::Value* both = b_.CreateAlignedLoad(type, b_.CreateGEP(b_.getInt8Ty(), place, b_.getInt64(static_cast<std::uint64_t>(offset))),
-                                           llvm::Align(static_cast<std::uint64_t>(2 * byte_size(dtype))));
-  for (int e = 0; e < 2; ++e) {
-    llvm::Value* made = from_storage(b_, dtype, b_.CreateExtractElement(both, static_cast<std::uint64_t>(e)));
-    known_[{x, -1, even + e}] = x->dtype == DType::i64 ? b_.CreateSExtOrTrunc(made, b_.getIntNTy(bits_of(x))) : made;
-  }
-  return known_.at({x, -1, c});
 }
 
 }  // namespace heed

@@ -3,6 +3,7 @@
 #pragma once
 #include <llvm/IR/IRBuilder.h>
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -39,19 +40,46 @@ class RegisterValues {
   // Of a stand-in: by row, or by row and column in fragments of `columns`.
   void bind(ArrayRef stand_in, std::vector<llvm::Value*> values, int columns);
   const std::vector<llvm::Value*>& bound(ArrayRef stand_in) const { return bound_.at(stand_in).values; }
-  // A read of 32-bit values of columns that lie side by side from `place` of the thread's first element on, aligned to two of them.
-  void bind_shared(Expr read, llvm::Value* place) { shared_[read] = place; }
-  void forget_shared() { shared_.clear(); }
-  void forget() { known_.clear(), bases_.clear(), insides_.clear(); }
+  void forget() { known_ = fixed_, bases_.clear(), insides_.clear(), quads_.clear(); }
 
   llvm::Value* value(Expr x, int r, int c);
+  // What a score begins with.
+  llvm::Value* start(Expr x, int r, int c);
   // i1: the element exists; null: all do.
   llvm::Value* inside(AxisRef axis, int r, int c);
   // An address of elements, i64.
   llvm::Value* address(const LinearForm& form, int r, int c);
   llvm::Value* buffer(ArrayRef array) const { return buffers_[accesses_.buffer(array)]; }
 
+  // --- values of one side (register_side_values.cpp)
+  llvm::Value* side_value(const SideValue& side, int r, int c);
+  // Makes values of rows, which stay known until there are others.
+  void keep_rows(const std::vector<SideValue>& sides, int rows);
+  void forget_rows() { fixed_.clear(), forget(); }
+  // One column beside those of the thread's elements: what is made there is element 0, and stays known there.
+  struct Vector {
+    llvm::Value* memory;
+    bool is_start;
+  };
+  struct AsideColumn {
+    llvm::Value* base;
+    std::int64_t end;
+    std::map<std::tuple<Expr, int, int>, llvm::Value*> known{};
+    std::map<std::pair<std::vector<std::pair<std::int64_t, AxisRef>>, unsigned>, llvm::Value*> bases{};
+    std::map<std::tuple<AxisRef, int, int>, llvm::Value*> insides{};
+    std::map<std::pair<Expr, bool>, Vector> vectors{};
+  };
+  void at_column(AsideColumn& aside, const std::function<void()>& make);
+  // The reads alone that the value needs.
+  void read_ahead(const SideValue& side);
+  // Of a block of columns: the value of column `column` (i32) goes to its place, and is read from `memory` of the thread's first column.
+  static constexpr std::int64_t vector_step = 8;  // bytes from a column's first place to the next one's, in a fragment
+  void store_vector(const SideValue& side, llvm::Value* made, llvm::Value* memory, llvm::Value* column);
+  void bind_vector(const SideValue& side, llvm::Value* memory) { vectors_[{side.x, side.is_shift}] = {memory, side.is_start}; }
+  void forget_vectors() { vectors_.clear(); }
+
  private:
+  llvm::Value* of_vector(const Vector& vector, const SideValue& side, int r, int c);
   bool is_row(AxisRef axis) const { return axis == program_.row; }
   bool is_unit(AxisRef axis) const;
   std::int64_t constant_of(AxisRef axis, int r, int c) const;
@@ -70,6 +98,7 @@ class RegisterValues {
   llvm::Value* converted(Expr x, int r, int c);
   llvm::Value* call(Expr x, int r, int c);
   llvm::Value* exponential(Expr x, int r, int c);
+  llvm::Value* shift(Expr exponential, int r, int c);
   llvm::Value* scaled(Expr x, double factor, int r, int c);
   llvm::Value* fused(llvm::Value* x, llvm::Value* y, llvm::Value* z);
   llvm::Value* times_integer(Expr x, int r, int c);
@@ -77,7 +106,6 @@ class RegisterValues {
   std::optional<Sum> exact_sum(Expr x, int r, int c);
   bool has_columns(Expr x) const;
   llvm::Value* read(Expr x, int r, int c);
-  llvm::Value* read_shared(Expr x, llvm::Value* place, int c);
   llvm::Value* real(double value) { return llvm::ConstantFP::get(b_.getFloatTy(), value); }
 
   struct Bound {
@@ -91,8 +119,9 @@ class RegisterValues {
   std::map<AxisRef, llvm::Value*> axes_;
   std::map<AxisRef, std::int64_t> ends_;
   std::map<ArrayRef, Bound> bound_;
-  std::map<Expr, llvm::Value*> shared_;
-  std::map<std::tuple<Expr, int, int>, llvm::Value*> known_;
+  std::map<std::pair<Expr, bool>, Vector> vectors_;
+  std::map<std::tuple<Expr, bool, int>, llvm::Value*> quads_;
+  std::map<std::tuple<Expr, int, int>, llvm::Value*> known_, fixed_;
   std::map<std::pair<std::vector<std::pair<std::int64_t, AxisRef>>, unsigned>, llvm::Value*> bases_;
   std::map<std::tuple<AxisRef, int, int>, llvm::Value*> insides_;
   Intervals intervals_;

@@ -22,7 +22,6 @@ void RegisterWriter::write() {
   lane_ = b_.CreateAnd(thread, number(warp_threads - 1));
   warp_ = b_.CreateLShr(thread, number(5));
   for (const SharedTile& tile : p_.shapes) shares_.push_back(tile_shares(b_, tile, thread, p_.threads()));
-  vector_share_ = tile_shares(b_, vector_shape(), thread, p_.threads());
   decode_task();
   bind_rows();
   write_parts();
@@ -33,7 +32,10 @@ void RegisterWriter::write_parts() {
   std::size_t runs = 0;
   for (const auto& part : program_.parts) {
     if (part.over_columns) {
+      values_->forget();
+      values_->keep_rows(p_.accesses.row_values(number_of(part)), rows());
       go_over_columns(part, runs);
+      values_->forget_rows();
       runs += part.kinds.size();
     } else {
       values_->forget();

@@ -17,9 +17,7 @@
 
 namespace heed {
 
-constexpr std::int64_t half_bytes = 2, chunk_elements = chunk_bytes / half_bytes;
-constexpr std::int64_t vector_element_bytes = 4;
-constexpr std::int64_t fragment_size = 16;  // rows, columns and depth of a product's fragments, two of 8 columns together
+constexpr std::int64_t chunk_elements = chunk_bytes / half_bytes;
 
 // Ranges of columns that data decides.
 struct ColumnsByData {
@@ -41,20 +39,6 @@ struct PreparedRegisters {
   explicit PreparedRegisters(const RegisterProgram& p) : program(p), accesses(p) {}
 };
 
-// Tiles of one part over columns.
-struct TileRing {
-  std::vector<Expr> vectors;  // values of columns alone that come with the first tile, by the reads that they are
-  std::vector<int> rows;      // tiles of rows, which stay
-  std::vector<int> columns;   // tiles of columns, in the order of their first use
-  bool together = false;      // all of a block's tiles are in use at once
-  std::int64_t tile_bytes = 0, slot_bytes = 0, rows_bytes = 0;
-  int slots() const { return static_cast<int>(together ? 2 * columns.size() : columns.size() + 1); }
-  std::int64_t bytes() const { return rows_bytes + slots() * slot_bytes; }
-  int place_of(int tile) const { return static_cast<int>(std::ranges::find(columns, tile) - columns.begin()); }
-};
-
-TileRing ring_of(const PreparedRegisters& prepared, const RegisterProgram::Part& part);
-
 class RegisterWriter {
  public:
   using Kind = RegisterStep::Kind;
@@ -73,6 +57,7 @@ class RegisterWriter {
   const SharedTile& shape(int k) const { return p_.shapes[static_cast<std::size_t>(k)]; }
   llvm::Value* buffer(ArrayRef array) const;
   int rows() const { return static_cast<int>(2 * program_.tall); }
+  std::size_t number_of(const RegisterProgram::Part& part) const { return static_cast<std::size_t>(&part - program_.parts.data()); }
   int columns_of(AxisRef axis) const { return fragment::columns_in(axis == program_.column ? program_.columns : axis->size); }
 
   // --- the task
@@ -99,9 +84,11 @@ class RegisterWriter {
   void multiply(Values& sums, int columns, MatrixKind kind, int tall, int pair, const Values& left, const Values& right);
   Values score(const RegisterStep& step);
   Values left_fragment(int which, std::int64_t i, std::int64_t depth);
-  // Where the thread's first fragment of a tile of rows lies; compilers cannot see that it is the same for each block of columns, else they
-  // keep the address of each fragment.
+  // Where the thread's first fragment of a tile of rows lies, from the tile's place on; compilers cannot see that it is the same for each
+  // block of columns, else they keep the address of each fragment.
   llvm::Value* rows_place(int which, std::int64_t i);
+  // The same of a tile of columns, from its place in a slot on.
+  llvm::Value* columns_place(int which, FragmentLoad load);
   // A fragment of a left factor that is made of scores: elements of those are where fragments have them.
   Values packed(Expr x, MatrixKind kind, int i, int depth);
   Values sum(const RegisterStep& step);
@@ -129,15 +116,18 @@ class RegisterWriter {
   std::int64_t stride_on(int k, AxisRef axis) const { return tile(k).line == axis ? tile(k).stride : 1; }
   void copy(int k, llvm::Value* to, llvm::Value* from, AxisRef axis, llvm::Value* first, bool may_end);
   void copy_rows(int k);
-  void copy_columns(std::size_t place, llvm::Value* to, llvm::Value* column, bool may_end);
-  void copy_vectors(llvm::Value* to, llvm::Value* column, bool may_end);
-  SharedTile vector_shape() const { return {1, program_.columns * vector_element_bytes / chunk_bytes}; }
+  void copy_columns(std::size_t place, llvm::Value* slot, llvm::Value* column, bool may_end);
+  llvm::Value* shared(llvm::Value* place);
   // Fragments of rows that are few stay in registers.
   void hold_rows(const RegisterProgram::Part& part);
   void loop(const RegisterProgram::Part& part, const RegisterProgram::Kind& kind, const Run& run);
 
+  // --- values of columns alone: each thread makes those of one column, for all
+  RegisterValues::AsideColumn aside_column(llvm::Value* column, bool may_end);
+  void make_vectors(RegisterValues::AsideColumn& aside, llvm::Value* stage);
+  void bind_vectors();
+
   // --- the ring: when a tile's turn comes all threads have it and are done with the one before, in whose place the next but all comes
-  llvm::Value* slot_of(int k) const { return slots_[static_cast<std::size_t>(ring_.place_of(k))]; }
   void enter_phase();
   // After a step: the next tile's turn, if this one is done with.
   void leave_tiles(const RegisterSteps& steps, std::size_t k);
@@ -155,11 +145,10 @@ class RegisterWriter {
   llvm::GlobalVariable* table_ = nullptr;
   std::vector<Values> state_;  // of the kept values
   // Of the part over columns.
-  TileRing ring_;
-  Values slots_, sources_, vector_sources_;
-  std::vector<TileShare> vector_share_;
-  std::map<int, llvm::Value*> rows_address_;
-  std::map<std::pair<int, std::int64_t>, llvm::Value*> rows_places_;  // of the block of columns
+  RingLayout ring_;
+  Values slots_, sources_;
+  Values vector_stages_;
+  std::map<std::tuple<std::int64_t, bool, std::int64_t>, llvm::Value*> rows_places_;  // of the block of columns
   std::map<std::tuple<int, std::int64_t, std::int64_t>, Values> held_;
   std::size_t phase_ = 0;
   llvm::Value *next_column_ = nullptr, *has_next_ = nullptr;

@@ -24,10 +24,11 @@ llvm::Value* tile_place(llvm::IRBuilderBase& b, const SharedTile& tile, llvm::Va
   return b.CreateAdd(b.CreateMul(line, word(b, tile.line_bytes())), in_line);
 }
 
-llvm::Value* moved_place(llvm::IRBuilderBase& b, const SharedTile& tile, llvm::Value* place, std::int64_t lines, std::int64_t chunks) {
+llvm::Value* moved_place(llvm::IRBuilderBase& b, const SharedTile& tile, llvm::Value* place, std::int64_t lines, std::int64_t chunks,
+                         std::int64_t offset) {
   std::int64_t inside = chunks % tile.group();
   llvm::Value* turned = inside == 0 ? place : b.CreateXor(place, word(b, inside * chunk_bytes));
-  std::int64_t further = lines * tile.line_bytes() + (chunks - inside) * chunk_bytes;
+  std::int64_t further = lines * tile.line_bytes() + (chunks - inside) * chunk_bytes + offset;
   return further == 0 ? turned : b.CreateAdd(turned, word(b, further));
 }
 

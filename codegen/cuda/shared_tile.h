@@ -26,8 +26,9 @@ struct SharedTile {
 // Where chunk `chunk` of line `line` is, in bytes from the tile's start; a start is a multiple of 128 bytes. i32 each.
 llvm::Value* tile_place(llvm::IRBuilderBase& b, const SharedTile& tile, llvm::Value* line, llvm::Value* chunk);
 // The place `lines` further down (a multiple of 8) and `chunks` further right, where the chunk at `place` and `chunks` have no bit in
-// common: of chunk 0 or 1, an even number. One exclusive or, and a constant to add.
-llvm::Value* moved_place(llvm::IRBuilderBase& b, const SharedTile& tile, llvm::Value* place, std::int64_t lines, std::int64_t chunks);
+// common: of chunk 0 or 1, an even number. One exclusive or, and a constant to add, to which `offset` is added.
+llvm::Value* moved_place(llvm::IRBuilderBase& b, const SharedTile& tile, llvm::Value* place, std::int64_t lines, std::int64_t chunks,
+                         std::int64_t offset = 0);
 
 // A chunk that a thread copies, where all threads of a block copy a tile together: neighbours take neighbouring chunks of a line.
 struct TileShare {

@@ -10,6 +10,7 @@
 
 #include "ir/evaluate.h"
 #include "ir/language/elaborate.h"
+#include "ir/ring_layout.h"
 #include "passes/differentiate.h"
 #include "passes/pipeline.h"
 #include "passes/with_gradients.h"
@@ -105,7 +106,7 @@ fn hard(q: bf16[B, H, Q, E], k: bf16[B, H, K, E], v: bf16[B, H, K, D]) -> f32[B,
 // Where memory is so slow that blocks win at any size.
 Machine eager_gpu(const std::string& target) {
   const CudaTarget chip = cuda_target_named(target);
-  Machine machine = gpu_machine(chip.chip, chip.has_wide_products() ? chip.shared_bytes : 0);
+  Machine machine = gpu_machine({chip.chip, chip.shared_bytes, chip.shared_of_multiprocessor, chip.has_wide_products()});
   machine.bytes_per_second = 1e3;
   machine.launch_seconds = 0;
   return machine;
@@ -203,6 +204,27 @@ TEST(RandomRegisters, AreAsEvaluated) {
   }
 }
 
+// Tiles fit into what a block of the target may have, and where its rows are many a multiprocessor has eight warps.
+TEST(RegisterSizes, SuitTheTarget) {
+  for (const char* name : {"sm_80", "sm_86", "sm_90", "sm_100", "sm_120"})
+    for (std::int64_t width : {64, 128}) {
+      const CudaTarget target = cuda_target_named(name);
+      Graph graph = with_gradients(graph_of("learned", sizes_of(1024, 1024, width, width)), true);
+      Plan plan = make_plan(graph, {.precision = DType::bf16, .machine = eager_gpu(name)});
+      int found = 0;
+      for (const Plan::Step& step : plan.steps) {
+        const auto* region = std::get_if<Region>(&step);
+        if (!region || !region->blocks || !region->blocks->registers) continue;
+        ++found;
+        const RegisterProgram& program = *region->blocks->registers;
+        const std::int64_t bytes = most_ring_bytes(program);
+        EXPECT_LE(bytes, target.shared_bytes) << name << " " << width;
+        EXPECT_GE(target.shared_of_multiprocessor / (bytes + 1024) * program.warps(), 8) << name << " " << width;
+      }
+      EXPECT_EQ(found, 3) << name << " " << width;
+    }
+}
+
 struct Gradients {
   std::string entry;
   Sizes sizes;
@@ -242,11 +264,12 @@ INSTANTIATE_TEST_SUITE_P(
                     Gradients{"plain", sizes_of(70, 90, 16, 16), 3}, Gradients{"half", sizes_of(70, 90, 16, 16), 0},
                     Gradients{"causal", sizes_of(130, 130, 16, 32), 3}, Gradients{"window", sizes_of(150, 150, 16, 16), 3},
                     Gradients{"alibi", sizes_of(70, 90, 16, 16, 1, 2), 1}, Gradients{"softcap", sizes_of(70, 90, 16, 16), 3},
-                    Gradients{"documents", sizes_of(72, 104, 16, 16, 2), 3}, Gradients{"pair_bias", sizes_of(70, 90, 16, 16, 1, 2), 3},
-                    Gradients{"sigmoids", sizes_of(70, 90, 16, 16), 2}, Gradients{"by_sum", sizes_of(70, 90, 16, 16), 3},
-                    Gradients{"dropped", sizes_of(70, 90, 16, 16), 0}, Gradients{"sink", sizes_of(70, 90, 16, 16, 1, 2), 3},
-                    Gradients{"grouped", sizes_of(70, 90, 16, 16), 1}, Gradients{"turned", sizes_of(72, 104, 16, 24), 1},
-                    Gradients{"interleaved", sizes_of(70, 90, 16, 16, 1, 3), 3}));
+                    Gradients{"learned", sizes_of(270, 280, 128, 128), 3}, Gradients{"learned", sizes_of(270, 280, 128, 128), 3, "sm_86"},
+                    Gradients{"documents", sizes_of(72, 104, 16, 16, 2), 3}, Gradients{"documents", sizes_of(150, 150, 64, 64), 3},
+                    Gradients{"pair_bias", sizes_of(70, 90, 16, 16, 1, 2), 3}, Gradients{"sigmoids", sizes_of(70, 90, 16, 16), 2},
+                    Gradients{"by_sum", sizes_of(70, 90, 16, 16), 3}, Gradients{"dropped", sizes_of(70, 90, 16, 16), 0},
+                    Gradients{"sink", sizes_of(70, 90, 16, 16, 1, 2), 3}, Gradients{"grouped", sizes_of(70, 90, 16, 16), 1},
+                    Gradients{"turned", sizes_of(72, 104, 16, 24), 1}, Gradients{"interleaved", sizes_of(70, 90, 16, 16, 1, 3), 3}));
 
 const auto both_forms = testing::Values("sm_80", "sm_90a");
 INSTANTIATE_TEST_SUITE_P(

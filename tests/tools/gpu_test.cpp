@@ -101,6 +101,37 @@ TEST(AssembledProducts, OfStoredBf16) {
   if (!assembles) GTEST_SKIP() << "there is no ptxas here: PTX was written and not assembled";
 }
 
+// The two kernels of attention's gradients, for all targets: what ptxas keeps in memory are single values outside of their loops.
+TEST(AssembledGradients, OfAttentionInRegisters) {
+  if (!has_assembler()) GTEST_SKIP() << "there is no ptxas here: kernels of attention's gradients were not assembled";
+  Folder folder;
+  const std::string file = folder
+                               .write("attention.heed",
+                                      "fn loss(q: f32[H, T, E], k: f32[H, T, E], v: f32[H, T, E], w: f32[H, T, E]) -> f32[] {\n"
+                                      "  return sum(softmax(q @ transpose(k) / sqrt(E)) @ v * w)\n}\n")
+                               .string();
+  std::vector<const char*> targets{"sm_80", "sm_86", "sm_100"};
+  if (std::getenv("HEED_EVERY_CHIP")) targets = {"sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120"};
+  for (const char* size : {"H=4,T=1024,E=64", "H=4,T=1024,E=128"})
+    for (const char* target : targets) {
+      Outcome outcome =
+          run_heed({"build", file, "--grad", "--precision", "bf16", "--size", size, "--target", target, "-o", (folder / "out").string()});
+      ASSERT_EQ(outcome.status, 0) << target << ": " << outcome.errors;
+      std::istringstream report(read_text(folder / "out" / "report.txt"));
+      int kernels = 0;
+      for (std::string line; std::getline(report, line);) {
+        if (line.find("gradient of softmax over") == std::string::npos) continue;
+        ++kernels;
+        std::istringstream fields(line);
+        std::string name;
+        int registers = 0, shared = 0, spilled = 0;
+        fields >> name >> registers >> shared >> spilled;
+        EXPECT_LE(spilled, 8) << target << ", " << size << ": " << line;
+      }
+      EXPECT_EQ(kernels, 2) << target;
+    }
+}
+
 void expect_same_numbers(std::vector<std::string> arguments, double tolerance = 2e-5) {
   Outcome cpu = run_heed(arguments, source_folder());
   arguments.insert(arguments.end(), {"--device", "cuda-sim"});
