@@ -40,7 +40,7 @@ std::int64_t largest_scratch(const std::vector<ProgramStep>& steps) {
 }
 
 // Two threads never write to one cache line, nor to lines that are fetched in pairs.
-std::int64_t scratch_stride(const Program& program) { return (largest_scratch(program.steps) + 255) / 256 * 256; }
+std::int64_t scratch_stride(const Program& program) { return whole_units(largest_scratch(program.steps), 256); }
 
 // Waking the other threads takes longer than this much work.
 bool is_small(const Program& program, const Launch& launch) {

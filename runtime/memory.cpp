@@ -11,25 +11,19 @@
 #include <cstring>
 #include <fstream>
 #include <limits>
+#include <optional>
 
 #include "input_error.h"
+#include "runtime/control_groups.h"
 
 namespace heed {
 namespace {
 
 constexpr std::int64_t alignment = 64, huge_page = std::int64_t{2} << 20;
 
-std::int64_t round_up(std::int64_t bytes, std::int64_t unit) { return (bytes + unit - 1) / unit * unit; }
-
 [[noreturn]] void refuse(std::int64_t bytes) {
   throw InputError(fmt::format("{} of memory are needed and {} are free: make the batch or the model smaller",
                                readable_bytes(static_cast<double>(bytes)), readable_bytes(static_cast<double>(available_memory()))));
-}
-
-// The number in a file of the kernel, or nothing ("max").
-bool read_number(const char* path, std::int64_t& value) {
-  std::ifstream file(path);
-  return static_cast<bool>(file >> value);
 }
 
 }  // namespace
@@ -37,14 +31,14 @@ bool read_number(const char* path, std::int64_t& value) {
 Memory::Memory(std::int64_t bytes) : bytes_(bytes) {
   if (bytes < 0 || bytes > std::numeric_limits<std::int64_t>::max() - huge_page) refuse(bytes);
   if (bytes >= 2 * huge_page) {
-    mapped_ = round_up(bytes, huge_page);
+    mapped_ = whole_units(bytes, huge_page);
     void* start = mmap(nullptr, static_cast<std::size_t>(mapped_), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (start == MAP_FAILED) refuse(bytes);
     madvise(start, static_cast<std::size_t>(mapped_), MADV_HUGEPAGE);  // A wish; nothing is lost where it is not granted.
     data_ = static_cast<std::byte*>(start);
     return;
   }
-  const auto rounded = static_cast<std::size_t>(std::max(round_up(bytes, alignment), alignment));
+  const auto rounded = static_cast<std::size_t>(std::max(whole_units(bytes, alignment), alignment));
   data_ = static_cast<std::byte*>(std::aligned_alloc(alignment, rounded));
   if (!data_) refuse(bytes);
   std::memset(data_, 0, rounded);
@@ -69,10 +63,8 @@ std::int64_t available_memory() {
     }
     information.ignore(std::numeric_limits<std::streamsize>::max(), '\n');
   }
-  std::int64_t limit = 0, used = 0;
-  if (read_number("/sys/fs/cgroup/memory.max", limit) && read_number("/sys/fs/cgroup/memory.current", used)) {
-    available = std::min(available, std::max<std::int64_t>(limit - used, 0));
-  }
+  if (std::optional<std::int64_t> left = memory_left(contents_of("/proc/self/cgroup"), "/sys/fs/cgroup"))
+    available = std::min(available, *left);
   rlimit address_space{};
   if (getrlimit(RLIMIT_AS, &address_space) == 0 && address_space.rlim_cur != RLIM_INFINITY) {
     available = static_cast<std::int64_t>(std::min<rlim_t>(static_cast<rlim_t>(available), address_space.rlim_cur));

@@ -35,11 +35,14 @@ class Memory {
   std::int64_t mapped_ = 0;  // bytes mapped, 0 if they came from the heap
 };
 
-// Bytes that this process may still take, by the machine and by the limits of its control group.
+// Bytes that this process may still take, by the machine, the limits of its control groups and its own limit of addresses.
 std::int64_t available_memory();
 
 // Throws InputError with both figures if so many bytes are more than there are. `what` needs them; `parts` says what they are made of.
 void check_available(double bytes, const std::string& what, const std::string& parts = "");
+
+// The bytes of as many whole units as hold so many.
+inline std::int64_t whole_units(std::int64_t bytes, std::int64_t unit) { return (bytes + unit - 1) / unit * unit; }
 
 // "1.5 GB", "12 kB".
 std::string readable_bytes(double bytes);

@@ -5,13 +5,13 @@
 #include <cstdio>
 #include <filesystem>
 #include <optional>
-#include <thread>
 
 #include "codegen/compile.h"
 #include "codegen/parallel.h"
 #include "ir/integer.h"
 #include "ir/print.h"
 #include "passes/pipeline.h"
+#include "runtime/cores.h"
 #include "runtime/files.h"
 #include "tools/command.h"
 #include "tools/devices.h"
@@ -61,9 +61,8 @@ int build_for_gpu(const Plan& plan, const CudaTarget& target, const std::string&
   std::vector<ListedKernel> kernels = kernel_sources(plan, options);
   std::string ptxas = find_ptxas();
   std::vector<std::string> lines(kernels.size());
-  int threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   auto name_of = [](std::size_t k) { return fmt::format("kernel_{:03}", k); };
-  in_parallel(kernels.size(), threads, [&](std::size_t k) {
+  in_parallel(kernels.size(), usable_threads(), [&](std::size_t k) {
     KernelText text = device_text(kernels[k].source, name_of(k), target);
     std::string ptx = (folder / (name_of(k) + ".ptx")).string();
     replace_file((folder / (name_of(k) + ".ll")).string(), text.ir);

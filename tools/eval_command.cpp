@@ -4,7 +4,6 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "runtime/cores.h"
 #include "runtime/execute.h"
 #include "tools/command.h"
 #include "tools/training.h"
@@ -30,7 +29,7 @@ int evaluate_model(Options options) {
   auto programs = evaluation_programs(model, options.run, options.model.verbose);
   std::int64_t batch = std::min(block.batch, data.rows);
   NamedTensors weights = load_weights(options.weights, *programs(batch));
-  ThreadPool pool(options.run.threads > 0 ? options.run.threads : usable_threads());
+  ThreadPool pool(options.run.thread_count());
   check_memory(*programs(batch), pool.size());
   Metrics metrics = evaluate(programs, data, batch, weights, block.seed, pool);
   if (options.json) {

@@ -13,7 +13,6 @@
 #include "ir/evaluate.h"
 #include "passes/differentiate.h"
 #include "passes/index_limits.h"
-#include "runtime/cores.h"
 #include "runtime/files.h"
 #include "runtime/profile.h"
 
@@ -137,7 +136,7 @@ void run_profiled(Execution& execution, const ProfileOptions& options) {
 
 NamedTensors run_compiled(const Graph& graph, NamedTensors inputs, const RunOptions& options, bool verbose, const ProfileOptions& profile) {
   CompiledProgram compiled = compile_graph(graph, options, verbose);
-  ThreadPool pool(options.threads > 0 ? options.threads : usable_threads());
+  ThreadPool pool(options.thread_count());
   Execution execution(compiled.program, pool);
   for (const ProgramValue& input : compiled.program->inputs)
     if (auto given = inputs.find(input.name); given != inputs.end()) execution.set(input.name, std::move(given->second));

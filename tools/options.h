@@ -7,6 +7,7 @@
 
 #include "ir/language/elaborate.h"
 #include "passes/pipeline.h"
+#include "runtime/cores.h"
 
 namespace heed {
 
@@ -30,8 +31,9 @@ struct RunOptions {
   std::string device = "cpu", precision;
   std::string cpu = "host";  // the instructions that a processor's code may use
   std::string cache;         // folder of compiled programs and kernels, or "off"
-  int threads = 0;           // 0: usable_threads()
+  int threads = 0;           // as given; 0: it was not
   std::int64_t seed = 0;
+  int thread_count() const { return threads > 0 ? threads : usable_threads(); }
 };
 void add_run_options(CLI::App& app, RunOptions& options);
 

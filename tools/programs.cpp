@@ -80,7 +80,7 @@ CompileOptions compile_options(const RunOptions& options) {
     out.settings.cache.enabled = false;
   else if (!options.cache.empty())
     out.settings.cache.folder = options.cache;
-  out.settings.threads = options.threads;
+  out.settings.threads = options.thread_count();
   set_target(out, options.device, options.cpu);
   set_precision(out, options.precision);
   return out;

@@ -3,7 +3,6 @@
 
 #include <cstdio>
 
-#include "runtime/cores.h"
 #include "runtime/interrupt.h"
 #include "tools/command.h"
 #include "tools/training.h"
@@ -73,7 +72,7 @@ int train_model(Options options) {
   settings.json = options.json;
   settings.profile = options.profile;
   settings.trace = options.trace;
-  ThreadPool pool(options.run.threads > 0 ? options.run.threads : usable_threads());
+  ThreadPool pool(options.run.thread_count());
   InterruptFlag stop;
   TrainResult result = train(programs, data, test ? &*test : nullptr, settings, pool, stop.raised());
   if (!result.interrupted) return success;

@@ -22,7 +22,6 @@
 #include <map>
 #include <mutex>
 #include <stdexcept>
-#include <thread>
 #include <unordered_map>
 
 #include "codegen/clean_up.h"
@@ -238,11 +237,10 @@ CompiledKernels compile_kernels(const std::vector<KernelSource>& sources, const 
   std::vector<Kernel*> missing;
   for (Kernel& kernel : kernels)
     if (!find(cache, kernel, objects)) missing.push_back(&kernel);
-  int threads = settings.threads > 0 ? settings.threads : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   Machines machines(target);
 
   std::vector<LooseKernel> loose(missing.size());
-  in_parallel(missing.size(), threads, [&](std::size_t k) {
+  in_parallel(missing.size(), settings.threads, [&](std::size_t k) {
     auto machine = machines.take();
     loose[k].context = std::make_unique<llvm::LLVMContext>();
     loose[k].module = build_module(sources[missing[k]->source], "kernel", target, *machine, *loose[k].context);
@@ -251,7 +249,7 @@ CompiledKernels compile_kernels(const std::vector<KernelSource>& sources, const 
     loosen(loose[k]);
   });
   std::vector<Group> groups = grouped(missing, loose);
-  in_parallel(groups.size(), threads, [&](std::size_t k) {
+  in_parallel(groups.size(), settings.threads, [&](std::size_t k) {
     Group& group = groups[k];
     llvm::Module& module = *group.members[0]->module;
     std::vector<std::string> symbols;

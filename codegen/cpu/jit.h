@@ -8,6 +8,7 @@
 
 #include "codegen/cpu/object_cache.h"
 #include "codegen/cpu/target.h"
+#include "runtime/cores.h"
 #include "runtime/program.h"
 
 namespace llvm {
@@ -26,7 +27,7 @@ struct KernelSource {
 
 struct CompileSettings {
   CacheOptions cache;
-  int threads = 0;  // 0: as many as the machine has
+  int threads = usable_threads();
 };
 
 struct CompiledKernels {

@@ -1,4 +1,4 @@
-// A folder that is there for one test, and the message of an InputError.
+// A folder that is there for one test, with what is written into it, and the message of an InputError.
 #pragma once
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -28,6 +28,7 @@ class TestFolder {
   std::string operator/(const std::string& name) const { return path_ + "/" + name; }
   const std::string& path() const { return path_; }
   std::string write(const std::string& name, std::string_view text) const {
+    std::filesystem::create_directories(std::filesystem::path(*this / name).parent_path());
     std::ofstream(*this / name, std::ios::binary) << text;
     return *this / name;
   }
