@@ -65,7 +65,11 @@ std::vector<ListedKernel> kernel_sources(const Plan& plan, const CompileOptions&
   for (std::size_t k = 0; k < lowered.sources.size(); ++k) {
     if (!keys.insert(lowered.sources[k].key).second) continue;
     auto region = launches[k]->region < 0 ? RegionInfo{} : lowered.program.regions[static_cast<std::size_t>(launches[k]->region)];
-    distinct.push_back({std::move(lowered.sources[k]), options.cuda ? lowered.limits[k] : BlockLimits{}, region});
+    KernelSource source = std::move(lowered.sources[k]);
+    source.build = [build = std::move(source.build), made = lowered.made](llvm::Module& module, const std::string& symbol) {
+      build(module, symbol);
+    };
+    distinct.push_back({std::move(source), options.cuda ? lowered.limits[k] : BlockLimits{}, region});
   }
   return distinct;
 }

@@ -32,7 +32,8 @@ Compilation compile(const Plan& plan, const CompileOptions& options = {});
 // The same without machine code: for figures.
 Program program_without_code(const Plan& plan, const CompileOptions& options = {});
 
-// The distinct kernels of a plan, in the order of their first use: for listings.
+// The distinct kernels of a plan, in the order of their first use: for listings. While there are any of them the plan is lowered no second
+// time.
 struct ListedKernel {
   KernelSource source;
   BlockLimits limits;  // of a GPU's

@@ -53,6 +53,7 @@ class Lowering {
         shape_{.lanes = options.target.lanes(4), .has_fma = options.target.has_fma, .has_bf16 = options.target.has_bf16} {}
 
   LoweredPlan lower(const Plan& plan) {
+    result_.made = std::make_shared<Scratch>(*plan.graph.arena);
     describe(plan);
     Scope scope;
     for (const auto& [array, place] : in_order_of_id(plan.places)) scope.uses[array] = buffers_.of_place(array, place);
