@@ -10,7 +10,6 @@
 
 #include "codegen/cpu/peak.h"
 #include "passes/differentiate.h"
-#include "runtime/cores.h"
 #include "runtime/files.h"
 #include "runtime/memory.h"
 #include "tools/command.h"
@@ -44,28 +43,45 @@ std::int64_t peak_memory() {
   return usage.ru_maxrss * 1024;
 }
 
-// Slower beyond the noise of both measurements.
-int compared(const nlohmann::ordered_json& now, const std::string& path) {
-  nlohmann::ordered_json before;
-  try {
-    before = nlohmann::ordered_json::parse(text_of(read_file(path)));
-  } catch (const nlohmann::json::exception&) {
+// An earlier measurement. Throws UserError for what is none.
+nlohmann::ordered_json measurement(const std::string& path) {
+  nlohmann::ordered_json before = nlohmann::ordered_json::parse(text_of(read_file(path)), nullptr, /*allow_exceptions=*/false);
+  auto has_time = [&](const char* key) { return before.contains(key) && before[key].is_number(); };
+  if (!before.is_object() || !has_time("median_s") || !has_time("mad_s"))
     throw UserError(fmt::format("{}: not the JSON of `heed bench --json`", path));
-  }
   before.emplace("device", "cpu");  // of measurements from before there were others
   before.emplace("precision", "f32");
-  for (const char* key : {"what", "name", "sizes", "threads", "device", "precision"})
-    if (before.value(key, nlohmann::ordered_json()) != now[key])
+  return before;
+}
+
+// Throws UserError if it measured something else than what `now` names.
+void check_is_of_the_same(const nlohmann::ordered_json& before, const nlohmann::ordered_json& now, const std::string& path) {
+  for (const auto& [key, value] : now.items())
+    if (before.value(key, nlohmann::ordered_json()) != value)
       throw UserError(fmt::format("{} measured {} {}, this run {}: nothing to compare", path, key,
-                                  before.value(key, nlohmann::ordered_json()).dump(), now[key].dump()));
-  double old_time = before.value("median_s", 0.0), new_time = now["median_s"];
-  double noise = 3 * std::max(before.value("mad_s", 0.0), now["mad_s"].get<double>());
+                                  before.value(key, nlohmann::ordered_json()).dump(), value.dump()));
+}
+
+// Slower beyond the noise of both measurements.
+int compared(const nlohmann::ordered_json& before, double new_time, double new_deviation) {
+  const double old_time = before["median_s"], noise = 3 * std::max(before["mad_s"].get<double>(), new_deviation);
   fmt::print(stderr, "{:.4g} s, before {:.4g} s: {:.2f} times as fast\n", new_time, old_time, old_time / new_time);
   if (new_time > old_time + noise && new_time > 1.02 * old_time) {
     fmt::print(stderr, "slower beyond the noise ({:.2g} s)\n", noise);
     return user_mistake;
   }
   return success;
+}
+
+// What one run does, as its regions count it.
+struct Work {
+  double flop = 0, bytes = 0;
+};
+Work work_of(const Program& program) {
+  Work work;
+  for (const RegionInfo& region : program.regions)
+    if (region.whole < 0) work.flop += region.flop, work.bytes += region.bytes;
+  return work;
 }
 
 int bench(Options options) {
@@ -75,8 +91,25 @@ int bench(Options options) {
   model.bind_shapes(given_shapes(options.inputs));
   Graph graph = elaborate_for(model, purpose, !options.cotangents.empty()).graph;
   choose_precision(model, purpose, options.run);
+  const int threads = options.run.thread_count();
+  const Target target = cpu_target(options.run.cpu);
+  nlohmann::ordered_json sizes = nlohmann::ordered_json::object();
+  for (const auto& [name, size] : graph.sizes) sizes[name] = size;
+  const char* what = purpose == Purpose::training ? "train" : purpose == Purpose::forward ? "run" : "grad";
+  nlohmann::ordered_json before;
+  if (!options.compare.empty()) {
+    before = measurement(options.compare);
+    check_is_of_the_same(before,
+                         {{"what", what},
+                          {"name", graph.name},
+                          {"sizes", sizes},
+                          {"threads", threads},
+                          {"cpu", target.cpu},
+                          {"device", options.run.device},
+                          {"precision", options.run.precision}},
+                         options.compare);
+  }
   CompiledProgram compiled = compile_graph(graph, options.run, options.model.verbose);
-  int threads = options.run.threads > 0 ? options.run.threads : usable_threads();
   ThreadPool pool(threads);
   Execution execution(compiled.program, pool);
   NamedTensors given = given_inputs(graph, options.inputs, options.run.seed);
@@ -99,29 +132,29 @@ int bench(Options options) {
   double middle = median(seconds);
   std::vector<double> deviations;
   for (double each : seconds) deviations.push_back(std::abs(each - middle));
-  double flop = 0;
-  for (const RegionInfo& region : compiled.program->regions)
-    if (region.whole < 0) flop += region.flop;
-  bool on_processor = options.run.device == "cpu";
-  MachinePeaks peaks = on_processor ? measure_peaks(cpu_target(options.run.cpu), threads) : MachinePeaks{};
-
-  nlohmann::ordered_json sizes = nlohmann::ordered_json::object();
-  for (const auto& [name, size] : graph.sizes) sizes[name] = size;
-  const char* what = purpose == Purpose::training ? "train" : purpose == Purpose::forward ? "run" : "grad";
+  const double deviation = median(deviations);
+  const Work work = work_of(*compiled.program);
+  const bool on_processor = options.run.device == "cpu";
+  const MachinePeaks peaks = on_processor ? measure_peaks(target, threads) : MachinePeaks{};
+  auto share = [&](double of_a_run, double peak) {
+    return on_processor ? nlohmann::ordered_json(of_a_run / middle / peak) : nlohmann::ordered_json();
+  };
   nlohmann::ordered_json json = {{"what", what},
                                  {"name", graph.name},
                                  {"sizes", sizes},
                                  {"compile_s", compiled.seconds},
                                  {"median_s", middle},
                                  {"min_s", std::ranges::min(seconds)},
-                                 {"mad_s", median(deviations)},
+                                 {"mad_s", deviation},
                                  {"runs", seconds.size()},
-                                 {"gflop", flop / 1e9},
-                                 {"peak_share", on_processor ? nlohmann::ordered_json(flop / middle / peaks.flop_per_second) : nullptr},
+                                 {"gflop", work.flop / 1e9},
+                                 {"peak_share", share(work.flop, peaks.flop_per_second)},
+                                 {"gbytes", work.bytes / 1e9},
+                                 {"bandwidth_share", share(work.bytes, peaks.bytes_per_second)},
                                  {"scratch_bytes", execution.memory_bytes()},
                                  {"peak_rss_bytes", peak_memory()},
                                  {"threads", threads},
-                                 {"cpu", host_target().cpu},
+                                 {"cpu", target.cpu},
                                  {"device", options.run.device},
                                  {"precision", options.run.precision}};
   if (options.json) {
@@ -131,16 +164,19 @@ int bench(Options options) {
     fmt::print("compiled in    {:.3f} s ({} kernels, {} from the cache)\n", compiled.seconds, compiled.compiled + compiled.from_cache,
                compiled.from_cache);
     fmt::print("median         {:.6g} s of {} runs, least {:.6g} s, spread {:.2g} s\n", middle, seconds.size(), std::ranges::min(seconds),
-               median(deviations));
-    std::string share = on_processor ? fmt::format(", {:.0f} % of the measured peak {:.4g}", 100 * flop / middle / peaks.flop_per_second,
-                                                   peaks.flop_per_second / 1e9)
-                                     : "";
-    fmt::print("arithmetic     {:.4g} GFLOP, {:.4g} GFLOP/s{}\n", flop / 1e9, flop / middle / 1e9, share);
+               deviation);
+    auto share_text = [&](double of_a_run, double peak) {
+      return on_processor ? fmt::format(", {:.0f} % of the measured {:.4g}", 100 * of_a_run / middle / peak, peak / 1e9) : "";
+    };
+    fmt::print("arithmetic     {:.4g} GFLOP, {:.4g} GFLOP/s{}\n", work.flop / 1e9, work.flop / middle / 1e9,
+               share_text(work.flop, peaks.flop_per_second));
+    fmt::print("traffic        {:.4g} GB, {:.4g} GB/s{}\n", work.bytes / 1e9, work.bytes / middle / 1e9,
+               share_text(work.bytes, peaks.bytes_per_second));
     fmt::print("memory         {} besides inputs and outputs, {} at most in the process\n",
                readable_bytes(static_cast<double>(execution.memory_bytes())), readable_bytes(static_cast<double>(peak_memory())));
     if (options.profile) fmt::print("\n{}", profile_text(*compiled.program, profile));
   }
-  return options.compare.empty() ? success : compared(json, options.compare);
+  return options.compare.empty() ? success : compared(before, middle, deviation);
 }
 
 }  // namespace

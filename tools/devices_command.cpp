@@ -1,13 +1,15 @@
 // heed devices: what heed sees and will use.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <cstdio>
 #include <nlohmann/json.hpp>
-#include <thread>
 
+#include "codegen/cpu/peak.h"
 #include "codegen/cpu/target.h"
 #include "codegen/cuda/target.h"
 #include "input_error.h"
+#include "runtime/cores.h"
 #include "runtime/cuda/driver.h"
 #include "runtime/memory.h"
 #include "tools/command.h"
@@ -76,12 +78,16 @@ Command devices_command() {
             app.add_flag("--json", *json, "one JSON object a device");
             return [json] {
               Target target = host_target();
-              unsigned threads = std::max(1U, std::thread::hardware_concurrency());
+              const int threads = usable_threads();
+              const MachinePeaks peaks = measure_peaks(target, threads);
               if (*json) {
                 nlohmann::ordered_json cpu = {{"device", "cpu"},
                                               {"cpu", target.cpu},
                                               {"threads", threads},
                                               {"vector_bytes", target.vector_bytes},
+                                              {"instructions", levels_here()},
+                                              {"flop_per_second", peaks.flop_per_second},
+                                              {"bytes_per_second", peaks.bytes_per_second},
                                               {"multiplies_pairs_of_bf16", target.multiplies_pairs},
                                               {"level1_bytes", target.level1_bytes},
                                               {"level2_bytes", target.level2_bytes},
@@ -93,8 +99,10 @@ Command devices_command() {
               fmt::print("cpu   {}, {} threads, vectors of {} bits, caches {} KiB / {} KiB / {} KiB; factors in bf16 are {}\n", target.cpu,
                          threads, target.vector_bytes * 8, target.level1_bytes >> 10, target.level2_bytes >> 10, target.level3_bytes >> 10,
                          target.multiplies_pairs ? "multiplied in pairs" : "widened to f32");
+              fmt::print("      instructions of {} (--cpu); measured peaks: {:.4g} GFLOP/s in f32, {:.4g} GB/s\n",
+                         fmt::join(levels_here(), ", "), peaks.flop_per_second / 1e9, peaks.bytes_per_second / 1e9);
               list_gpus();
-              fmt::print("cuda-sim  a GPU simulated on the processor, to check kernels\n");
+              fmt::print("cuda-sim  a GPU simulated on the processor, to check kernels; cuda-sim:sm_90a simulates that chip\n");
               return success;
             };
           }};

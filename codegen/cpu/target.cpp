@@ -9,9 +9,9 @@
 #include <algorithm>
 #include <map>
 #include <stdexcept>
-#include <thread>
 
 #include "codegen/cpu/pair_speed.h"
+#include "runtime/cores.h"
 
 namespace heed {
 namespace {
@@ -64,7 +64,7 @@ Target at_level(const Level& level) {
   target.has_fma = level.has_fma;
   target.has_bf16 = target.multiplies_pairs = level.has_bf16;
   read_caches(target);
-  target.cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  target.cores = usable_threads();
   return target;
 }
 
@@ -113,6 +113,14 @@ Target target_named(std::string_view name) {
     known += fmt::format(", {}", level.name);
   }
   throw std::runtime_error(fmt::format("unknown processor level \"{}\"; known are {}", name, known));
+}
+
+std::vector<std::string_view> levels_here() {
+  std::vector<std::string_view> names;
+  const auto features = host_features();
+  for (const Level& level : levels)
+    if (host_has(features, level.needs)) names.push_back(level.name);
+  return names;
 }
 
 bool runs_here(const Target& target) {

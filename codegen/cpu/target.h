@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace heed {
 
@@ -28,6 +29,8 @@ const Target& host_target();
 // Code for a level that the machine lacks must not be run. Throws std::runtime_error for other names.
 Target target_named(std::string_view name);
 
+// The levels whose code runs on this machine, the widest first.
+std::vector<std::string_view> levels_here();
 // Whether code for `target` runs on this machine.
 bool runs_here(const Target& target);
 

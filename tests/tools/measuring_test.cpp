@@ -46,6 +46,13 @@ TEST_F(Measuring, TheEvaluatorHasNoProfile) {
   expect_parts(outcome.errors, {"--profile", "--evaluator"});
 }
 
+TEST_F(Measuring, BenchTellsSharesOfWhatWasMeasured) {
+  Outcome outcome = heed({"bench", "attend.heed", "--size", "T=64,E=8", "--repeat", "3"});
+  ASSERT_EQ(outcome.status, 0) << outcome.errors;
+  expect_parts(outcome.output, {"GFLOP/s, ", "GB/s, ", "% of the measured "});
+  expect_parts(heed({"devices"}).output, {"instructions of ", "measured peaks: ", "GFLOP/s in f32", "GB/s"});
+}
+
 TEST_F(Measuring, BenchComparesWithAnEarlierMeasurement) {
   Outcome first = heed({"bench", "attend.heed", "--size", "T=64,E=8", "--json", "--repeat", "5"});
   ASSERT_EQ(first.status, 0) << first.errors;
@@ -66,8 +73,16 @@ TEST_F(Measuring, BenchComparesWithAnEarlierMeasurement) {
   Outcome other = heed({"bench", "attend.heed", "--size", "T=32,E=8", "--repeat", "1", "--compare", "before.json"});
   EXPECT_EQ(other.status, 1);
   expect_parts(other.errors, {"sizes", "32", "64"});
-  folder.write("before.json", "no json");
-  EXPECT_EQ(heed({"bench", "attend.heed", "--size", "T=32,E=8", "--repeat", "1", "--compare", "before.json"}).status, 1);
+  EXPECT_EQ(other.output, "") << "what cannot be compared is not measured";
+  Outcome plain = heed({"bench", "attend.heed", "--size", "T=64,E=8", "--cpu", "plain", "--compare", "before.json"});
+  EXPECT_EQ(plain.status, 1);
+  expect_parts(plain.errors, {"measured cpu", "x86-64"});
+  for (const char* text : {"no json", "[]", "{\"what\": \"run\"}", "{\"median_s\": \"fast\", \"mad_s\": 0}"}) {
+    folder.write("before.json", text);
+    Outcome wrong = heed({"bench", "attend.heed", "--size", "T=32,E=8", "--repeat", "1", "--compare", "before.json"});
+    EXPECT_EQ(wrong.status, 1);
+    expect_parts(wrong.errors, {"before.json: not the JSON of `heed bench --json`"});
+  }
 }
 
 // The logits of a tied head, in a whole training step.
