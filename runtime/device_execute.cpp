@@ -60,21 +60,26 @@ bool DeviceExecutor::run_steps(const std::vector<ProgramStep>& steps, std::int64
   return true;
 }
 
-// The first run with this memory is launched kernel by kernel, so that a mistake is found at its own; the next one is recorded.
+// The first run with this memory goes kernel by kernel, each waited for, so that a mistake is found at its own; the next one is recorded.
 void DeviceExecutor::run_recorded(std::span<void* const> inputs, std::span<void* const> outputs) {
   constexpr std::size_t most = 4;
   std::vector<void*> memory(inputs.begin(), inputs.end());
   memory.insert(memory.end(), outputs.begin(), outputs.end());
-  auto run_once = [&] {
+  auto run_once = [&](const AfterLaunch* after = nullptr) {
     device_.clear(fault_.data(), sizeof(Fault));
-    run_steps(program_->steps, 0, nullptr);
+    run_steps(program_->steps, 0, after);
   };
   auto known = recordings_.find(memory);
   if (known == recordings_.end()) {
-    if (recordings_.size() < most) recordings_.emplace(std::move(memory), nullptr);
-    return run_once();
+    if (recordings_.size() == most) return run_once();
+    recordings_.emplace(std::move(memory), nullptr);
+    const AfterLaunch wait = [&](const Launch&) {
+      device_.wait();
+      return true;
+    };
+    return run_once(&wait);
   }
-  if (!known->second) known->second = device_.record(run_once);
+  if (!known->second) known->second = device_.record([&] { run_once(); });
   if (known->second)
     device_.replay(known->second.get());
   else

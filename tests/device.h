@@ -1,4 +1,5 @@
-// The device that tests of compiled code run on: HEED_TEST_DEVICE is cpu (the default), cuda-sim, or cuda: its first GPU.
+// What tests of compiled code run on: HEED_TEST_DEVICE is cpu (the default), cuda-sim, cuda-sim:sm_90a or another chip, or cuda: the first
+// GPU. HEED_TEST_CPU names the processor's instructions as --cpu does.
 #pragma once
 #include <cstdlib>
 #include <stdexcept>
@@ -13,9 +14,18 @@
 
 namespace heed {
 
-inline std::string test_device_name() {
-  const char* name = std::getenv("HEED_TEST_DEVICE");
-  return name ? name : "cpu";
+inline std::string test_setting(const char* name, const char* usual) {
+  const char* given = std::getenv(name);
+  return given ? given : usual;
+}
+inline std::string test_device_name() { return test_setting("HEED_TEST_DEVICE", "cpu"); }
+inline bool is_test_simulated() { return test_device_name().starts_with("cuda-sim"); }
+
+inline Target test_processor() {
+  const std::string name = test_setting("HEED_TEST_CPU", "host");
+  Target target = target_named(name);
+  if (!runs_here(target)) throw std::runtime_error("HEED_TEST_CPU=" + name + ": this machine lacks such instructions");
+  return target;
 }
 
 // Null: the processor.
@@ -23,8 +33,8 @@ inline std::shared_ptr<Device> test_device() {
   static const std::shared_ptr<Device> device = [] {
     std::string name = test_device_name();
     if (name == "cuda") return open_cuda_device(0);
-    if (name == "cuda-sim") return simulated_device();
-    if (name != "cpu") throw std::runtime_error("HEED_TEST_DEVICE=" + name + ": known are cpu, cuda, cuda-sim");
+    if (is_test_simulated()) return simulated_device();
+    if (name != "cpu") throw std::runtime_error("HEED_TEST_DEVICE=" + name + ": known are cpu, cuda, cuda-sim, cuda-sim:sm_90a");
     return std::shared_ptr<Device>();
   }();
   return device;
@@ -32,8 +42,10 @@ inline std::shared_ptr<Device> test_device() {
 
 inline void set_test_target(CompileOptions& options) {
   static const SimulatorBuiltins builtins = simulated_builtins();
-  if (test_device_name() == "cuda-sim") {
-    options.cuda = cuda_target_named("sm_80");
+  options.target = test_processor();
+  if (is_test_simulated()) {
+    const std::size_t chip = std::string_view("cuda-sim:").size();
+    options.cuda = cuda_target_named(test_device_name().size() > chip ? test_device_name().substr(chip) : "sm_80");
     options.simulator = &builtins;
   } else if (test_device_name() == "cuda") {
     auto figures = cuda::device_figures().at(0);

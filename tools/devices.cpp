@@ -18,7 +18,13 @@ namespace {
 struct DeviceName {
   enum class Kind { cpu, cuda, simulated } kind = Kind::cpu;
   std::uint64_t number = 0;  // of a GPU; the seed of a simulated one
+  CudaTarget simulated;      // the chip that is simulated
 };
+
+bool is_number(std::string_view text, std::uint64_t& number) {
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  return error == std::errc() && end == text.data() + text.size() && number <= 1000000;
+}
 
 DeviceName parse(const std::string& name) {
   std::string_view rest = name;
@@ -31,12 +37,23 @@ DeviceName parse(const std::string& name) {
     out.kind = DeviceName::Kind::cuda;
     rest.remove_prefix(4);
   } else {
-    throw UserError(fmt::format("--device {}: known are cpu, cuda, cuda:N, cuda-sim", name));
+    throw UserError(fmt::format("--device {}: known are cpu, cuda, cuda:N, cuda-sim, cuda-sim:sm_90a", name));
+  }
+  if (!rest.empty() && out.kind == DeviceName::Kind::simulated && rest.starts_with(":sm_")) {
+    const std::size_t end = std::min(rest.find(':', 1), rest.size());
+    try {
+      out.simulated = cuda_target_named(rest.substr(1, end - 1));
+    } catch (const std::runtime_error& error) {
+      throw UserError(fmt::format("--device {}: {}", name, error.what()));
+    }
+    rest.remove_prefix(end);
   }
   if (rest.empty()) return out;
-  auto [end, error] = std::from_chars(rest.data() + 1, rest.data() + rest.size(), out.number);
-  if (rest[0] != ':' || error != std::errc() || end != rest.data() + rest.size() || out.number > 1000000)
-    throw UserError(fmt::format("--device {}: after the name comes `:` and a number", name));
+  if (rest[0] != ':' || !is_number(rest.substr(1), out.number))
+    throw UserError(fmt::format("--device {}: {}", name,
+                                out.kind == DeviceName::Kind::cuda
+                                    ? "after cuda comes `:` and the number of a GPU, as in cuda:1"
+                                    : "after cuda-sim come `:` and a chip, `:` and a seed, or both, as in cuda-sim:sm_90a:7"));
   return out;
 }
 
@@ -67,8 +84,9 @@ void set_precision(CompileOptions& options, const std::string& precision) {
           "precision tf32: processors multiply no such factors, tensor cores of GPUs do; bf16 is for both, and f32 is the default");
     return;
   }
-  if (options.precision != Precision::f32 && options.cuda->chip < 80)
-    throw UserError(fmt::format("precision {}: {} has no such tensor cores; sm_80 and later have", precision, options.cuda->name));
+  if (!multiplies(*options.cuda, options.precision))
+    throw UserError(fmt::format("precision {}: {} has no such tensor cores, it has those of f16; sm_80 and later have all", precision,
+                                options.cuda->name));
 }
 
 Target cpu_target(const std::string& name) {
@@ -90,7 +108,7 @@ void set_target(CompileOptions& options, const std::string& name, const std::str
   if (parsed.kind == DeviceName::Kind::cpu) return;
   if (parsed.kind == DeviceName::Kind::simulated) {
     static const SimulatorBuiltins builtins = simulated_builtins();
-    options.cuda = cuda_target_named("sm_80");
+    options.cuda = parsed.simulated;
     options.simulator = &builtins;
     return;
   }

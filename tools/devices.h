@@ -9,8 +9,8 @@
 
 namespace heed {
 
-// "cpu": null. Opened once; throws UserError for other names than cpu, cuda, cuda:N, cuda-sim, cuda-sim:SEED, and where there is no such
-// GPU.
+// "cpu": null. Opened once; throws UserError for other names than cpu, cuda, cuda:N, cuda-sim, cuda-sim:CHIP, cuda-sim:SEED and
+// cuda-sim:CHIP:SEED, and where there is no such GPU.
 std::shared_ptr<Device> open_device(const std::string& name);
 
 // What --cpu names. Throws UserError for names that are none, and for instructions that this machine lacks.

@@ -133,7 +133,8 @@ std::string memory_note(std::int64_t limit, const MemoryFit& fit) {
 
 void add_run_options(CLI::App& app, RunOptions& options) {
   add_plan_options(app, options.plan, options.precision);
-  app.add_option("--device", options.device, "cpu (default), cuda, cuda:N, or cuda-sim: a GPU simulated on the processor");
+  app.add_option("--device", options.device,
+                 "cpu (default), cuda, cuda:N, or cuda-sim: a GPU simulated on the processor; cuda-sim:sm_90a simulates that chip");
   app.add_option("--cpu", options.cpu,
                  "instructions that code for the processor may use: host (default), avx512, avx512bf16, avx2, plain; on aarch64 neon");
   app.add_option("--threads", options.threads,

@@ -75,10 +75,10 @@ build asan test_ir test_passes test_runtime
 build tsan test_runtime
 export ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1
 # Random graphs that the tests under ctest do not reach, on all cores; each names its seed where it fails.
-random_graphs() {  # TEST COUNT
-  local log=build/random.${1//[^[:alnum:]]/_}.log
-  HEED_RANDOM_SEED=20001 HEED_RANDOM_COUNT=$2 HEED_RANDOM_SECONDS=100000 build/dev/tests/test_random --gtest_brief=1 \
-    --gtest_filter="$1" >"$log" 2>&1 || {
+random_graphs() {  # TEST COUNT [DEVICE]
+  local log=build/random.${1//[^[:alnum:]]/_}.${3:-cpu}.log
+  HEED_RANDOM_SEED=20001 HEED_RANDOM_COUNT=$2 HEED_RANDOM_SECONDS=100000 HEED_TEST_DEVICE=${3:-cpu} build/dev/tests/test_random \
+    --gtest_brief=1 --gtest_filter="$1" >"$log" 2>&1 || {
     cat "$log" >&2
     return 1
   }
@@ -87,7 +87,10 @@ export -f random_graphs
 echo "random graphs" >&2
 printf '%s\n' 'RandomGraphs.PassesKeepTheirMeaning 10000' 'RandomGraphs.CompiledAsEvaluated 2000' \
   'RandomGraphs.CompiledGradientsAsEvaluated 500' 'RandomGraphs.PassesKeepGradients 700' \
-  'Halves/RandomAttentions.InBlocksAsWithout/0 500' 'Halves/RandomAttentions.InBlocksAsWithout/1 500' |
+  'Halves/RandomAttentions.InBlocksAsWithout/0 500' 'Halves/RandomAttentions.InBlocksAsWithout/1 500' \
+  'RandomGraphs.CompiledAsEvaluated 500 cuda-sim' 'RandomGraphs.CompiledGradientsAsEvaluated 500 cuda-sim' \
+  'Halves/RandomAttentions.InBlocksAsWithout/0 500 cuda-sim' 'Halves/RandomAttentions.InBlocksAsWithout/1 500 cuda-sim' \
+  'RandomAttention.InBf16AsEvaluated 100 cuda-sim:sm_90a' |
   xargs --max-procs "$jobs" -I '{}' bash -c 'random_graphs {}'
 
 # One summary for all: the sanitizers' tests first, so that ctest's last words are those of the whole suite.

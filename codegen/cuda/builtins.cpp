@@ -321,6 +321,19 @@ const Lowering lowerings[] = {
        for (std::size_t k = 0; k < 6; ++k) typed[k] = b.CreateBitCast(typed[k], llvm::FixedVectorType::get(b.getHalfTy(), 2));
        return store_results(b, a[0], intrinsic(b, llvm::Intrinsic::nvvm_mma_m16n8k16_row_col_f32_f32, typed));
      }},
+    {"heed.multiply_f16_in_halves",  // of the depth
+     [](llvm::IRBuilderBase& b, Arguments a) {
+       auto half = [&](std::size_t k) -> Value* { return b.CreateBitCast(a[1 + k], llvm::FixedVectorType::get(b.getHalfTy(), 2)); };
+       std::vector<Value*> sums(a.begin() + 7, a.end());
+       Value* made = nullptr;
+       for (std::size_t k = 0; k < 2; ++k) {
+         std::vector<Value*> typed{half(2 * k), half(2 * k + 1), half(4 + k)};
+         typed.insert(typed.end(), sums.begin(), sums.end());
+         made = intrinsic(b, llvm::Intrinsic::nvvm_mma_m16n8k8_row_col_f32_f32, typed);
+         for (unsigned j = 0; j < 4; ++j) sums[j] = b.CreateExtractValue(made, j);
+       }
+       return store_results(b, a[0], made);
+     }},
     {"heed.pack_bf16",
      [](llvm::IRBuilderBase& b, Arguments a) {
        return b.CreateBitCast(intrinsic(b, llvm::Intrinsic::nvvm_ff2bf16x2_rn, {a[1], a[0]}), b.getInt32Ty());
@@ -474,7 +487,12 @@ Value* pack_halves(llvm::IRBuilderBase& b, MatrixKind kind, Value* low, Value* h
   return b.CreateOr(half(low), b.CreateShl(half(high), 16));
 }
 
-void lower_builtins(llvm::Module& module) {
+void lower_builtins(llvm::Module& module, int chip) {
+  constexpr int first_with_whole_products = 80;  // of fragments with a depth of 16
+  auto name_of = [&](const llvm::Function& function) -> llvm::StringRef {
+    const bool is_cut = chip < first_with_whole_products && function.getName() == "heed.multiply_f16";
+    return is_cut ? "heed.multiply_f16_in_halves" : function.getName();
+  };
   std::vector<llvm::Function*> builtins;
   for (llvm::Function& function : module)
     if (function.isDeclaration() && function.getName().starts_with("heed.")) builtins.push_back(&function);
@@ -482,7 +500,7 @@ void lower_builtins(llvm::Module& module) {
   for (llvm::Function* function : builtins) {
     const Lowering* lowering = nullptr;
     for (const Lowering& each : lowerings)
-      if (each.name == function->getName()) lowering = &each;
+      if (each.name == name_of(*function)) lowering = &each;
     if (!lowering) throw std::logic_error("cuda: no lowering of " + function->getName().str());
     while (!function->use_empty()) {
       auto* call = llvm::cast<llvm::CallInst>(function->user_back());

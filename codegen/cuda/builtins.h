@@ -95,7 +95,7 @@ void take_registers(llvm::IRBuilderBase& b, int count);
 // An i32 that is the same in all lanes of a warp: compilers know that then.
 llvm::Value* same_in_warp(llvm::IRBuilderBase& b, llvm::Value* value);
 
-// Replaces the builtins by what NVPTX has.
-void lower_builtins(llvm::Module& module);
+// Replaces the builtins by what NVPTX has for a chip (CudaTarget::chip).
+void lower_builtins(llvm::Module& module, int chip);
 
 }  // namespace heed

@@ -25,7 +25,6 @@
 #include <mutex>
 #include <set>
 #include <stdexcept>
-#include <thread>
 
 #include "codegen/clean_up.h"
 #include "codegen/cuda/builtins.h"
@@ -35,6 +34,8 @@
 
 namespace heed {
 namespace {
+
+constexpr const char* access_report = "heed.access";
 
 void initialize_llvm() {
   static std::once_flag once;
@@ -156,22 +157,34 @@ std::string for_chip(std::string ptx, const CudaTarget& target) {
   return ptx;
 }
 
-std::unique_ptr<llvm::Module> finished_module(const KernelSource& source, const std::string& symbol, llvm::TargetMachine& machine,
-                                              llvm::LLVMContext& context) {
+std::unique_ptr<llvm::Module> finished_module(const KernelSource& source, const std::string& symbol, const CudaTarget& target,
+                                              llvm::TargetMachine& machine, llvm::LLVMContext& context) {
   auto module = build_module(source, symbol, machine, context);
   mark_kernel(*module, symbol);
-  lower_builtins(*module);
+  lower_builtins(*module, target.chip);
   link_library(*module);
   clean_up(*module, machine, true);
   return module;
 }
 
-// Before each access to memory of the GPU a call says what it is.
+// What is loaded for a guard alone, which takes it or something else: that instruction, if threads cannot meet in between.
+llvm::SelectInst* guard_of(llvm::LoadInst* load) {
+  auto* guard = load->hasOneUse() ? llvm::dyn_cast<llvm::SelectInst>(load->user_back()) : nullptr;
+  if (!guard || guard->getCondition() == load || guard->getParent() != load->getParent()) return nullptr;
+  for (const llvm::Instruction* each = load; each != guard; each = each->getNextNode())
+    if (auto* call = llvm::dyn_cast<llvm::CallInst>(each); call && !call->doesNotAccessMemory()) {
+      const llvm::Function* called = call->getCalledFunction();
+      if (!called || called->getName() != access_report) return nullptr;
+    }
+  return guard;
+}
+
+// At each access to memory of the GPU a call says what it is: before it, or, of a load under a guard, where it is known what becomes of it.
 void report_accesses(llvm::Module& module) {
   llvm::LLVMContext& context = module.getContext();
   llvm::IRBuilder<> b(context);
   llvm::Type* types[] = {b.getPtrTy(), b.getInt32Ty(), b.getInt32Ty()};
-  auto report = module.getOrInsertFunction("heed.access", llvm::FunctionType::get(b.getVoidTy(), types, false));
+  auto report = module.getOrInsertFunction(access_report, llvm::FunctionType::get(b.getVoidTy(), types, false));
   const llvm::DataLayout& layout = module.getDataLayout();
   for (llvm::Function& function : module) {
     std::vector<llvm::Instruction*> all;
@@ -189,7 +202,15 @@ void report_accesses(llvm::Module& module) {
       const llvm::Value* object = llvm::getUnderlyingObject(pointer);
       if (llvm::isa<llvm::GlobalVariable>(object) || llvm::isa<llvm::AllocaInst>(object)) continue;
       b.SetInsertPoint(each);
-      b.CreateCall(report, {pointer, b.getInt32(static_cast<std::uint32_t>(layout.getTypeStoreSize(type))), b.getInt32(kind)});
+      llvm::Value* what = b.getInt32(kind);
+      auto* load = llvm::dyn_cast<llvm::LoadInst>(each);
+      if (llvm::SelectInst* guard = load && !type->isVectorTy() ? guard_of(load) : nullptr) {
+        b.SetInsertPoint(guard->getNextNode());
+        llvm::Value *read = b.getInt32(0), *thrown_away = b.getInt32(3);
+        const bool is_taken_if_true = guard->getTrueValue() == load;
+        what = b.CreateSelect(guard->getCondition(), is_taken_if_true ? read : thrown_away, is_taken_if_true ? thrown_away : read);
+      }
+      b.CreateCall(report, {pointer, b.getInt32(static_cast<std::uint32_t>(layout.getTypeStoreSize(type))), what});
     }
   }
 }
@@ -230,10 +251,6 @@ Distinct distinct(const std::vector<KernelSource>& sources, const std::string& s
   return out;
 }
 
-int threads_for(const CompileSettings& settings) {
-  return settings.threads > 0 ? settings.threads : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-}
-
 double seconds_since(std::chrono::steady_clock::time_point begin) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
@@ -257,7 +274,7 @@ DeviceCode device_code(const std::vector<KernelSource>& sources, const std::vect
     else
       missing.push_back(k);
   }
-  in_parallel(missing.size(), threads_for(settings), [&](std::size_t m) {
+  in_parallel(missing.size(), settings.threads, [&](std::size_t m) {
     DeviceKernel& kernel = out.kernels[missing[m]];
     kernel.code = device_text(sources[all.first[missing[m]]], kernel.name, target).assembly;
     cache.store(kernel_file(kernel.name), kernel.code);
@@ -284,7 +301,7 @@ KernelText device_text(const KernelSource& source, const std::string& symbol, co
   initialize_llvm();
   auto machine = gpu_machine(target);
   llvm::LLVMContext context;
-  auto module = finished_module(source, symbol, *machine, context);
+  auto module = finished_module(source, symbol, target, *machine, context);
   KernelText out;
   llvm::raw_string_ostream stream(out.ir);
   module->print(stream, nullptr);
@@ -308,7 +325,7 @@ DeviceCode simulated_code(const std::vector<KernelSource>& sources, const std::v
   if (auto error = jit->getMainJITDylib().define(llvm::orc::absoluteSymbols(symbols)))
     throw std::logic_error("cuda: builtins: " + llvm::toString(std::move(error)));
   std::vector<llvm::orc::ThreadSafeModule> modules(all.symbols.size());
-  in_parallel(all.symbols.size(), threads_for(settings), [&](std::size_t k) {
+  in_parallel(all.symbols.size(), settings.threads, [&](std::size_t k) {
     auto machine = take("host", host.createTargetMachine());
     auto context = std::make_unique<llvm::LLVMContext>();
     auto module = build_module(sources[all.first[k]], all.symbols[k], *machine, *context);

@@ -30,8 +30,12 @@ class NestWriter {
 
   void emit() {
     llvm::Value* row = place_thread();
-    // Threads of a row come together: then those without a row do the last one's reductions once more. Else they do nothing.
-    bool alone = spread_.along == 1 && exists_;
+    // Threads of a row come together: then those without a row do the last one's reductions once more. Else they do nothing. What depends
+    // on no row is made by all before that, so where there is nothing else all come together.
+    const bool has_work_of_rows =
+        nest_.row_count() > 1 || std::ranges::any_of(nest_.sweeps, [](const Sweep& sweep) { return !sweep.axes.empty(); });
+    are_alone_ = spread_.along == 1 && (!exists_ || has_work_of_rows);
+    const bool alone = are_alone_ && exists_;
     if (alone) e_.open_if(exists_);
     bind_digits(nest_.rows, row, nest_.row_count());
     for (std::size_t k = 0; k < nest_.sweeps.size(); ++k) {
@@ -126,7 +130,7 @@ class NestWriter {
 
   // One thread of the row stores, in place perhaps of what the others have read.
   void once_a_row(const Sweep& sweep) {
-    if (spread_.along == 1) return stores(sweep);
+    if (are_alone_) return stores(sweep);
     std::vector<llvm::Value*> values = values_of(sweep);
     if (exists_)
       block_barrier(b());  // threads beyond the last row have read it, too
@@ -230,6 +234,7 @@ class NestWriter {
   Spread spread_;
   llvm::Value *thread_ = nullptr, *along_ = nullptr;
   llvm::Value* exists_ = nullptr;  // the thread's row; null: every thread has one
+  bool are_alone_ = false;         // threads, each with its row
 };
 
 }  // namespace

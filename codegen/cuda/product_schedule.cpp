@@ -30,7 +30,7 @@ constexpr double multiply_adds = 1024, shared_speed = 128, cache_speed = 48;
 constexpr std::int64_t ring_slices = 3, wide_ring_slices = 4;
 constexpr GpuTile wide_tiles[] = {{128, 256}, {128, 128}};  // 64 rows of each of two warpgroups
 constexpr double wide_multiply_adds = 2048;
-constexpr int first_with_copies = 80;  // that go on while threads do, and bf16
+constexpr int first_with_copies = 80;  // that go on while threads do
 
 // The elements of an operand lie side by side along this index in most of what it reads.
 Along along_of(Expr operand, AxisRef line, AxisRef depth) {
@@ -103,8 +103,9 @@ std::optional<DType> held_in(Expr operand) {
 Precision precision_of(const FlatProduct& product, Precision asked, const CudaTarget& target) {
   if (product.dtype != DType::f32) return Precision::f32;
   std::optional<DType> a = held_in(product.a), b = held_in(product.b);
-  if (target.chip < first_with_copies || a != b) return asked;
-  return a == DType::bf16 ? Precision::bf16 : a == DType::f16 ? Precision::f16 : asked;
+  if (a != b) return asked;
+  const Precision held = a == DType::bf16 ? Precision::bf16 : a == DType::f16 ? Precision::f16 : asked;
+  return multiplies(target, held) ? held : asked;
 }
 
 // Slices of 64 places, or of 32 where they serve better or the others do not fit what is stored.
@@ -124,6 +125,11 @@ void look_for_stored(GpuProductSchedule& s, const FlatProduct& product, const Pr
 }
 
 }  // namespace
+
+bool multiplies(const CudaTarget& target, Precision precision) {
+  constexpr int first_with_all = 80;
+  return precision == Precision::f32 || precision == Precision::f16 || target.chip >= first_with_all;
+}
 
 std::int64_t GpuProductSchedule::slices_of_part() const {
   if (parts == 1) return slices();

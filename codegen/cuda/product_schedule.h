@@ -12,6 +12,8 @@ namespace heed {
 
 // In what the factors of a product in f32 are held while they are multiplied; sums are f32 always.
 enum class Precision : std::uint8_t { f32, tf32, bf16, f16 };
+// Whether a chip has tensor cores for such factors, or needs none.
+bool multiplies(const CudaTarget& target, Precision precision);
 
 // Which index of an operand neighbouring threads take neighbours of.
 enum class Along : std::uint8_t { depth, line };

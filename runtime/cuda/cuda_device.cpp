@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "input_error.h"
+#include "runtime/cores.h"
 #include "runtime/cuda/driver.h"
 #include "runtime/memory.h"
 
@@ -121,7 +122,7 @@ class CudaDevice : public Device {
         errors[k] = load(program.kernels[k], code->modules[k], code->functions[k]);
     };
     std::vector<std::thread> others;
-    for (unsigned k = 1; k < std::min<unsigned>(16, std::thread::hardware_concurrency()); ++k) others.emplace_back(work);
+    for (int k = 1; k < std::min(16, usable_threads()); ++k) others.emplace_back(work);
     work();
     for (std::thread& other : others) other.join();
     for (const std::string& error : errors)
@@ -166,7 +167,7 @@ class CudaDevice : public Device {
   }
   void replay(void* recording) override {
     enter();
-    last_launch_ = "a recorded run";
+    last_launch_ = "a kernel of a recorded run (--profile has them one by one, and names it)";
     check(driver().GraphLaunch(static_cast<cuda::ExecutableGraph>(recording), stream_), last_launch_);
   }
 

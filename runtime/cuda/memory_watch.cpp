@@ -1,4 +1,4 @@
-// A record of the last reader and writer of each word.
+// A record of the last reader and writer of each element.
 #include "runtime/cuda/memory_watch.h"
 
 #include <fmt/format.h>
@@ -7,16 +7,17 @@
 
 namespace heed {
 
-void MemoryWatch::add(const void* begin, std::int64_t bytes, std::string name) {
+void MemoryWatch::add(const void* begin, std::int64_t bytes, std::string name, std::int64_t element) {
   auto at = reinterpret_cast<std::uintptr_t>(begin);
   // Where pieces overlap they share their record: a wider one takes the others in.
   for (Piece& piece : pieces_)
     if (at < piece.end && at + static_cast<std::uintptr_t>(bytes) > piece.begin) {
       piece.end = std::max(piece.end, at + static_cast<std::uintptr_t>(bytes));
       piece.begin = std::min(piece.begin, at);
+      piece.element = std::min(piece.element, static_cast<std::uintptr_t>(element));
       return;
     }
-  pieces_.push_back({at, at + static_cast<std::uintptr_t>(bytes), std::move(name), {}});
+  pieces_.push_back({at, at + static_cast<std::uintptr_t>(bytes), std::move(name), static_cast<std::uintptr_t>(element), {}});
 }
 
 void MemoryWatch::forget_all() {
@@ -36,7 +37,7 @@ bool MemoryWatch::ordered(const Toucher& first, const Toucher& second) {
 
 std::string MemoryWatch::access(const void* pointer, std::int32_t bytes, std::int32_t alignment, AccessKind kind, const Toucher& by) {
   auto at = reinterpret_cast<std::uintptr_t>(pointer);
-  const char* doing = kind == AccessKind::read ? "reads" : "writes";
+  const char* doing = kind == AccessKind::read || kind == AccessKind::thrown_away ? "reads" : "writes";
   auto inside = [&](const Piece& piece) { return at >= piece.begin && at + static_cast<std::uintptr_t>(bytes) <= piece.end; };
   if (last_ >= pieces_.size() || !inside(pieces_[last_])) {
     auto found = std::ranges::find_if(pieces_, inside);
@@ -57,14 +58,15 @@ std::string MemoryWatch::access(const void* pointer, std::int32_t bytes, std::in
   }
   Piece& piece = pieces_[last_];
   if (at % static_cast<std::uintptr_t>(alignment) != 0) return fmt::format("{} {} bytes unaligned in {}", doing, bytes, piece.name);
-  if (kind == AccessKind::atomic) return {};
-  if (piece.touches.empty()) piece.touches.resize((piece.end - piece.begin + word - 1) / word);
-  // Elements narrower than a word share its record: two threads may write side by side.
-  bool exact = bytes >= word;
-  for (std::uintptr_t k = (at - piece.begin) / word; k * word < at - piece.begin + static_cast<std::uintptr_t>(bytes); ++k) {
+  if (kind == AccessKind::atomic || kind == AccessKind::thrown_away) return {};
+  if (piece.touches.empty()) piece.touches.resize((piece.end - piece.begin + piece.element - 1) / piece.element);
+  // What is narrower shares the record of an element: two threads may write side by side.
+  bool exact = static_cast<std::uintptr_t>(bytes) >= piece.element;
+  for (std::uintptr_t k = (at - piece.begin) / piece.element; k * piece.element < at - piece.begin + static_cast<std::uintptr_t>(bytes);
+       ++k) {
     Touch& touch = piece.touches[k];
     if (touch.age != piece.age) touch = {.age = piece.age, .reader = {}, .writer = {}};
-    auto place = [&] { return fmt::format("{}, byte {}", piece.name, k * word); };
+    auto place = [&] { return fmt::format("{}, byte {}", piece.name, k * piece.element); };
     auto who = [&](const Toucher& other) { return fmt::format("thread {} of block {}", other.thread, other.block); };
     if (touch.under_way) return fmt::format("{} what a copy of {} writes that was not waited for: {}", doing, who(touch.writer), place());
     if (exact && touch.written && !ordered(touch.writer, by))
@@ -86,7 +88,8 @@ std::string MemoryWatch::access(const void* pointer, std::int32_t bytes, std::in
 void MemoryWatch::set_under_way(const void* at, std::int32_t bytes, bool is) {
   Piece& piece = pieces_[last_];
   std::uintptr_t begin = reinterpret_cast<std::uintptr_t>(at) - piece.begin;
-  for (std::uintptr_t k = begin / word; k * word < begin + static_cast<std::uintptr_t>(bytes); ++k) piece.touches[k].under_way = is;
+  for (std::uintptr_t k = begin / piece.element; k * piece.element < begin + static_cast<std::uintptr_t>(bytes); ++k)
+    piece.touches[k].under_way = is;
 }
 
 std::string MemoryWatch::begin_write(const void* at, std::int32_t bytes, const Toucher& by) {
@@ -114,12 +117,12 @@ std::string MemoryWatch::read_untraced(const void* at, std::int64_t bytes, bool 
   if (!piece) return fmt::format("reads {} bytes outside of any buffer", bytes);
   if (!must_be_written) return {};
   std::uintptr_t begin = reinterpret_cast<std::uintptr_t>(at) - piece->begin;
-  for (std::uintptr_t k = begin / word; k * word < begin + static_cast<std::uintptr_t>(bytes); ++k) {
+  for (std::uintptr_t k = begin / piece->element; k * piece->element < begin + static_cast<std::uintptr_t>(bytes); ++k) {
     if (piece->touches.empty() || piece->touches[k].age != piece->age || !(piece->touches[k].written || piece->touches[k].under_way))
-      return fmt::format("reads what nobody has written: {}, byte {}", piece->name, k * word);
+      return fmt::format("reads what nobody has written: {}, byte {}", piece->name, k * piece->element);
     if (piece->touches[k].under_way)
       return fmt::format("reads what a copy of thread {} of block {} writes that was not waited for: {}, byte {}",
-                         piece->touches[k].writer.thread, piece->touches[k].writer.block, piece->name, k * word);
+                         piece->touches[k].writer.thread, piece->touches[k].writer.block, piece->name, k * piece->element);
   }
   return {};
 }

@@ -1,4 +1,4 @@
-// Who touched which word of memory since when: finds accesses out of bounds and races.
+// Who touched which element of memory since when: finds accesses out of bounds and races.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -6,7 +6,8 @@
 
 namespace heed {
 
-enum class AccessKind : std::int32_t { read, write, atomic };
+// Of a read that is thrown away nothing but its bounds matters.
+enum class AccessKind : std::int32_t { read, write, atomic, thrown_away };
 
 // Of the thread that accesses: accesses of one thread are in order, those before and after a barrier of the block are, and those of one
 // warp before and after it came together.
@@ -17,22 +18,21 @@ struct Toucher {
 
 class MemoryWatch {
  public:
-  // A piece of memory that a launch may use. Pieces may overlap.
-  void add(const void* begin, std::int64_t bytes, std::string name);
+  // A piece of memory that a launch may use, of elements of so many bytes at least. Pieces may overlap.
+  void add(const void* begin, std::int64_t bytes, std::string name, std::int64_t element);
   void forget_all();   // pieces and touches
   void new_touches();  // of the first piece alone: shared memory belongs to another block from now on
 
   // What is wrong with an access; empty if nothing is.
   std::string access(const void* at, std::int32_t bytes, AccessKind kind, const Toucher& by) { return access(at, bytes, bytes, kind, by); }
   std::string access(const void* at, std::int32_t bytes, std::int32_t alignment, AccessKind kind, const Toucher& by);
-  // A write that goes on until it is ended: nobody may touch its place in between. Whole words.
+  // A write that goes on until it is ended: nobody may touch its place in between. Whole elements.
   std::string begin_write(const void* at, std::int32_t bytes, const Toucher& by);
   std::string end_write(const void* at, std::int32_t bytes, const Toucher& by);
   // What is wrong with a read whose order to writes is not a matter of barriers of the block: it leaves no trace.
   std::string read_untraced(const void* at, std::int64_t bytes, bool must_be_written);
 
  private:
-  static constexpr std::int64_t word = 4;
   static constexpr std::int32_t widest = 16;  // alignment that a write may need
   struct Touch {
     std::uint32_t age = 0;  // of no meaning unless it is the piece's
@@ -43,7 +43,8 @@ class MemoryWatch {
   struct Piece {
     std::uintptr_t begin, end;
     std::string name;
-    std::vector<Touch> touches;
+    std::uintptr_t element;
+    std::vector<Touch> touches;  // of each
     std::uint32_t age = 1;
   };
   static bool ordered(const Toucher& first, const Toucher& second);

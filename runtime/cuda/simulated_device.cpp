@@ -12,12 +12,13 @@
 
 #include "runtime/cuda/simulation.h"
 #include "runtime/memory.h"
+#include "runtime/tensor.h"
 
 namespace heed {
 namespace simulated {
 namespace {
 
-constexpr std::int64_t most_shared = 227 << 10;
+constexpr std::int64_t most_shared = 227 << 10, narrowest_shared = 2;
 
 std::int32_t thread_index() { return simulation->running->index; }
 std::int32_t block_index() { return simulation->block.index; }
@@ -113,12 +114,13 @@ class SimulatedDevice : public Device {
     run.entry = kernel.entry, run.arguments = arguments.data();
     run.block.shared = reinterpret_cast<std::byte*>((reinterpret_cast<std::uintptr_t>(shared_memory.data()) + 1023) / 1024 * 1024);
     run.block.shared_bytes = kernel.shared_bytes;
-    run.watch.add(run.block.shared, kernel.shared_bytes, "shared memory");
-    run.watch.add(parameters.back(), sizeof(Fault), "the record of faults");
+    run.watch.add(run.block.shared, kernel.shared_bytes, "shared memory", narrowest_shared);
+    run.watch.add(parameters.back(), sizeof(Fault), "the record of faults", 4);
     for (std::size_t k = 0; k < launch.buffers.size(); ++k) {
       const BufferUse& use = launch.buffers[k];
       const Buffer& buffer = program.buffers[static_cast<std::size_t>(use.buffer)];
-      run.watch.add(parameters[k], use.stride != 0 ? use.stride : buffer.bytes, fmt::format("buffer {}", k));
+      const ElementType* type = find_element_type(buffer.dtype);
+      run.watch.add(parameters[k], use.stride != 0 ? use.stride : buffer.bytes, fmt::format("buffer {}", k), type ? type->bytes : 4);
     }
     run.block.threads.resize(static_cast<std::size_t>(kernel.threads));
     simulation = &run;

@@ -19,7 +19,7 @@
 
 namespace heed {
 
-Target test_target = host_target();
+Target test_target = test_processor();
 
 Graph graph_of(std::shared_ptr<Arena> arena, const std::vector<ArrayRef>& outputs) {
   Graph graph;
@@ -96,9 +96,9 @@ std::map<std::string, Tensor> inputs_for(const Graph& graph, std::uint64_t seed)
 
 CompileOptions test_options() {
   CompileOptions options;
-  options.target = test_target;
   options.settings.cache.enabled = false;
   set_test_target(options);
+  options.target = test_target;
   return options;
 }
 

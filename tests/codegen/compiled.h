@@ -27,7 +27,7 @@ void expect_as_evaluated(const Plan& plan, const std::map<std::string, Tensor>& 
 void expect_as_evaluated(const Plan& plan, const Graph& before, const std::map<std::string, Tensor>& inputs, double tolerance);
 void expect_as_evaluated(const Plan& plan, std::uint64_t seed, double tolerance = 2e-6);
 
-extern Target test_target;      // what test_options() compiles for; the host unless a test changes it
+extern Target test_target;      // what test_options() compiles for; test_processor() unless a test changes it
 CompileOptions test_options();  // no cache on disk
 
 }  // namespace heed

@@ -169,6 +169,7 @@ TEST(Loops, Types) { check_types(); }
 
 // The same kernels at other widths, with and without fused multiplication.
 TEST(Loops, OtherTargets) {
+  const Target usual = test_target;
   for (const char* name : {"avx512", "avx2", "plain", "neon"}) {
     Target target;
     try {
@@ -182,7 +183,7 @@ TEST(Loops, OtherTargets) {
     check_types();
     check_softmax(37);
     check_scatter(33);
-    test_target = host_target();
+    test_target = usual;
   }
 }
 

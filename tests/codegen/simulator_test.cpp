@@ -27,6 +27,7 @@ struct Code {
   llvm::Value* global(llvm::Value* index) { return b.CreateGEP(b.getFloatTy(), kernel->getArg(0), index); }
   llvm::Value* given(llvm::Value* index) { return b.CreateGEP(b.getFloatTy(), kernel->getArg(1), index); }
   llvm::Value* shared(llvm::Value* index) { return b.CreateGEP(b.getFloatTy(), shared_memory(b), index); }
+  llvm::Value* shared_half(llvm::Value* index) { return b.CreateGEP(b.getInt16Ty(), shared_memory(b), index); }
   llvm::Value* number() { return b.CreateSIToFP(thread, b.getFloatTy()); }
   llvm::Value* mirrored() { return b.CreateSub(word(size - 1), thread); }
   llvm::Value* load(llvm::Value* place) { return b.CreateLoad(b.getFloatTy(), place); }
@@ -108,6 +109,17 @@ TEST(Simulator, ShufflesReachTheOtherLane) {
   for (int k = 0; k < size; ++k) EXPECT_EQ(result[static_cast<std::size_t>(k)], static_cast<float>(k ^ 8));
 }
 
+// Two threads may write the halves of a word.
+TEST(Simulator, NeighboursOf16BitsAreApart) {
+  std::vector<float> result = run("halves", [](Code& c) {
+    c.b.CreateStore(c.b.CreateTrunc(c.thread, c.b.getInt16Ty()), c.shared_half(c.mirrored()));
+    block_barrier(c.b);
+    llvm::Value* half = c.b.CreateUIToFP(c.b.CreateLoad(c.b.getInt16Ty(), c.shared_half(c.thread)), c.b.getFloatTy());
+    c.where(c.b.CreateICmpEQ(block_index(c.b), c.word(0)), [&] { c.b.CreateStore(half, c.global(c.thread)); });
+  });
+  for (int k = 0; k < size; ++k) EXPECT_EQ(result[static_cast<std::size_t>(k)], static_cast<float>(size - 1 - k));
+}
+
 TEST(Simulator, SaysWhatIsWrong) {
   struct Mistake {
     const char *name, *words;
@@ -128,6 +140,8 @@ TEST(Simulator, SaysWhatIsWrong) {
       {"two blocks write one place", "with no barrier between: buffer 0", [](Code& c) { c.b.CreateStore(c.number(), c.global(c.thread)); }},
       {"threads of two warps write one place", "with no barrier between: shared memory",
        [](Code& c) { c.b.CreateStore(c.number(), c.shared(c.b.CreateURem(c.thread, c.word(32)))); }},
+      {"threads of two warps write one element of 16 bits", "with no barrier between: shared memory",
+       [](Code& c) { c.b.CreateStore(c.b.getInt16(1), c.shared_half(c.b.CreateURem(c.thread, c.word(32)))); }},
       {"some leave before a barrier", "wait for threads that never come",
        [](Code& c) { c.where(c.b.CreateICmpSLT(c.thread, c.word(40)), [&] { block_barrier(c.b); }); }},
       {"half a warp shuffles", "wait for threads that never come",

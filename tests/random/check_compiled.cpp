@@ -93,6 +93,7 @@ Machine machine_without_blocks() {
 std::vector<Tensor> compiled_results(const Plan& plan, const std::map<std::string, Tensor>& inputs, int threads) {
   CompileOptions options;
   options.settings.cache.enabled = false;
+  set_test_target(options);
   return run(compile(plan, options).program, inputs, threads);
 }
 

@@ -132,9 +132,9 @@ TEST(AssembledGradients, OfAttentionInRegisters) {
     }
 }
 
-void expect_same_numbers(std::vector<std::string> arguments, double tolerance = 2e-5) {
+void expect_same_numbers(std::vector<std::string> arguments, double tolerance = 2e-5, const std::string& device = "cuda-sim") {
   Outcome cpu = run_heed(arguments, source_folder());
-  arguments.insert(arguments.end(), {"--device", "cuda-sim"});
+  arguments.insert(arguments.end(), {"--device", device});
   Outcome gpu = run_heed(arguments, source_folder());
   ASSERT_EQ(gpu.status, 0) << gpu.errors;
   std::vector<double> expected = numbers_of(cpu.output), got = numbers_of(gpu.output);
@@ -189,6 +189,20 @@ TEST(SimulatedGpu, AttentionInBlocks) {
 TEST(SimulatedGpu, AttentionInBf16) {
   expect_same_numbers(
       {"run", "examples/attention_variants.heed:causal", "--grad", "--precision", "bf16", "--size", "B=1,H=2,Q=150,K=150,E=64,D=64"}, 4e-3);
+}
+
+// As long as it takes for groups of warps to multiply together.
+TEST(SimulatedGpu, OfOtherChips) {
+  const std::vector<std::string> causal{"run", "examples/attention_variants.heed:causal", "--size", "B=1,H=1,Q=400,K=400,E=64,D=64",
+                                        "--precision"};
+  auto in = [&](const char* precision) {
+    std::vector<std::string> all = causal;
+    all.emplace_back(precision);
+    return all;
+  };
+  expect_same_numbers(in("bf16"), 4e-3, "cuda-sim:sm_90a");
+  expect_same_numbers(in("bf16"), 4e-3, "cuda-sim:sm_90a:5");
+  expect_same_numbers(in("f16"), 4e-3, "cuda-sim:sm_75");
 }
 
 TEST(SimulatedGpu, GradientsAreChecked) {

@@ -82,6 +82,8 @@ TEST_F(WrongInput, Inputs) {
 TEST_F(WrongInput, Devices) {
   expect_mistake({"run", "line.heed", "--device", "cuda:x"}, {"--device cuda:x", "number"});
   expect_mistake({"run", "line.heed", "--device", "tpu"}, {"--device tpu", "cuda-sim"});
+  expect_mistake({"run", "line.heed", "--device", "cuda-sim:sm_70"}, {"--device cuda-sim:sm_70", "unknown GPU target `sm_70`", "sm_90a"});
+  expect_mistake({"run", "line.heed", "--device", "cuda-sim:sm_90a:x"}, {"--device cuda-sim:sm_90a:x", "a seed", "cuda-sim:sm_90a:7"});
   expect_mistake({"run", "line.heed", "--cpu", "pentium"}, {"--cpu pentium", "host"});
   expect_mistake({"run", "line.heed", "--precision", "bf61"}, {"--precision bf61", "bf16"});
   expect_mistake({"run", "line.heed", "--device", "cuda:999999"}, {"--device cuda:999999"});  // no driver, or not so many
