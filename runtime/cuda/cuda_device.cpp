@@ -85,29 +85,30 @@ class CudaDevice : public Device {
     enter();
     for (std::int64_t at = 0; at < bytes; at += staging_bytes) {
       std::int64_t piece = std::min(staging_bytes, bytes - at);
-      check(driver().StreamSynchronize(stream_), "waiting");
+      check_work(driver().StreamSynchronize(stream_), "waiting");
       std::memcpy(staging_, static_cast<const std::byte*>(from) + at, static_cast<std::size_t>(piece));
-      check(driver().MemcpyHtoDAsync(address_of(to) + static_cast<Address>(at), staging_, static_cast<std::size_t>(piece), stream_),
-            "copying to the device");
+      check_work(driver().MemcpyHtoDAsync(address_of(to) + static_cast<Address>(at), staging_, static_cast<std::size_t>(piece), stream_),
+                 "copying to the device");
     }
   }
   void copy_out(void* to, const void* from, std::int64_t bytes) override {
     enter();
     for (std::int64_t at = 0; at < bytes; at += staging_bytes) {
       std::int64_t piece = std::min(staging_bytes, bytes - at);
-      check(driver().MemcpyDtoHAsync(staging_, address_of(from) + static_cast<Address>(at), static_cast<std::size_t>(piece), stream_),
-            "copying from the device");
-      check(driver().StreamSynchronize(stream_), last_launch_.empty() ? "waiting" : last_launch_);
+      check_work(driver().MemcpyDtoHAsync(staging_, address_of(from) + static_cast<Address>(at), static_cast<std::size_t>(piece), stream_),
+                 "copying from the device");
+      check_work(driver().StreamSynchronize(stream_), "waiting");
       std::memcpy(static_cast<std::byte*>(to) + at, staging_, static_cast<std::size_t>(piece));
     }
   }
   void copy(void* to, const void* from, std::int64_t bytes) override {
     enter();
-    check(driver().MemcpyDtoDAsync(address_of(to), address_of(from), static_cast<std::size_t>(bytes), stream_), "copying on the device");
+    check_work(driver().MemcpyDtoDAsync(address_of(to), address_of(from), static_cast<std::size_t>(bytes), stream_),
+               "copying on the device");
   }
   void clear(void* memory, std::int64_t bytes) override {
     enter();
-    check(driver().MemsetD8Async(address_of(memory), 0, static_cast<std::size_t>(bytes), stream_), "clearing memory");
+    check_work(driver().MemsetD8Async(address_of(memory), 0, static_cast<std::size_t>(bytes), stream_), "clearing memory");
   }
 
   std::shared_ptr<void> load(const Program& program) override {
@@ -173,7 +174,7 @@ class CudaDevice : public Device {
 
   void wait() override {
     enter();
-    check(driver().StreamSynchronize(stream_), last_launch_.empty() ? "waiting" : last_launch_);
+    check_work(driver().StreamSynchronize(stream_), "waiting");
   }
 
  private:
@@ -197,6 +198,11 @@ class CudaDevice : public Device {
 
   void check(cuda::Result result, std::string_view doing) const {
     if (result != 0) throw std::runtime_error(fmt::format("{}: {}: {}", name(), doing, driver().text_of(result)));
+  }
+
+  // Of what is done in order after launches: the first to be told of a kernel's fault.
+  void check_work(cuda::Result result, std::string_view doing) const {
+    if (result != 0) check(result, last_launch_.empty() ? std::string(doing) : fmt::format("{} after {}", doing, last_launch_));
   }
 
   // What went wrong, in words; empty if nothing did.
