@@ -102,13 +102,18 @@ struct Math {
     return below(absolute(x), 0.5, small, plus(exp(x), -1));
   }
 
+  // By d = exp(2 |x|) - 1, exact also where it is small, as d / (d + 2). Of the exponent to base 2, the whole part scales and the rest goes
+  // through a polynomial: 2^r - 1, fitted for |r| <= 1/2. From 9.36 on the result is 1.
   Value* tanh(Value* x) {
-    Value* a = absolute(x);
-    Value* z = b.CreateFMul(x, x);
-    constexpr std::array c{-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1};
-    Value* small = fma(b.CreateFMul(polynomial(z, c), z), x, x);
-    Value* large = b.CreateFSub(constant(x, 1), b.CreateFDiv(constant(x, 2), plus(exp(b.CreateFAdd(a, a)), 1)));
-    return below(a, 0.625, small, with_sign_of(large, x));
+    Value* y = times(absolute(x), 2 * std::numbers::log2e);
+    y = b.CreateSelect(b.CreateFCmpOGT(y, constant(x, 27)), constant(x, 27), y);
+    Value* shifted = plus(y, magic);
+    Value* r = b.CreateFSub(y, plus(shifted, -magic));
+    constexpr std::array c{0.00014953153312799192, 0.0013371538375023838, 0.00961935238248849,
+                           0.05550410735531211,    0.24022650664499298,   0.6931471805599785};
+    Value* scale = as_real(b.CreateShl(b.CreateAdd(as_bits(shifted), bits(x, 127U - 0x4B400000U)), bits(x, 23)));  // 2^(y - r)
+    Value* d = fma(scale, b.CreateFMul(polynomial(r, c), r), plus(scale, -1));
+    return with_sign_of(b.CreateFDiv(d, plus(d, 2)), x);
   }
 
   Value* erf(Value* x) {
