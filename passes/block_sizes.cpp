@@ -23,6 +23,7 @@ constexpr double live_at_once = 2;             // of them, about
 constexpr std::int64_t most_widths = 8;        // different numbers of columns
 constexpr std::int64_t most_blocks = 1 << 14;  // of one unit
 constexpr std::int64_t most_asked = 256;  // times that needed columns are asked for: of neighbouring blocks together where there are more
+constexpr double rows_of_layout = 8;      // a block lays out what its products read, in the time of so many of its rows
 constexpr double cached_share = 0.25;     // of the time to memory, for what stays in a cache
 constexpr double far_share = 0.5;         // for what the last one holds
 
@@ -255,18 +256,28 @@ void choose_columns(BlockRegion& region, const std::unordered_set<ArrayRef>& vir
     }
     return true;
   };
-  double least = 0.9 * static_cast<double>(size_of(axes, axes.row));  // in rows' worth of columns
+  // Rows' worth of columns, of blocks of so many rows.
+  auto needed = [&](std::int64_t of_block) {
+    double sum = 0;
+    for (const BlockPlace& place : block_places(region, of_block))
+      sum += static_cast<double>(place.rows * place.columns) / static_cast<double>(size_of(axes, axes.column));
+    return sum;
+  };
+  double least = 0.9 * static_cast<double>(size_of(axes, axes.row));
   int best = -1;
   const int count = static_cast<int>(axes.frame.sizes.size());
   for (int axis = 0; axis < count; ++axis) {
     if (!fits(axis)) continue;
     axes.column = axis;
-    double needed = 0;
-    for (const BlockPlace& place : block_places(region, rows))
-      needed += static_cast<double>(place.rows * place.columns) / static_cast<double>(size_of(axes, axis));
-    if (needed < least) least = needed, best = axis;
+    if (const double worth = needed(rows); worth < least) least = worth, best = axis;
   }
   axes.column = best;
+  // Fewer rows need fewer columns; but operands that do not depend on the rows are laid out for each block.
+  auto cost = [](double worth, std::int64_t of_block) { return worth * (1 + rows_of_layout / static_cast<double>(of_block)); };
+  for (std::int64_t fewer = rows / 2; best >= 0 && fewer >= machine.enough_rows; fewer /= 2) {
+    const double worth = needed(fewer);
+    if (cost(worth, fewer) < 0.95 * cost(least, region.rows)) region.rows = fewer, least = worth;
+  }
   choose_registers(region, virtual_arrays, machine);
   if (!region.in_registers) choose_passes(region, virtual_arrays, machine);
   if (region.passes) best = axes.column;
