@@ -27,12 +27,13 @@ struct Options {
   ModelOptions model;
   PurposeOptions purpose;
   PipelineOptions plan;
-  std::string target = "cpu", precision, folder;
+  std::string target = "cpu", cpu = "host", precision, folder;
 };
 
 // Kernels for the processor: LLVM IR and assembly.
-int build_for_processor(const Plan& plan, const std::string& precision, const std::filesystem::path& folder) {
+int build_for_processor(const Plan& plan, const Target& target, const std::string& precision, const std::filesystem::path& folder) {
   CompileOptions options;
+  options.target = target;
   set_precision(options, precision);
   int number = 0;
   for (const ListedKernel& kernel : kernel_sources(plan, options)) {
@@ -101,9 +102,12 @@ int build_model(const Options& options) {
     } catch (const std::runtime_error& error) {
       throw UserError(fmt::format("--target {}: {}; cpu is the processor", options.target, error.what()));
     }
+  if (gpu && options.cpu != "host")
+    throw UserError(fmt::format("--cpu {}: that is for --target cpu, and this one is {}", options.cpu, options.target));
+  const Target processor = named_cpu_target(options.cpu);
   Model model(options.model);
   PipelineOptions plan_options = options.plan;
-  plan_options.machine = gpu ? machine_of(*gpu) : machine_of(host_target());
+  plan_options.machine = gpu ? machine_of(*gpu) : machine_of(processor);
   const Purpose purpose = purpose_of(model, options.purpose, false);
   const Graph graph = elaborate_for(model, purpose).graph;
   const std::string precision = choose_precision(model, purpose, options.precision, plan_options);
@@ -111,7 +115,7 @@ int build_model(const Options& options) {
   make_folder(options.folder);
   std::filesystem::path folder(options.folder);
   replace_file((folder / "plan.heed").string(), print(plan));
-  return gpu ? build_for_gpu(plan, *gpu, precision, folder) : build_for_processor(plan, precision, folder);
+  return gpu ? build_for_gpu(plan, *gpu, precision, folder) : build_for_processor(plan, processor, precision, folder);
 }
 
 }  // namespace
@@ -126,6 +130,8 @@ Command build_command() {
             app.add_flag("--train", options->purpose.train, "the whole training step");
             app.add_option("--target", options->target,
                            "cpu (default), or a GPU: sm_75, sm_80, sm_86, sm_89, sm_90, sm_90a, sm_100, sm_120");
+            app.add_option("--cpu", options->cpu,
+                           "with --target cpu, the instructions: host (default), avx512, avx512bf16, avx2, plain; on aarch64 neon");
             app.add_option("-o,--output", options->folder, "folder for the files")->required();
             return [options] { return build_model(*options); };
           }};

@@ -89,13 +89,16 @@ void set_precision(CompileOptions& options, const std::string& precision) {
                                 options.cuda->name));
 }
 
-Target cpu_target(const std::string& name) {
-  Target target;
+Target named_cpu_target(const std::string& name) {
   try {
-    target = target_named(name);
+    return target_named(name);
   } catch (const std::runtime_error& error) {
     throw UserError(fmt::format("--cpu {}: {}", name, error.what()));
   }
+}
+
+Target cpu_target(const std::string& name) {
+  Target target = named_cpu_target(name);
   if (!runs_here(target))
     throw UserError(
         fmt::format("--cpu {}: this machine ({}) lacks such instructions; --cpu host takes all that it has", name, host_target().cpu));

@@ -13,7 +13,9 @@ namespace heed {
 // cuda-sim:CHIP:SEED, and where there is no such GPU.
 std::shared_ptr<Device> open_device(const std::string& name);
 
-// What --cpu names. Throws UserError for names that are none, and for instructions that this machine lacks.
+// What --cpu names, to be looked at. Throws UserError for names that are none.
+Target named_cpu_target(const std::string& name);
+// The same to be run: throws UserError for instructions that this machine lacks, too.
 Target cpu_target(const std::string& name);
 // What kernels for a device are compiled for.
 void set_target(CompileOptions& options, const std::string& device_name, const std::string& cpu_name);

@@ -167,16 +167,26 @@ std::unique_ptr<llvm::Module> finished_module(const KernelSource& source, const 
   return module;
 }
 
-// What is loaded for a guard alone, which takes it or something else: that instruction, if threads cannot meet in between.
-llvm::SelectInst* guard_of(llvm::LoadInst* load) {
-  auto* guard = load->hasOneUse() ? llvm::dyn_cast<llvm::SelectInst>(load->user_back()) : nullptr;
-  if (!guard || guard->getCondition() == load || guard->getParent() != load->getParent()) return nullptr;
+// What is loaded for a guard alone, which takes what is made of it or something else: that instruction, and whether the load is for the
+// case that its condition holds. Threads cannot meet in between.
+std::pair<llvm::SelectInst*, bool> guard_of(llvm::LoadInst* load) {
+  llvm::Instruction* made = load;  // of what is loaded, and used once
+  llvm::SelectInst* guard = nullptr;
+  while (!guard && made->hasOneUse()) {
+    auto* user = llvm::cast<llvm::Instruction>(made->user_back());
+    if (user->getParent() != load->getParent()) break;
+    guard = llvm::dyn_cast<llvm::SelectInst>(user);
+    if (guard && guard->getCondition() == made) guard = nullptr;
+    if (!guard && (user->mayReadOrWriteMemory() || user->isTerminator() || llvm::isa<llvm::PHINode>(user))) break;
+    if (!guard) made = user;
+  }
+  if (!guard) return {};
   for (const llvm::Instruction* each = load; each != guard; each = each->getNextNode())
     if (auto* call = llvm::dyn_cast<llvm::CallInst>(each); call && !call->doesNotAccessMemory()) {
       const llvm::Function* called = call->getCalledFunction();
-      if (!called || called->getName() != access_report) return nullptr;
+      if (!called || called->getName() != access_report) return {};
     }
-  return guard;
+  return {guard, guard->getTrueValue() == made};
 }
 
 // At each access to memory of the GPU a call says what it is: before it, or, of a load under a guard, where it is known what becomes of it.
@@ -204,10 +214,9 @@ void report_accesses(llvm::Module& module) {
       b.SetInsertPoint(each);
       llvm::Value* what = b.getInt32(kind);
       auto* load = llvm::dyn_cast<llvm::LoadInst>(each);
-      if (llvm::SelectInst* guard = load && !type->isVectorTy() ? guard_of(load) : nullptr) {
+      if (auto [guard, is_taken_if_true] = load ? guard_of(load) : std::pair<llvm::SelectInst*, bool>(); guard) {
         b.SetInsertPoint(guard->getNextNode());
         llvm::Value *read = b.getInt32(0), *thrown_away = b.getInt32(3);
-        const bool is_taken_if_true = guard->getTrueValue() == load;
         what = b.CreateSelect(guard->getCondition(), is_taken_if_true ? read : thrown_away, is_taken_if_true ? thrown_away : read);
       }
       b.CreateCall(report, {pointer, b.getInt32(static_cast<std::uint32_t>(layout.getTypeStoreSize(type))), what});

@@ -264,6 +264,7 @@ struct Boxes {
   bool waits = true;           // for the last products
   int shift = 0;               // bytes that boxes are moved by
   std::int64_t stride = 1024;  // of eight lines
+  int swizzle = 0;             // by which the chunks of the left operand's lines are taken in another order than they lie in
   bool held = false;           // the left operand's fragments are in registers; that is no mistake
 };
 
@@ -315,10 +316,11 @@ void multiply_boxes(llvm::IRBuilder<>& b, llvm::Function* kernel, const Boxes& b
       for (int step = 0; step < 4; ++step) {
         const WideProduct product{MatrixKind::bf16, box_columns, false, false, slice == 0 && step == 0};
         llvm::Value *moved = b.getInt64(static_cast<std::uint64_t>(2 * step)), *own = b.CreateAdd(right, moved);
+        llvm::Value* moved_left = b.getInt64(static_cast<std::uint64_t>(2 * step ^ boxes.swizzle));
         if (boxes.held)
           multiply_wide(b, product, sums, held_words(64 * slice + 16 * step), own);
         else
-          multiply_wide(b, product, sums, b.CreateAdd(left, moved), own);
+          multiply_wide(b, product, sums, b.CreateAdd(left, moved_left), own);
       }
       commit_products(b);
       if (boxes.early) arrive(b, empty(slot), is_first);
@@ -392,6 +394,7 @@ TEST(Simulator, MultipliesBoxes) {
   EXPECT_EQ(error_of_boxes({}), 0);
   EXPECT_EQ(error_of_boxes({.held = true}), 0);
   EXPECT_GT(error_of_boxes({.stride = 512}), 1) << "lines that are not where the product looks for them";
+  EXPECT_GT(error_of_boxes({.swizzle = 2}), 1) << "chunks that are not where the product looks for them";
 }
 
 TEST(Simulator, SaysWhatIsWrongWithBoxes) {

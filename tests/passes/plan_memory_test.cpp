@@ -158,7 +158,7 @@ TEST(PlanMemory, RandomPlansHoldWhatTheySay) {
     SCOPED_TRACE(seed);
     Plan plan = make_plan(random_graph(random));
     ASSERT_NO_THROW(check_memory(plan));
-    EXPECT_LE(static_cast<double>(plan.arena_bytes), 1.5 * static_cast<double>(memory_figures(plan).lower_bound));
+    EXPECT_LE(static_cast<double>(plan.arena_bytes), 1.05 * static_cast<double>(memory_figures(plan).lower_bound));
   }
 }
 

@@ -88,6 +88,8 @@ TEST_F(WrongInput, Devices) {
   expect_mistake({"run", "line.heed", "--precision", "bf61"}, {"--precision bf61", "bf16"});
   expect_mistake({"run", "line.heed", "--device", "cuda:999999"}, {"--device cuda:999999"});  // no driver, or not so many
   expect_mistake({"build", "line.heed", "--target", "sm_70", "-o", "out"}, {"sm_70", "sm_75", "cpu"});
+  expect_mistake({"build", "line.heed", "--cpu", "pentium", "-o", "out"}, {"--cpu pentium", "avx2", "plain"});
+  expect_mistake({"build", "line.heed", "--cpu", "plain", "--target", "sm_80", "-o", "out"}, {"--cpu plain", "--target cpu", "sm_80"});
 }
 
 TEST_F(WrongInput, IndicesOutOfRange) {
