@@ -11,6 +11,7 @@
 #include <random>
 #include <thread>
 
+#include "codegen/tile/micro_kernel.h"
 #include "ir/algebra.h"
 #include "ir/evaluate.h"
 #include "ir/function.h"
@@ -189,6 +190,34 @@ TEST_P(ProductOf, Plain) {
     AxisRef i = make.axis(m), j = make.axis(n), l = make.axis(k);
     ArrayRef a = make.in("a", {m, k}), b = make.in("b", {k, n});
     check_factors({{}, {defined({i, j}, summed({l}, multiply(at(a, {i, l}), at(b, {l, j}))))}, ""});
+  }
+}
+
+// Each tile that some size is given, on each target, at sizes that it does not divide where there are such.
+TEST(Product, EveryTile) {
+  for (std::string_view name : {"host", "avx2", "plain"}) {
+    const Target target = target_named(name);
+    if (!runs_here(target)) continue;
+    std::map<std::pair<int, int>, std::pair<int, int>> sizes;  // of each tile's rows and vectors
+    const int lanes = target.lanes(4);
+    for (int m = 2; m <= 40; ++m)  // One row is no product of matrices.
+      for (int vectors = 1; vectors <= 9; ++vectors)
+        for (int n : {vectors * lanes, vectors * lanes - 1}) {
+          const Tile tile = choose_tile(target, 4, m, n);
+          auto& found = sizes[{tile.rows, tile.vectors}];
+          const auto rest = [&](const std::pair<int, int>& size) {
+            return (size.first % tile.rows != 0) + (size.second % tile.columns() != 0);
+          };
+          if (found.first == 0 || rest({m, n}) > rest(found)) found = {m, n};
+        }
+    EXPECT_GE(sizes.size(), 10U) << name;
+    for (const auto& [tile, size] : sizes) {
+      SCOPED_TRACE(fmt::format("{} tile {} x {}: {} x {}", name, tile.first, tile.second, size.first, size.second));
+      Maker make;
+      AxisRef i = make.axis(size.first), j = make.axis(size.second), l = make.axis(70);
+      ArrayRef a = make.in("a", {size.first, 70}), b = make.in("b", {70, size.second});
+      check({{}, {defined({i, j}, summed({l}, multiply(at(a, {i, l}), at(b, {l, j}))))}, ""}, {name});
+    }
   }
 }
 
