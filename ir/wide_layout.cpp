@@ -36,6 +36,10 @@ WidePart wide_part(const RegisterProgram& program, const RegisterProgram::Part& 
   return all;
 }
 
+bool sums_follow(const RegisterProgram::Part& part) {
+  return std::ranges::count(part.kinds[0].steps, RegisterStep::Kind::score, &RegisterStep::kind) <= 1;
+}
+
 std::int64_t wide_tile_bytes(const RegisterProgram& program) {
   std::int64_t bytes = 0;
   for (const auto& part : program.parts)

@@ -25,6 +25,10 @@ struct WidePart {
 };
 WidePart wide_part(const RegisterProgram& program, const RegisterProgram::Part& part);
 
+// Whether the sums over columns of a block are made while the next block's scores are: else they are done within their block, which leaves
+// registers to several scores.
+bool sums_follow(const RegisterProgram::Part& part);
+
 // Of all parts, which follow each other in the same memory. Barriers of each part come after it, and then a word that nobody reads.
 inline constexpr std::int64_t wide_barrier_bytes = 8;
 std::int64_t wide_tile_bytes(const RegisterProgram& program);

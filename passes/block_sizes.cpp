@@ -168,16 +168,19 @@ std::shared_ptr<Blocks> cut_for_registers(BlockRegion& cut, const RegisterSize& 
 bool choose_groups(BlockRegion& cut, const Machine& machine) {
   struct Size {
     int groups;
-    std::int64_t columns, sums;  // that a thread may have
+    std::int64_t columns;
+    std::int64_t sums, sums_of_whole;  // that a thread may have; where it has factors of no block but its own
   };
   // Three groups leave a thread 160 registers and two 232 (65536 in all, of which those that copy have some).
-  constexpr Size sizes[] = {{3, 128, 96}, {2, 128, 128}, {2, 64, 160}};
+  constexpr Size sizes[] = {{3, 128, 96, 0}, {2, 128, 128, 192}, {2, 64, 160, 192}};
   if (!machine.has_groups) return false;
-  for (const auto& [groups, columns, sums] : sizes) {
+  for (const auto& [groups, columns, sums, sums_of_whole] : sizes) {
     if (groups > 2 && cut.axes.size_of(cut.axes.row) <= 128) continue;  // fewer rows than two groups have
     const std::shared_ptr<Blocks> blocks = cut_for_registers(cut, {groups, 0, 1, columns}, machine);
     if (!blocks->registers) return false;
-    if (sums_of_thread(*blocks->registers) > sums) continue;
+    const bool are_whole =
+        std::ranges::none_of(blocks->registers->parts, [](const auto& part) { return part.over_columns && sums_follow(part); });
+    if (sums_of_thread(*blocks->registers) > (are_whole ? sums_of_whole : sums)) continue;
     cut.not_wide = not_wide(*blocks->registers);
     if (!cut.not_wide.empty()) return false;
     if (wide_bytes(*blocks->registers) <= machine.shared_bytes) return true;

@@ -382,12 +382,10 @@ int RegisterBodies::tile_of(Expr read, AxisRef first, AxisRef second) {
   return static_cast<int>(program_.tiles.size() - 1);
 }
 
-// A matrix that is a factor of scores and of sums is one tile: products of single warps know its other axis by its size alone.
+// A matrix that is a factor of scores and of sums is one tile: products know its other axis by its size alone.
 bool RegisterBodies::are_same(const RegisterTile& one, const RegisterTile& other) const {
   auto is_of_block = [&](AxisRef axis) { return axis == program_.row || axis == program_.column; };
-  auto alike = [&](AxisRef x, AxisRef y) {
-    return x == y || (program_.groups == 0 && !is_of_block(x) && !is_of_block(y) && x->size == y->size);
-  };
+  auto alike = [&](AxisRef x, AxisRef y) { return x == y || (!is_of_block(x) && !is_of_block(y) && x->size == y->size); };
   return one.array == other.array && alike(one.line, other.line) && alike(one.along, other.along) && one.stride == other.stride &&
          one.address.constant == other.address.constant && linear(one.address.terms, 0, arena_) == linear(other.address.terms, 0, arena_);
 }

@@ -50,10 +50,8 @@ class Former {
     for (const auto& [name, masked] : program_.names) check(masked);
     if (!has_scores || !has_sums) throw NotInRegisters{"it has no products of both kinds, scores and sums over columns"};
     simplify_kept(program_);
-    if (program_.groups > 0)
-      set_grids(program_);
-    else
-      start_scores(program_);
+    start_scores(program_);
+    if (program_.groups > 0) set_grids(program_);
     for (AxisRef width : program_.widths)
       if (width->size > most_width) throw NotInRegisters{fmt::format("rows are {} wide, registers hold {}", width->size, most_width)};
     return std::move(program_);

@@ -8,6 +8,7 @@
 
 #include "ir/arena.h"
 #include "ir/function.h"
+#include "ir/wide_layout.h"
 
 namespace heed {
 
@@ -249,7 +250,8 @@ Expr sum_with(Expr score, const RegisterProgram& program, const RegisterSteps& s
 }  // namespace
 
 void start_scores(RegisterProgram& program) {
-  for (auto& part : program.parts)
+  for (auto& part : program.parts) {
+    if (program.groups > 0 && sums_follow(part)) continue;  // its products begin anew
     for (auto& kind : part.kinds)
       for (RegisterStep& score : kind.steps) {
         if (score.kind != RegisterStep::Kind::score) continue;
@@ -268,6 +270,7 @@ void start_scores(RegisterProgram& program) {
         }
         score.value = subtract(sum, own);
       }
+  }
 }
 
 void simplify_kept(RegisterProgram& program) {

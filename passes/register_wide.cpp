@@ -75,8 +75,6 @@ std::string not_wide(const RegisterProgram& program) {
   for (const auto& part : program.parts) {
     for (const auto& kind : part.kinds) {
       if (!are_alike(kind.steps, part.kinds[0].steps)) return "blocks differ in their products";
-      if (std::ranges::count(kind.steps, RegisterStep::Kind::score, &RegisterStep::kind) > 1)
-        return "it has several scores, as gradients have";
       for (const RegisterStep& step : kind.steps)
         if (step.kind == RegisterStep::Kind::sum && (!part.over_columns || !is_left_alone(step, part, kind.steps)))
           return "a sum over columns is met before the last column";

@@ -386,6 +386,8 @@ Value* reciprocal(llvm::IRBuilderBase& b, Value* x) {
 }
 Value* hidden(llvm::IRBuilderBase& b, Value* value) {
   llvm::Type* type = value->getType();
+  if (type->isFloatTy()) return b.CreateBitCast(hidden(b, b.CreateBitCast(value, b.getInt32Ty())), type);
+  if (type->isIntegerTy(64)) return b.CreatePtrToInt(hidden(b, b.CreateIntToPtr(value, b.getPtrTy())), type);
   return b.CreateCall(declared(b, type->isPointerTy() ? "heed.hidden" : "heed.hidden_word", type, {type}, true), {value});
 }
 

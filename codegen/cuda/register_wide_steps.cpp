@@ -11,7 +11,7 @@ constexpr std::int64_t descriptor_unit = 16;  // bytes
 
 }  // namespace
 
-void WideRegisterWriter::find_sums(const RegisterProgram::Part& part) {
+void WideRegisterWriter::find_products(const RegisterProgram::Part& part) {
   sums_.clear(), scores_.clear(), score_tiles_.clear(), sum_tiles_.clear();
   const RegisterSteps& steps = part.kinds[0].steps;
   auto add = [](std::vector<int>& list, int tile) {
@@ -19,7 +19,13 @@ void WideRegisterWriter::find_sums(const RegisterProgram::Part& part) {
   };
   for (const RegisterStep& step : steps) {
     if (step.kind == Kind::score) {
-      scores_.push_back({step.left, step.right, step.over, make_memory(b_.getFloatTy(), 2 * columns_of(program_.column))});
+      const auto rows = static_cast<std::size_t>(std::ranges::find(layout_.rows, step.left) - layout_.rows.begin());
+      // Rows of a group are below each other, or, across, a box of their own.
+      const std::int64_t of_group =
+          is_across(step.left, step.over) ? wide_tile(program_, step.left).box_bytes() : wide_rows * wide_line_bytes;
+      llvm::Value* place = b_.CreateAdd(b_.CreateMul(group_, number(of_group)), number(layout_.places[rows]));
+      scores_.push_back(
+          {step.left, step.right, step.over, make_memory(b_.getFloatTy(), 2 * columns_of(program_.column)), matrix(step.left, place)});
       add(score_tiles_, step.right);
     }
     if (step.kind != Kind::sum) continue;
@@ -100,72 +106,67 @@ std::int64_t WideRegisterWriter::moved(int k, AxisRef depth, std::int64_t steps)
 
 // --- products
 
-void WideRegisterWriter::add_scores(const RegisterSteps& steps, const Turn& turn) {
-  begin_products(b_);
-  std::size_t next = 0;
-  for (const RegisterStep& step : steps) {
-    if (step.kind != Kind::score) continue;
-    const WideScore& score = scores_[next++];
-    const auto rows = static_cast<std::size_t>(std::ranges::find(layout_.rows, step.left) - layout_.rows.begin());
-    // Rows of a group are below each other, or, across, a box of their own.
-    const std::int64_t of_group =
-        is_across(step.left, step.over) ? wide_tile(program_, step.left).box_bytes() : wide_rows * wide_line_bytes;
-    llvm::Value* left = matrix(step.left, b_.CreateAdd(b_.CreateMul(group_, number(of_group)), number(layout_.places[rows])));
-    llvm::Value* right = matrix_of_stage(place_of(step.right), turn.stage);
-    WideProduct product{kind_of(step.right), 4 * columns_of(program_.column), is_across(step.left, step.over),
-                        is_across(step.right, step.over), true};
-    for (std::int64_t at = 0; at * fragment_size < step.over->size; ++at) {
-      multiply_wide(b_, product, score.memory, b_.CreateAdd(left, wide(moved(step.left, step.over, at))),
-                    b_.CreateAdd(right, wide(moved(step.right, step.over, at))));
-      product.is_first = false;
-    }
+void WideRegisterWriter::begin_scores(const RegisterSteps& steps, const Turn& turn) {
+  std::vector<const RegisterStep*> own;
+  for (const RegisterStep& step : steps)
+    if (step.kind == Kind::score) own.push_back(&step);
+  // Before all products: while some are under way ptxas waits for them before it sets what others begin with.
+  for (std::size_t k = 0; k < own.size(); ++k)
+    for (int r = 0; own[k]->value && r < 2; ++r)
+      for (int c = 0; c < columns_of(program_.column); ++c)
+        b_.CreateStore(hidden(b_, values_->value(own[k]->value, r, c)), at(b_.getFloatTy(), scores_[k].memory, fragment::place_of(r, c)));
+  for (std::size_t k = 0; k < own.size(); ++k) {
+    begin_products(b_);
+    add_score(scores_[k], !own[k]->value, turn);
+    commit_products(b_);
   }
-  commit_products(b_);
+}
+
+void WideRegisterWriter::add_score(const WideScore& score, bool is_first, const Turn& turn) {
+  llvm::Value *right = matrix_of_stage(place_of(score.right), turn.stage), *left = score.rows;
+  // Else compilers keep each of its places, where registers are few.
+  if (scores_.size() > 1) left = hidden(b_, left);
+  WideProduct product{kind_of(score.right), 4 * columns_of(program_.column), is_across(score.left, score.over),
+                      is_across(score.right, score.over), is_first};
+  for (std::int64_t at = 0; at * fragment_size < score.over->size; ++at) {
+    multiply_wide(b_, product, score.memory, b_.CreateAdd(left, wide(moved(score.left, score.over, at))),
+                  b_.CreateAdd(right, wide(moved(score.right, score.over, at))));
+    product.is_first = false;
+  }
+}
+
+void WideRegisterWriter::add_sum(const WideSum& sum, const Turn& turn) {
+  const WideProduct product{kind_of(sum.tile), 4 * sum.columns, false, is_across(sum.tile, program_.column)};
+  llvm::Value* right = matrix_of_stage(place_of(sum.tile), turn.stage);
+  for (std::int64_t step = 0; step * fragment_size < program_.columns; ++step) {
+    Values words;
+    for (std::int64_t word = 0; word < 4; ++word)
+      words.push_back(b_.CreateLoad(b_.getInt32Ty(), at(b_.getInt32Ty(), sum.words, 4 * step + word)));
+    multiply_wide(b_, product, sum.memory, words, b_.CreateAdd(right, wide(moved(sum.tile, program_.column, step))));
+  }
 }
 
 void WideRegisterWriter::add_sums(const Turn& turn) {
   wait_for_tiles(sum_tiles_, turn);
   begin_products(b_);
-  for (const WideSum& sum : sums_) {
-    const WideProduct product{kind_of(sum.tile), 4 * sum.columns, false, is_across(sum.tile, program_.column)};
-    llvm::Value* right = matrix_of_stage(place_of(sum.tile), turn.stage);
-    for (std::int64_t step = 0; step * fragment_size < program_.columns; ++step) {
-      Values words;
-      for (std::int64_t word = 0; word < 4; ++word)
-        words.push_back(b_.CreateLoad(b_.getInt32Ty(), at(b_.getInt32Ty(), sum.words, 4 * step + word)));
-      multiply_wide(b_, product, sum.memory, words, b_.CreateAdd(right, wide(moved(sum.tile, program_.column, step))));
-    }
-  }
+  for (const WideSum& sum : sums_) add_sum(sum, turn);
   commit_products(b_);
 }
 
-void WideRegisterWriter::make_factors(const RegisterSteps& steps) {
-  factors_.clear();
-  for (const RegisterStep& step : steps)
-    if (step.kind == Kind::sum)
-      for (int r = 0; r < 2; ++r)
-        for (int c = 0; c < columns_of(program_.column); ++c)
-          factors_.push_back(factor(step.factor, program_.column, Reduction::sum, r, c));
+void WideRegisterWriter::set_sum(const WideSum& sum, const RegisterStep& step) {
+  values_->bind(program_.kept[sum.kept], of_products(sum.memory, sum.columns), sum.columns);
+  for (int r = 0; r < 2; ++r)
+    for (int c = 0; c < sum.columns; ++c)
+      b_.CreateStore(step.value ? values_->value(step.value, r, c) : real(0), at(b_.getFloatTy(), sum.memory, fragment::place_of(r, c)));
 }
 
-// After the wait: what the sums were, scaled, and the next words of their factors.
-void WideRegisterWriter::set_sums(const RegisterSteps& steps) {
-  std::size_t next = 0;
-  const int columns = columns_of(program_.column);
-  for (const RegisterStep& step : steps) {
-    if (step.kind != Kind::sum) continue;
-    const WideSum& sum = sums_[next];
-    values_->bind(program_.kept[sum.kept], of_products(sum.memory, sum.columns), sum.columns);
-    for (int r = 0; r < 2; ++r)
-      for (int c = 0; c < sum.columns; ++c)
-        b_.CreateStore(step.value ? values_->value(step.value, r, c) : real(0), at(b_.getFloatTy(), sum.memory, fragment::place_of(r, c)));
-    const std::size_t first = 2 * next++ * static_cast<std::size_t>(columns);
-    for (int depth = 0; depth < columns / 4; ++depth)
-      for (int word = 0; word < 4; ++word) {
-        auto own = [&](int e) { return factors_[first + static_cast<std::size_t>(word % 2 * columns + depth * 4 + word / 2 * 2 + e)]; };
-        b_.CreateStore(pack_halves(b_, kind_of(sum.tile), own(0), own(1)), at(b_.getInt32Ty(), sum.words, depth * 4 + word));
-      }
-  }
+void WideRegisterWriter::set_words(const WideSum& sum, const std::function<llvm::Value*(int r, int c)>& factor) {
+  for (int depth = 0; depth < columns_of(program_.column) / 4; ++depth)
+    for (int word = 0; word < 4; ++word) {
+      auto own = [&](int e) { return factor(word % 2, depth * 4 + word / 2 * 2 + e); };
+      llvm::Value* low = own(0);
+      b_.CreateStore(pack_halves(b_, kind_of(sum.tile), low, own(1)), at(b_.getInt32Ty(), sum.words, depth * 4 + word));
+    }
 }
 
 // Sums of a row need every exponential.
@@ -177,42 +178,16 @@ void WideRegisterWriter::hold(const RegisterSteps& steps) {
   }
 }
 
-void WideRegisterWriter::do_block(const RegisterProgram::Part& part, const RegisterProgram::Kind& kind, llvm::Value* column,
-                                  bool is_first) {
+// --- blocks
+
+void WideRegisterWriter::begin_block(const RegisterProgram::Kind& kind, llvm::Value* column) {
   values_->forget();
   values_->bind_axis(program_.column, b_.CreateAdd(column, pair_));
   values_->set_end(program_.column, kind.is_ragged ? program_.column->size : 0);
-  const bool has_sums = !is_first && !sums_.empty();
-  const int score_columns = columns_of(program_.column);
-  const Turn last = last_turn(), turn = after(last);
-  wait_for_tiles(score_tiles_, turn);
-  wait_for_turn(b_, own_turn_);
-  add_scores(kind.steps, turn);
-  if (has_sums) add_sums(last);
-  give_turn(b_, next_turn_);
-  for (std::size_t k = 0; k < scores_.size(); ++k) wait_for_products(b_, has_sums ? 1 : 0, scores_[k].memory, 2 * score_columns);
-  std::vector<int> done;
-  for (int k : score_tiles_)
-    if (!has(sum_tiles_, k)) done.push_back(k);
-  release_tiles(done, turn);
-  load_rows();
-  bind_kept(kind.steps, true);
-  std::vector<std::pair<std::size_t, Values>> kept_next;
-  std::size_t score = 0;
-  for (const RegisterStep& step : kind.steps) {
-    if (step.kind == Kind::score) values_->bind(step.into, of_products(scores_[score++].memory, score_columns), score_columns);
-    if (step.kind == Kind::reduce) values_->bind(step.into, reduced(step, is_spread(kind.steps, step)), 0);
-    if (step.kind == Kind::keep && std::ranges::find(sums_, kept_number(step.into), &WideSum::kept) == sums_.end())
-      kept_next.emplace_back(kept_number(step.into), kept(step));
-  }
-  make_factors(kind.steps);
-  if (has_sums) {
-    hold(kind.steps);
-    for (const WideSum& sum : sums_) wait_for_products(b_, 0, sum.memory, 2 * sum.columns);
-    release_tiles(sum_tiles_, last);
-  }
-  set_sums(kind.steps);
-  for (auto& [which, values] : kept_next) state_[which] = std::move(values);
+}
+
+void WideRegisterWriter::end_block(const RegisterProgram::Part& part, const KeptNext& next, const Turn& turn) {
+  for (auto& [which, values] : next) state_[which] = values;
   if (!part.advance.empty()) {
     values_->forget();
     bind_kept(part.advance, true);
@@ -222,10 +197,121 @@ void WideRegisterWriter::do_block(const RegisterProgram::Part& part, const Regis
   set_turn(turn);
 }
 
+void WideRegisterWriter::do_step(const RegisterSteps& steps, const RegisterStep& step, KeptNext& next) {
+  if (step.kind == Kind::store) store(step);
+  if (step.kind == Kind::reduce) values_->bind(step.into, reduced(step, is_spread(steps, step)), 0);
+  if (step.kind == Kind::keep && std::ranges::find(sums_, kept_number(step.into), &WideSum::kept) == sums_.end())
+    next.emplace_back(kept_number(step.into), kept(step));
+}
+
+void WideRegisterWriter::do_block(const RegisterProgram::Part& part, const RegisterProgram::Kind& kind, llvm::Value* column,
+                                  bool is_first) {
+  const bool has_sums = !is_first && !sums_.empty();
+  const int columns = columns_of(program_.column);
+  const Turn last = last_turn(), turn = after(last);
+  begin_block(kind, column);
+  wait_for_tiles(score_tiles_, turn);
+  wait_for_turn(b_, own_turn_);
+  begin_scores(kind.steps, turn);
+  if (has_sums) add_sums(last);
+  give_turn(b_, next_turn_);
+  for (const WideScore& score : scores_) wait_for_products(b_, has_sums ? 1 : 0, score.memory, 2 * columns);
+  std::vector<int> done;
+  for (int k : score_tiles_)
+    if (!has(sum_tiles_, k)) done.push_back(k);
+  release_tiles(done, turn);
+  load_rows();
+  bind_kept(kind.steps, true);
+  KeptNext next;
+  std::size_t score = 0;
+  Values factors;  // of all sums, row by row
+  for (const RegisterStep& step : kind.steps) {
+    if (step.kind == Kind::score) values_->bind(step.into, of_products(scores_[score++].memory, columns), columns);
+    do_step(kind.steps, step, next);
+  }
+  for (const RegisterStep& step : kind.steps)
+    for (int r = 0; step.kind == Kind::sum && r < 2; ++r)
+      for (int c = 0; c < columns; ++c) factors.push_back(factor(step.factor, program_.column, Reduction::sum, r, c));
+  if (has_sums) {
+    hold(kind.steps);
+    for (const WideSum& sum : sums_) wait_for_products(b_, 0, sum.memory, 2 * sum.columns);
+    release_tiles(sum_tiles_, last);
+  }
+  std::size_t sum = 0;
+  for (const RegisterStep& step : kind.steps) {
+    if (step.kind != Kind::sum) continue;
+    const std::size_t first = 2 * sum * static_cast<std::size_t>(columns);
+    set_sum(sums_[sum], step);
+    set_words(sums_[sum++], [&](int r, int c) { return factors[first + static_cast<std::size_t>(r * columns + c)]; });
+  }
+  end_block(part, next, turn);
+}
+
 void WideRegisterWriter::finish_sums(const Turn& last) {
   if (sums_.empty()) return;
   add_sums(last);
   for (const WideSum& sum : sums_) wait_for_products(b_, 0, sum.memory, 2 * sum.columns);
+}
+
+bool WideRegisterWriter::meets(Expr x, ArrayRef array) const {
+  if (!x) return false;
+  return std::ranges::any_of(nodes_of(x), [&](Expr node) {
+    if (node->op != Op::read) return false;
+    Expr named = p_.accesses.named(node->array);
+    return node->array == array || (named && meets(named, array));
+  });
+}
+
+void WideRegisterWriter::make_before(Expr x, ArrayRef score, const std::vector<ArrayRef>& known) {
+  if (!x) return;
+  if (!meets(x, score)) {
+    const bool is_of_known = std::ranges::any_of(known, [&](ArrayRef each) { return meets(x, each); });
+    for (int r = 0; is_of_known && r < 2; ++r)
+      for (int c = 0; c < columns_of(program_.column); ++c) values_->value(x, r, c);
+    return;
+  }
+  if (Expr named = x->op == Op::read ? p_.accesses.named(x->array) : nullptr) make_before(named, score, known);
+  for (Expr operand : x->operands) make_before(operand, score, known);
+}
+
+void WideRegisterWriter::do_whole_block(const RegisterProgram::Part& part, const RegisterProgram::Kind& kind, llvm::Value* column) {
+  const int columns = columns_of(program_.column);
+  const Turn turn = after(last_turn());
+  begin_block(kind, column);
+  load_rows();
+  bind_kept(kind.steps, true);
+  wait_for_tiles(score_tiles_, turn);
+  begin_scores(kind.steps, turn);
+  std::vector<const RegisterStep*> under_way;  // scores
+  std::vector<ArrayRef> known;                 // those that came
+  for (const RegisterStep& step : kind.steps)
+    if (step.kind == Kind::score) under_way.push_back(&step);
+  int begun = static_cast<int>(scores_.size());
+  KeptNext next;
+  std::size_t sum = 0;
+  for (const RegisterStep& step : kind.steps) {
+    if (step.kind == Kind::score) continue;
+    for (std::size_t k = 0; k < under_way.size(); ++k) {
+      const RegisterStep* score = under_way[k];
+      if (!score || (!meets(step.value, score->into) && !meets(step.factor, score->into))) continue;
+      for (Expr x : {step.value, step.factor}) make_before(x, score->into, known);
+      known.push_back(score->into);
+      wait_for_products(b_, begun - static_cast<int>(k) - 1, scores_[k].memory, 2 * columns);
+      values_->bind(score->into, of_products(scores_[k].memory, columns), columns);
+      under_way[k] = nullptr;
+    }
+    do_step(kind.steps, step, next);
+    if (step.kind != Kind::sum) continue;
+    set_sum(sums_[sum], step);
+    set_words(sums_[sum], [&](int r, int c) { return factor(step.factor, program_.column, Reduction::sum, r, c); });
+    begin_products(b_);
+    add_sum(sums_[sum++], turn);
+    commit_products(b_);
+    ++begun;
+  }
+  for (const WideSum& each : sums_) wait_for_products(b_, 0, each.memory, 2 * each.columns);
+  release_tiles(layout_.columns, turn);
+  end_block(part, next, turn);
 }
 
 }  // namespace heed

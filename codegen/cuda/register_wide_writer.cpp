@@ -144,7 +144,7 @@ void WideRegisterWriter::feed_part(const RegisterProgram::Part& part, std::size_
   for (std::size_t k = 0; k < layout_.rows.size(); ++k) copy_tile(layout_.rows[k], number(layout_.places[k]), row_, rows_barrier());
   set_turn({number(1), number(1)});
   // Numbers of boxes are worked out once.
-  for (int k : layout_.columns) values_->address(program_.grids[static_cast<std::size_t>(k)].number, -1, -1);
+  for (int k : layout_.columns) number_of(program_.grids[static_cast<std::size_t>(k)]);
   for (const WideRun& each : runs_of(part, first_run))
     repeat(each.run.column, each.run.blocks, [&](llvm::Value* column) {
       const Turn turn = after(last_turn());
@@ -164,7 +164,7 @@ void WideRegisterWriter::copy_tile(int k, llvm::Value* place, llvm::Value* first
   const WideTile size = wide_tile(program_, k);
   const bool is_cut_along = own.along == program_.row || own.along == program_.column;
   llvm::Value* map = function_->getArg(static_cast<unsigned>(p_.buffers.size() + 1 + static_cast<std::size_t>(k)));
-  llvm::Value* unit = b_.CreateTrunc(values_->address(program_.grids[static_cast<std::size_t>(k)].number, -1, -1), b_.getInt32Ty());
+  llvm::Value* unit = number_of(program_.grids[static_cast<std::size_t>(k)]);
   for (std::int64_t box = 0; box < size.boxes; ++box) {
     llvm::Value* along = number(box * wide_line);
     if (is_cut_along) along = b_.CreateAdd(first, along);
@@ -199,14 +199,24 @@ void WideRegisterWriter::go_over_columns(const RegisterProgram::Part& part, std:
   begin_part(index);
   values_->forget();
   const std::vector<WideRun> runs = runs_of(part, first_run);
-  find_sums(part);
+  find_products(part);
   keep_state();
   set_turn({number(1), number(1)});
-  b_.CreateStore(number(0), has_begun_);
   matrices_.clear();
   for (std::size_t place = 0; place < layout_.columns.size(); ++place)
     matrices_.push_back(matrix(layout_.columns[place], stage_place(place, number(0))));
   wait_for_phase(b_, rows_barrier(), number(0));
+  if (sums_follow(part))
+    do_blocks(part, runs);
+  else
+    for (const WideRun& each : runs)
+      if (each.most > 0) repeat(each.run.column, each.run.blocks, [&](llvm::Value* own) { do_whole_block(part, *each.kind, own); });
+  load_state();
+  values_->forget();
+}
+
+void WideRegisterWriter::do_blocks(const RegisterProgram::Part& part, const std::vector<WideRun>& runs) {
+  b_.CreateStore(number(0), has_begun_);
   // The first block has no sums before it that are under way.
   bool surely_begun = false, perhaps_begun = false;
   auto is_at = [&](llvm::CmpInst::Predicate what) { return b_.CreateICmp(what, b_.CreateLoad(b_.getInt32Ty(), has_begun_), number(0)); };
@@ -238,8 +248,6 @@ void WideRegisterWriter::go_over_columns(const RegisterProgram::Part& part, std:
     finish_sums(last_turn());
   else if (perhaps_begun)
     when(is_at(llvm::CmpInst::ICMP_NE), [&] { finish_sums(last_turn()); });
-  load_state();
-  values_->forget();
 }
 
 }  // namespace heed

@@ -1,6 +1,6 @@
 // Writes the kernel of a program in registers whose warps multiply in groups of four (sm_90a): one thread asks for boxes of all tiles, as
 // soon as their places are free, and groups of warps make scores from what has come. While they look at one block's scores the sums over
-// columns of the block before it are under way.
+// columns of the block before it are under way; where a block has several scores, other products of its own are.
 #pragma once
 #include <functional>
 
@@ -36,20 +36,46 @@ class WideRegisterWriter : public RegisterWriter {
   void feed();
   void feed_part(const RegisterProgram::Part& part, std::size_t first_run);
   void copy_tile(int tile, llvm::Value* place, llvm::Value* first, llvm::Value* barrier);
+  llvm::Value* number_of(const TileGrid& grid) { return b_.CreateTrunc(values_->address(grid.number, -1, -1), b_.getInt32Ty()); }
   void go_over_columns(const RegisterProgram::Part& part, std::size_t first_run) override;
+  void do_blocks(const RegisterProgram::Part& part, const std::vector<WideRun>& runs);  // whose sums follow
   void when(llvm::Value* condition, const std::function<void()>& work);
   void repeat(llvm::Value* column, llvm::Value* count, const std::function<void(llvm::Value* column)>& work);
 
   // --- one block of columns (register_wide_steps.cpp)
-  void find_sums(const RegisterProgram::Part& part);
+  void find_products(const RegisterProgram::Part& part);
+  // With the sums of the block before it, unless it is the first one.
   void do_block(const RegisterProgram::Part& part, const RegisterProgram::Kind& kind, llvm::Value* column, bool is_first);
   void finish_sums(const Turn& last);
-  void add_scores(const RegisterSteps& steps, const Turn& turn);
+  // With its own sums.
+  void do_whole_block(const RegisterProgram::Part& part, const RegisterProgram::Kind& kind, llvm::Value* column);
+  struct WideSum {
+    int tile;
+    std::size_t kept;                                 // number of the value that it becomes
+    int columns;                                      // of a thread
+    llvm::Value *memory = nullptr, *words = nullptr;  // the sums; the factor's fragments
+  };
+  struct WideScore {
+    int left, right;
+    AxisRef over;
+    llvm::Value *memory = nullptr, *rows = nullptr;  // the scores; the matrix of the group's rows
+  };
+  using KeptNext = std::vector<std::pair<std::size_t, Values>>;  // values of rows that the next block has, by number
+  void begin_block(const RegisterProgram::Kind& kind, llvm::Value* column);
+  void end_block(const RegisterProgram::Part& part, const KeptNext& next, const Turn& turn);
+  void begin_scores(const RegisterSteps& steps, const Turn& turn);
+  void add_score(const WideScore& score, bool is_first, const Turn& turn);
+  void add_sum(const WideSum& sum, const Turn& turn);
   void add_sums(const Turn& turn);
-  void make_factors(const RegisterSteps& steps);
+  void do_step(const RegisterSteps& steps, const RegisterStep& step, KeptNext& next);  // but products
+  // What the sum was, scaled; its factor's words.
+  void set_sum(const WideSum& sum, const RegisterStep& step);
+  void set_words(const WideSum& sum, const std::function<llvm::Value*(int r, int c)>& factor);
   void hold(const RegisterSteps& steps);
   Values of_products(llvm::Value* memory, int columns);
-  void set_sums(const RegisterSteps& steps);
+  bool meets(Expr x, ArrayRef array) const;  // reads it, perhaps by a name
+  // Values of an expression that need known scores, but not this one.
+  void make_before(Expr x, ArrayRef score, const std::vector<ArrayRef>& known);
 
   // --- memory of the thread's own, which becomes registers
   llvm::Value* make_memory(llvm::Type* type, std::int64_t count);
@@ -73,24 +99,15 @@ class WideRegisterWriter : public RegisterWriter {
   llvm::Value* matrix_of_stage(std::size_t place, llvm::Value* stage);
   // From a matrix to where its depth is so many steps of 16 further.
   std::int64_t moved(int tile, AxisRef depth, std::int64_t steps);
-  bool is_across(int tile, AxisRef depth) const { return this->tile(tile).along != depth; }
+  // Lines of a tile are along the rows or columns, where the depth is not, or the other way round.
+  bool is_across(int tile, AxisRef depth) const { return is_of_block(this->tile(tile).along) != is_of_block(depth); }
+  bool is_of_block(AxisRef axis) const { return axis == program_.row || axis == program_.column; }
   std::size_t place_of(int tile) const {
     return static_cast<std::size_t>(std::ranges::find(layout_.columns, tile) - layout_.columns.begin());
   }
   void wait_for_tiles(const std::vector<int>& tiles, const Turn& turn);
   void release_tiles(const std::vector<int>& tiles, const Turn& turn);
 
-  struct WideSum {
-    int tile;
-    std::size_t kept;                                 // number of the value that it becomes
-    int columns;                                      // of a thread
-    llvm::Value *memory = nullptr, *words = nullptr;  // the sums; the factor's fragments
-  };
-  struct WideScore {
-    int left, right;
-    AxisRef over;
-    llvm::Value* memory = nullptr;
-  };
   std::vector<WideSum> sums_;
   std::vector<WideScore> scores_;
   std::vector<int> score_tiles_, sum_tiles_;  // of columns
@@ -103,7 +120,6 @@ class WideRegisterWriter : public RegisterWriter {
   Values matrices_;                                         // of tiles of columns, their first stage
   llvm::Value *own_turn_ = nullptr, *next_turn_ = nullptr;  // barriers, by the group's number from 1 on
   llvm::Value *group_ = nullptr, *is_first_lane_ = nullptr;
-  Values factors_;  // of all sums, row by row
 };
 
 }  // namespace heed
