@@ -22,17 +22,22 @@ void MemoryWatch::add(const void* begin, std::int64_t bytes, std::string name, s
 
 void MemoryWatch::forget_all() {
   pieces_.clear();
+  readers_.clear();
   last_ = 0;
 }
 
 void MemoryWatch::new_touches() {
   if (!pieces_.empty()) ++pieces_[0].age;
+  readers_.clear();
 }
 
 bool MemoryWatch::ordered(const Toucher& first, const Toucher& second) {
   if (first.block != second.block) return false;
   if (first.thread == second.thread || first.block_time != second.block_time) return true;
-  return first.thread / 32 == second.thread / 32 && first.warp_time != second.warp_time;
+  if (first.thread / 32 == second.thread / 32) return first.warp_time != second.warp_time;
+  if (!second.known) return false;
+  auto arrival = second.known->find(first.thread / 32);
+  return arrival != second.known->end() && arrival->second > first.warp_time;
 }
 
 std::string MemoryWatch::access(const void* pointer, std::int32_t bytes, std::int32_t alignment, AccessKind kind, const Toucher& by) {
@@ -71,7 +76,15 @@ std::string MemoryWatch::access(const void* pointer, std::int32_t bytes, std::in
     if (touch.under_way) return fmt::format("{} what a copy of {} writes that was not waited for: {}", doing, who(touch.writer), place());
     if (exact && touch.written && !ordered(touch.writer, by))
       return fmt::format("{} what {} writes, with no barrier between: {}", doing, who(touch.writer), place());
-    if (kind == AccessKind::write) {
+    const bool counts = by.known && last_ == 0;
+    if (kind == AccessKind::write && counts) {
+      for (const auto& [warp, reader] : readers_[k])
+        if (exact && !ordered(reader, by)) return fmt::format("writes what {} reads, with no barrier between: {}", who(reader), place());
+      readers_.erase(k);
+      touch.writer = by, touch.written = true;
+    } else if (counts) {
+      readers_[k][by.thread / 32] = by;
+    } else if (kind == AccessKind::write) {
       if (exact && touch.read && (!ordered(touch.reader, by) || (touch.many && touch.reader.block_time == by.block_time)))
         return fmt::format("writes what {} reads, with no barrier between: {}", who(touch.reader), place());
       touch.writer = by, touch.written = true, touch.read = touch.many = false;

@@ -1,7 +1,9 @@
 // Who touched which element of memory since when: finds accesses out of bounds and races.
 #pragma once
 #include <cstdint>
+#include <map>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 namespace heed {
@@ -9,11 +11,16 @@ namespace heed {
 // Of a read that is thrown away nothing but its bounds matters.
 enum class AccessKind : std::int32_t { read, write, atomic, thrown_away };
 
+// By warp of a block: how often it had come together when one of its threads arrived at a barrier that counts.
+using Arrivals = std::map<std::int32_t, std::uint32_t>;
+
 // Of the thread that accesses: accesses of one thread are in order, those before and after a barrier of the block are, and those of one
-// warp before and after it came together.
+// warp before and after it came together. So are those that a warp did before it came together for the last time before it arrived at a
+// barrier that counts, and those of a thread that has waited for that barrier.
 struct Toucher {
   std::int32_t block, thread;
   std::uint32_t block_time, warp_time;
+  const Arrivals* known = nullptr;  // before what the thread has waited for; null: the kernel has no barriers that count
 };
 
 class MemoryWatch {
@@ -52,6 +59,8 @@ class MemoryWatch {
   void set_under_way(const void* at, std::int32_t bytes, bool is);
 
   std::vector<Piece> pieces_;
+  // Of words of shared memory, in kernels with barriers that count: the last reader of each warp since the last write.
+  std::unordered_map<std::uintptr_t, std::map<std::int32_t, Toucher>> readers_;
   std::size_t last_ = 0;
 };
 

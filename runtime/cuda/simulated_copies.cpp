@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "runtime/cuda/simulation.h"
 
@@ -47,7 +48,9 @@ PhaseBarrier& barrier_at(const std::byte* at) {
 }
 
 void end_phase_if_complete(PhaseBarrier& barrier) {
-  if (barrier.arrived == barrier.count && barrier.bytes == 0) barrier.arrived = 0, ++barrier.ended;
+  if (barrier.arrived != barrier.count || barrier.bytes != 0) return;
+  barrier.arrived = 0, ++barrier.ended;
+  for (const auto& [warp, time] : std::exchange(barrier.coming, {})) barrier.come[warp] = time;
 }
 
 bool in_shared(const std::byte* at, std::int64_t bytes) {
@@ -64,6 +67,8 @@ void publish_barriers() {}
 void arrive(std::byte* at, std::int32_t condition) {
   if (condition == 0) return;
   PhaseBarrier& barrier = barrier_at(at);
+  const Thread& self = *simulation->running;
+  barrier.coming[self.index / warp_size] = self.warp_time;
   if (++barrier.arrived > barrier.count) give_up(fmt::format("arrives at a barrier after all {} have", barrier.count));
   end_phase_if_complete(barrier);
 }
@@ -76,6 +81,8 @@ void arrive_expecting(std::byte* at, std::int32_t bytes) {
 void wait_for_phase(std::byte* at, std::int32_t parity) {
   PhaseBarrier& barrier = barrier_at(at);
   while ((barrier.ended & 1) == static_cast<std::uint64_t>(parity)) await(barrier.ended);
+  Arrivals& known = simulation->running->known;
+  for (const auto& [warp, time] : barrier.come) known[warp] = std::max(known[warp], time);
 }
 
 std::int64_t box_bytes(const TensorMap& map) { return std::int64_t{map.box[0]} * map.box[1] * map.box[2] * 2; }

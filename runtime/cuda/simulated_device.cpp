@@ -156,6 +156,7 @@ class SimulatedDevice : public Device {
       thread.index = static_cast<int>(k), thread.awaited = nullptr, thread.warp_time = 0;
       thread.copies.clear(), thread.groups = 0;
       thread.products.clear(), thread.product_groups = 0;
+      thread.known.clear();
       thread.fiber.start(stacks_ + k * Fiber::stack_bytes, run_thread, nullptr);
       order_.push_back(&thread);
     }

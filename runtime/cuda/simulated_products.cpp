@@ -193,6 +193,7 @@ void wait_for_products(std::int32_t still, float*, std::int32_t) {
   }
   std::erase_if(self.products, [&](const WideMultiply& product) { return landed(product.group); });
   meet(own_warp(), warp_size, "wait for products");
+  ++self.warp_time;
   if (self.index % warp_size == 0)
     std::erase_if(s.block.readings, [&](const Reading& each) { return each.warp == self.index / warp_size && landed(each.group); });
 }

@@ -36,7 +36,8 @@ Meeting& own_warp() { return simulation->block.warps[static_cast<std::size_t>(si
 
 Toucher own_touch() {
   const Simulation& s = *simulation;
-  return {s.block.index, s.running->index, static_cast<std::uint32_t>(s.block.barrier.held), s.running->warp_time};
+  return {s.block.index, s.running->index, static_cast<std::uint32_t>(s.block.barrier.held), s.running->warp_time,
+          s.block.barriers.empty() ? nullptr : &s.running->known};
 }
 
 void check(const std::string& wrong) {

@@ -53,6 +53,7 @@ struct BoxCopy {
 struct PhaseBarrier {
   std::int64_t count = 0, arrived = 0, bytes = 0;  // bytes: so many it still waits for
   std::uint64_t ended = 0;                         // phases
+  Arrivals coming{}, come{};                       // of the phase that goes on; of those that have ended
 };
 
 // A product of 64 rows that a thread has begun.
@@ -83,6 +84,7 @@ struct Thread {
   std::uint32_t groups = 0;       // of copies, committed so far
   std::vector<WideMultiply> products;
   std::uint32_t product_groups = 0;
+  Arrivals known;
 };
 
 struct Block {

@@ -444,6 +444,50 @@ TEST(Simulator, WarpsTakeTurns) {
   EXPECT_NE(message({.taken = false}).find("a turn is given that nobody takes"), std::string::npos);
 }
 
+// One warp writes what all others read, again and again, by barriers that count. Each member is a mistake if it is changed.
+struct HandedOver {
+  bool together = true;  // the writers, before one of them arrives
+  bool waited = true;    // for the first words
+  bool kept = true;      // until all have read them
+};
+
+void hand_over(Code& c, const HandedOver& handed) {
+  llvm::Value *lane = c.b.CreateURem(c.thread, c.word(32)), *is_first_lane = c.b.CreateICmpEQ(lane, c.word(0));
+  llvm::Value *full = c.shared(c.word(size - 2)), *empty = c.shared(c.word(size - 4));
+  c.where(c.b.CreateICmpEQ(c.thread, c.word(0)), [&] {
+    make_barrier(c.b, full, 1), make_barrier(c.b, empty, size / 32 - 1);
+    publish_barriers(c.b);
+  });
+  block_barrier(c.b);
+  llvm::Value* writes = c.b.CreateICmpSLT(c.thread, c.word(32));
+  c.where(writes, [&] {
+    for (int turn = 0; turn < 3; ++turn) {
+      if (handed.kept) wait_for_phase(c.b, empty, c.word((turn + 1) % 2));
+      c.b.CreateStore(c.b.CreateFAdd(c.number(), llvm::ConstantFP::get(c.b.getFloatTy(), turn)), c.shared(lane));
+      if (handed.together) warp_barrier(c.b);
+      arrive(c.b, full, is_first_lane);
+    }
+  });
+  c.where(c.b.CreateNot(writes), [&] {
+    for (int turn = 0; turn < 3; ++turn) {
+      if (handed.waited) wait_for_phase(c.b, full, c.word(turn % 2));
+      llvm::Value* read = c.load(c.shared(c.b.CreateXor(lane, c.word(1))));
+      c.where(c.b.CreateICmpEQ(block_index(c.b), c.word(0)), [&] { c.b.CreateStore(read, c.global(c.thread)); });
+      warp_barrier(c.b);
+      arrive(c.b, empty, is_first_lane);
+    }
+  });
+}
+
+TEST(Simulator, WordsAreHandedOver) {
+  const std::vector<float> result = run("handed", [](Code& c) { hand_over(c, {}); });
+  for (std::size_t k = 32; k < static_cast<std::size_t>(size); ++k) EXPECT_EQ(result[k], static_cast<float>((k % 32 ^ 1) + 2)) << k;
+  auto message = [](const HandedOver& handed) { return message_of("handed", [&](Code& c) { hand_over(c, handed); }); };
+  EXPECT_NE(message({.together = false}).find("with no barrier between"), std::string::npos);
+  EXPECT_NE(message({.waited = false}).find("with no barrier between"), std::string::npos);
+  EXPECT_NE(message({.kept = false}).find("with no barrier between"), std::string::npos) << message({.kept = false});
+}
+
 // Memory that nobody wrote holds NaN, so that what is made of it shows.
 TEST(Simulator, SharedMemoryStartsPoisoned) {
   std::vector<float> result = run("poisoned", [](Code& c) {
