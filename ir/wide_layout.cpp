@@ -33,6 +33,10 @@ WidePart wide_part(const RegisterProgram& program, const RegisterProgram::Part& 
   };
   for (int tile : all.rows) place(tile, 1);
   for (int tile : all.columns) place(tile, wide_stages);
+  all.vectors = side_values(program, part, Side::columns);
+  for (const SideValue& vector : all.vectors) all.vectors_bytes += vector_bytes(program, vector);
+  all.places.push_back(all.bytes);
+  all.bytes += wide_stages * all.vectors_bytes;
   return all;
 }
 

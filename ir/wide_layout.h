@@ -1,7 +1,7 @@
 // Where the tiles of a program of groups (RegisterProgram::groups) lie in shared memory: as boxes of 64 elements along, one after the
 // other, of lines of 128 bytes.
 #pragma once
-#include "ir/register_program.h"
+#include "ir/ring_layout.h"
 
 namespace heed {
 
@@ -16,12 +16,16 @@ struct WideTile {
 };
 WideTile wide_tile(const RegisterProgram& program, int tile);
 
-// Of a part over columns: its tiles, in the order of their first use.
+// Of a part over columns: its tiles, in the order of their first use, and values of columns.
 struct WidePart {
   std::vector<int> rows, columns;
+  std::vector<SideValue> vectors{};
   std::int64_t bytes = 0;              // with all stages
-  std::vector<std::int64_t> places{};  // of `rows`, then of `columns`, their first stage
-  std::size_t barriers() const { return 1 + 2 * wide_stages * columns.size(); }
+  std::vector<std::int64_t> places{};  // of `rows`, then of `columns`, their first stage; then of all vectors
+  std::int64_t vectors_bytes = 0;      // of a stage
+  // What comes in stages of its own: tiles of columns, then all vectors.
+  std::size_t streams() const { return columns.size() + (vectors.empty() ? 0 : 1); }
+  std::size_t barriers() const { return 1 + 2 * wide_stages * streams(); }
 };
 WidePart wide_part(const RegisterProgram& program, const RegisterProgram::Part& part);
 

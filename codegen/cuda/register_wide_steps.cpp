@@ -114,7 +114,7 @@ void WideRegisterWriter::begin_scores(const RegisterSteps& steps, const Turn& tu
   for (std::size_t k = 0; k < own.size(); ++k)
     for (int r = 0; own[k]->value && r < 2; ++r)
       for (int c = 0; c < columns_of(program_.column); ++c)
-        b_.CreateStore(hidden(b_, values_->value(own[k]->value, r, c)), at(b_.getFloatTy(), scores_[k].memory, fragment::place_of(r, c)));
+        b_.CreateStore(hidden(b_, values_->start(own[k]->value, r, c)), at(b_.getFloatTy(), scores_[k].memory, fragment::place_of(r, c)));
   for (std::size_t k = 0; k < own.size(); ++k) {
     begin_products(b_);
     add_score(scores_[k], !own[k]->value, turn);
@@ -186,8 +186,20 @@ void WideRegisterWriter::begin_block(const RegisterProgram::Kind& kind, llvm::Va
   values_->set_end(program_.column, kind.is_ragged ? program_.column->size : 0);
 }
 
+void WideRegisterWriter::bind_vectors(const Turn& turn) {
+  if (layout_.vectors.empty()) return;
+  wait_for_phase(b_, barrier(Sign::full, layout_.columns.size(), turn.stage), turn.parity);
+  llvm::Value* own = b_.CreateAdd(vectors_place(turn.stage), b_.CreateMul(pair_, number(RegisterValues::vector_step)));
+  for (const SideValue& vector : layout_.vectors) {
+    values_->bind_vector(vector, shared(own));
+    own = b_.CreateAdd(own, number(vector_bytes(program_, vector)));
+  }
+}
+
 void WideRegisterWriter::end_block(const RegisterProgram::Part& part, const KeptNext& next, const Turn& turn) {
   for (auto& [which, values] : next) state_[which] = values;
+  if (!layout_.vectors.empty()) arrive(b_, barrier(Sign::empty, layout_.columns.size(), turn.stage), is_first_lane_);
+  values_->forget_vectors();
   if (!part.advance.empty()) {
     values_->forget();
     bind_kept(part.advance, true);
@@ -222,6 +234,7 @@ void WideRegisterWriter::do_block(const RegisterProgram::Part& part, const Regis
   release_tiles(done, turn);
   load_rows();
   bind_kept(kind.steps, true);
+  bind_vectors(turn);
   KeptNext next;
   std::size_t score = 0;
   Values factors;  // of all sums, row by row
@@ -274,18 +287,28 @@ void WideRegisterWriter::make_before(Expr x, ArrayRef score, const std::vector<A
   for (Expr operand : x->operands) make_before(operand, score, known);
 }
 
+bool WideRegisterWriter::holds_factors() const {
+  constexpr int addresses = 24;
+  const int columns = columns_of(program_.column);
+  int registers = static_cast<int>(scores_.size()) * 2 * columns + static_cast<int>(sums_.size() - 1) * columns;
+  for (const WideSum& sum : sums_) registers += 2 * sum.columns;
+  return registers <= registers_of(program_.groups).taken - addresses;
+}
+
 void WideRegisterWriter::do_whole_block(const RegisterProgram::Part& part, const RegisterProgram::Kind& kind, llvm::Value* column) {
   const int columns = columns_of(program_.column);
   const Turn turn = after(last_turn());
   begin_block(kind, column);
   load_rows();
   bind_kept(kind.steps, true);
+  bind_vectors(turn);
   wait_for_tiles(score_tiles_, turn);
   begin_scores(kind.steps, turn);
   std::vector<const RegisterStep*> under_way;  // scores
   std::vector<ArrayRef> known;                 // those that came
   for (const RegisterStep& step : kind.steps)
     if (step.kind == Kind::score) under_way.push_back(&step);
+  const bool at_once = !holds_factors();
   int begun = static_cast<int>(scores_.size());
   KeptNext next;
   std::size_t sum = 0;
@@ -304,10 +327,19 @@ void WideRegisterWriter::do_whole_block(const RegisterProgram::Part& part, const
     if (step.kind != Kind::sum) continue;
     set_sum(sums_[sum], step);
     set_words(sums_[sum], [&](int r, int c) { return factor(step.factor, program_.column, Reduction::sum, r, c); });
+    if (at_once) {
+      ++sum;
+      continue;
+    }
     begin_products(b_);
     add_sum(sums_[sum++], turn);
     commit_products(b_);
     ++begun;
+  }
+  if (at_once) {
+    begin_products(b_);
+    for (const WideSum& each : sums_) add_sum(each, turn);
+    commit_products(b_);
   }
   for (const WideSum& each : sums_) wait_for_products(b_, 0, each.memory, 2 * each.columns);
   release_tiles(layout_.columns, turn);

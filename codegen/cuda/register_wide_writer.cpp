@@ -5,16 +5,6 @@
 
 namespace heed {
 
-namespace {
-
-// Of a thread: 65536 in all, an equal share of which the launch gives to each.
-struct SharedOut {
-  int left, taken;
-};
-SharedOut registers_of(int groups) { return groups > 2 ? SharedOut{32, 160} : SharedOut{40, 232}; }
-
-}  // namespace
-
 WideRegisterWriter::WideRegisterWriter(llvm::Module& module, const std::string& symbol, const PreparedRegisters& prepared)
     : RegisterWriter(module, symbol, prepared) {}
 
@@ -77,10 +67,6 @@ llvm::Value* WideRegisterWriter::make_memory(llvm::Type* type, std::int64_t coun
 
 // --- shared memory
 
-llvm::Value* WideRegisterWriter::shared(llvm::Value* place) {
-  return b_.CreateGEP(b_.getInt8Ty(), shared_memory(b_), b_.CreateZExt(place, b_.getInt64Ty()));
-}
-
 llvm::Value* WideRegisterWriter::barrier(std::size_t k) {
   return shared(number(first_barrier_ + wide_barrier_bytes * static_cast<std::int64_t>(k)));
 }
@@ -98,6 +84,10 @@ llvm::Value* WideRegisterWriter::stage_place(std::size_t place, llvm::Value* sta
   return b_.CreateAdd(b_.CreateMul(stage, number(bytes)), number(layout_.places[layout_.rows.size() + place]));
 }
 
+llvm::Value* WideRegisterWriter::vectors_place(llvm::Value* stage) {
+  return b_.CreateAdd(b_.CreateMul(stage, number(layout_.vectors_bytes)), number(layout_.places.back()));
+}
+
 void WideRegisterWriter::begin_part(std::size_t part) {
   first_barrier_ = wide_tile_bytes(program_);
   for (std::size_t k = 0; k < part; ++k)
@@ -112,7 +102,7 @@ void WideRegisterWriter::make_barriers() {
     if (!program_.parts[part].over_columns) continue;
     begin_part(part);
     make_barrier(b_, rows_barrier(), 1);
-    for (std::size_t place = 0; place < layout_.columns.size(); ++place)
+    for (std::size_t place = 0; place < layout_.streams(); ++place)
       for (std::int64_t stage = 0; stage < wide_stages; ++stage) {
         make_barrier(b_, barrier(Sign::full, place, number(stage)), 1);
         make_barrier(b_, barrier(Sign::empty, place, number(stage)), program_.warps());
@@ -130,13 +120,15 @@ void WideRegisterWriter::feed() {
     if (!program_.parts[part].over_columns) continue;
     if (is_later) block_barrier(b_);  // what the part before has in shared memory was read
     begin_part(part);
-    when(b_.CreateICmpEQ(thread_index(b_), number(0)), [&] { feed_part(program_.parts[part], runs); });
+    const std::vector<WideRun> own = runs_of(program_.parts[part], runs);
+    when(b_.CreateICmpEQ(thread_index(b_), number(0)), [&] { feed_tiles(own); });
+    if (!layout_.vectors.empty()) when(b_.CreateICmpEQ(b_.CreateLShr(thread_index(b_), number(5)), number(1)), [&] { feed_vectors(own); });
     runs += program_.parts[part].kinds.size();
     is_later = true;
   }
 }
 
-void WideRegisterWriter::feed_part(const RegisterProgram::Part& part, std::size_t first_run) {
+void WideRegisterWriter::feed_tiles(const std::vector<WideRun>& runs) {
   values_->forget();
   std::int64_t bytes = 0;
   for (int k : layout_.rows) bytes += wide_tile(program_, k).bytes();
@@ -144,8 +136,8 @@ void WideRegisterWriter::feed_part(const RegisterProgram::Part& part, std::size_
   for (std::size_t k = 0; k < layout_.rows.size(); ++k) copy_tile(layout_.rows[k], number(layout_.places[k]), row_, rows_barrier());
   set_turn({number(1), number(1)});
   // Numbers of boxes are worked out once.
-  for (int k : layout_.columns) number_of(program_.grids[static_cast<std::size_t>(k)]);
-  for (const WideRun& each : runs_of(part, first_run))
+  for (int k : layout_.columns) box_number(program_.grids[static_cast<std::size_t>(k)]);
+  for (const WideRun& each : runs)
     repeat(each.run.column, each.run.blocks, [&](llvm::Value* column) {
       const Turn turn = after(last_turn());
       for (std::size_t place = 0; place < layout_.columns.size(); ++place) {
@@ -158,13 +150,42 @@ void WideRegisterWriter::feed_part(const RegisterProgram::Part& part, std::size_
     });
 }
 
+// One warp, some columns a lane.
+void WideRegisterWriter::feed_vectors(const std::vector<WideRun>& runs) {
+  values_->forget();
+  set_turn({number(1), number(1)});
+  const std::size_t stream = layout_.columns.size();
+  for (const WideRun& each : runs)
+    repeat(each.run.column, each.run.blocks, [&](llvm::Value* column) {
+      const Turn turn = after(last_turn());
+      std::vector<RegisterValues::AsideColumn> own;
+      for (std::int64_t first = 0; first < program_.columns; first += warp_threads)
+        own.push_back({b_.CreateAdd(column, b_.CreateAdd(lane_, number(first))), each.kind->is_ragged ? program_.column->size : 0});
+      for (RegisterValues::AsideColumn& aside : own)
+        for (const SideValue& vector : layout_.vectors) values_->at_column(aside, [&] { values_->read_ahead(vector); });
+      wait_for_phase(b_, barrier(Sign::empty, stream, turn.stage), b_.CreateXor(turn.parity, number(1)));
+      for (std::size_t k = 0; k < own.size(); ++k) {
+        llvm::Value *place = vectors_place(turn.stage),
+                    *number_of_column = b_.CreateAdd(lane_, number(warp_threads * static_cast<std::int64_t>(k)));
+        for (const SideValue& vector : layout_.vectors) {
+          values_->at_column(own[k],
+                             [&] { values_->store_vector(vector, values_->side_value(vector, -1, 0), shared(place), number_of_column); });
+          place = b_.CreateAdd(place, number(vector_bytes(program_, vector)));
+        }
+      }
+      warp_barrier(b_);
+      arrive(b_, barrier(Sign::full, stream, turn.stage), is_first_lane_);
+      set_turn(turn);
+    });
+}
+
 // `first`: of rows or columns.
 void WideRegisterWriter::copy_tile(int k, llvm::Value* place, llvm::Value* first, llvm::Value* barrier) {
   const RegisterTile& own = tile(k);
   const WideTile size = wide_tile(program_, k);
   const bool is_cut_along = own.along == program_.row || own.along == program_.column;
   llvm::Value* map = function_->getArg(static_cast<unsigned>(p_.buffers.size() + 1 + static_cast<std::size_t>(k)));
-  llvm::Value* unit = number_of(program_.grids[static_cast<std::size_t>(k)]);
+  llvm::Value* unit = box_number(program_.grids[static_cast<std::size_t>(k)]);
   for (std::int64_t box = 0; box < size.boxes; ++box) {
     llvm::Value* along = number(box * wide_line);
     if (is_cut_along) along = b_.CreateAdd(first, along);

@@ -23,6 +23,12 @@ class WideRegisterWriter : public RegisterWriter {
   Turn after(const Turn& turn) { return {b_.CreateXor(turn.stage, number(1)), b_.CreateXor(turn.parity, turn.stage)}; }
   void set_turn(const Turn& turn) { b_.CreateStore(turn.stage, stage_), b_.CreateStore(turn.parity, parity_); }
 
+  // Registers of a thread: 65536 in all, an equal share of which the launch gives to each.
+  struct SharedOut {
+    int left, taken;
+  };
+  static SharedOut registers_of(int groups) { return groups > 2 ? SharedOut{32, 160} : SharedOut{40, 232}; }
+
   // --- one part over columns (register_wide_writer.cpp)
   struct WideRun {
     const RegisterProgram::Kind* kind;
@@ -34,9 +40,10 @@ class WideRegisterWriter : public RegisterWriter {
   std::vector<WideRun> runs_of(const RegisterProgram::Part& part, std::size_t first_run);
   void make_barriers();
   void feed();
-  void feed_part(const RegisterProgram::Part& part, std::size_t first_run);
+  void feed_tiles(const std::vector<WideRun>& runs);
+  void feed_vectors(const std::vector<WideRun>& runs);
   void copy_tile(int tile, llvm::Value* place, llvm::Value* first, llvm::Value* barrier);
-  llvm::Value* number_of(const TileGrid& grid) { return b_.CreateTrunc(values_->address(grid.number, -1, -1), b_.getInt32Ty()); }
+  llvm::Value* box_number(const TileGrid& grid) { return b_.CreateTrunc(values_->address(grid.number, -1, -1), b_.getInt32Ty()); }
   void go_over_columns(const RegisterProgram::Part& part, std::size_t first_run) override;
   void do_blocks(const RegisterProgram::Part& part, const std::vector<WideRun>& runs);  // whose sums follow
   void when(llvm::Value* condition, const std::function<void()>& work);
@@ -63,6 +70,7 @@ class WideRegisterWriter : public RegisterWriter {
   using KeptNext = std::vector<std::pair<std::size_t, Values>>;  // values of rows that the next block has, by number
   void begin_block(const RegisterProgram::Kind& kind, llvm::Value* column);
   void end_block(const RegisterProgram::Part& part, const KeptNext& next, const Turn& turn);
+  void bind_vectors(const Turn& turn);
   void begin_scores(const RegisterSteps& steps, const Turn& turn);
   void add_score(const WideScore& score, bool is_first, const Turn& turn);
   void add_sum(const WideSum& sum, const Turn& turn);
@@ -74,6 +82,8 @@ class WideRegisterWriter : public RegisterWriter {
   void hold(const RegisterSteps& steps);
   Values of_products(llvm::Value* memory, int columns);
   bool meets(Expr x, ArrayRef array) const;  // reads it, perhaps by a name
+  // Whether registers hold the factor of a sum while others are made; else all sums begin when all factors are made.
+  bool holds_factors() const;
   // Values of an expression that need known scores, but not this one.
   void make_before(Expr x, ArrayRef score, const std::vector<ArrayRef>& known);
 
@@ -88,12 +98,12 @@ class WideRegisterWriter : public RegisterWriter {
   void load_rows();
 
   // --- shared memory
-  llvm::Value* shared(llvm::Value* place);
   llvm::Value* barrier(std::size_t k);
   llvm::Value* rows_barrier() { return barrier(0); }
   enum class Sign : std::uint8_t { full, empty };
-  // Of a tile of columns and one of its stages.
+  // Of one of WidePart::streams, and one of its stages.
   llvm::Value* barrier(Sign sign, std::size_t place, llvm::Value* stage);
+  llvm::Value* vectors_place(llvm::Value* stage);
   llvm::Value* stage_place(std::size_t place, llvm::Value* stage);
   llvm::Value* matrix(int tile, llvm::Value* place);
   llvm::Value* matrix_of_stage(std::size_t place, llvm::Value* stage);
