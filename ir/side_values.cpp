@@ -79,7 +79,7 @@ class Finder {
     if (is_of_side(x)) return take({x});
     if (std::optional<Exponent> parts = exponent_of(program_, x)) {
       look(parts->inner);
-      return is_of_side(parts->outer) ? take({x, true}) : look(parts->outer);
+      return is_of_side(parts->outer) ? take({parts->outer, true}) : look(parts->outer);
     }
     if (x->op == Op::read) return look(named(x->array));
     for (Expr operand : x->operands) look(operand);
@@ -92,11 +92,9 @@ class Finder {
   std::vector<SideValue> found_;
 };
 
-}  // namespace
+bool is_of_both(const RegisterProgram& program, Expr x) { return has(x->free, program.row) && has_columns(program, x); }
 
-std::optional<Exponent> exponent_of(const RegisterProgram& program, Expr exponential) {
-  if (exponential->op != Op::function || exponential->function != &functions::exp) return {};
-  Expr exponent = exponential->operands[0];
+std::optional<Exponent> parts_of(const RegisterProgram& program, Expr exponent) {
   auto of_columns = [&](Expr x) { return has_columns(program, x); };
   auto of_rows = [&](Expr x) { return has(x->free, program.row); };
   if (!of_columns(exponent)) return {};
@@ -108,6 +106,28 @@ std::optional<Exponent> exponent_of(const RegisterProgram& program, Expr exponen
   if (inner->op == Op::linear && inner->operands.size() == 1 && inner->real == 0) weight = inner->weights[0], inner = inner->operands[0];
   if (is_constant(inner)) return {};
   return Exponent{weight, inner, outer};
+}
+
+}  // namespace
+
+std::optional<Exponent> exponent_of(const RegisterProgram& program, Expr exponential) {
+  if (exponential->op != Op::function || exponential->function != &functions::exp) return {};
+  std::optional<Exponent> parts = parts_of(program, exponential->operands[0]);
+  if (!parts || parts->inner->op != Op::read || parts->weight <= 0) return parts;
+  // Of minus infinity or a sum: what is added on one side leaves the choice.
+  auto named = std::ranges::find(program.names, parts->inner->array, &std::pair<ArrayRef, Expr>::first);
+  if (named == program.names.end() || named->second->op != Op::select) return parts;
+  for (const std::size_t other : {1, 2}) {
+    Expr condition = named->second->operands[0], chosen = named->second->operands[3 - other], infinite = named->second->operands[other];
+    if (!is_constant(infinite, -std::numeric_limits<double>::infinity())) continue;
+    const std::optional<Exponent> inside = parts_of(program, chosen);
+    if (!inside || inside->weight <= 0) continue;
+    Expr inner = other == 1 ? select(condition, infinite, inside->inner) : select(condition, inside->inner, infinite);
+    Expr outer = add(parts->outer, scale(parts->weight, inside->outer));
+    if (is_of_both(program, outer)) continue;
+    return Exponent{parts->weight * inside->weight, inner, outer};
+  }
+  return parts;
 }
 
 std::vector<SideValue> side_values(const RegisterProgram& program, const RegisterProgram::Part& part, Side side) {

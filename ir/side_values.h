@@ -17,7 +17,7 @@ std::optional<Exponent> exponent_of(const RegisterProgram& program, Expr exponen
 
 struct SideValue {
   Expr x;
-  bool is_shift = false;  // what is added in the exponent of x (Exponent::outer); else x itself
+  bool is_shift = false;  // it is added in exponents (Exponent::outer)
   bool is_start = false;  // scores start from it
 };
 // The largest ones that a part's steps have. A value of nothing but units is one of rows; one of columns has 32 bits at most.

@@ -44,6 +44,17 @@ bool sums_follow(const RegisterProgram::Part& part) {
   return std::ranges::count(part.kinds[0].steps, RegisterStep::Kind::score, &RegisterStep::kind) <= 1;
 }
 
+std::int64_t wide_held(const RegisterProgram& program, const RegisterProgram::Part& part) {
+  constexpr std::int64_t of_vector = 8, selected = 8;  // registers of a vector's values on their way; columns a register of choices
+  std::int64_t held = 0;
+  for (const SideValue& vector : side_values(program, part, Side::columns)) held += vector.is_start ? 0 : of_vector;
+  if (sums_follow(part))
+    held += wide_words(program) * std::ranges::count(part.kinds[0].steps, RegisterStep::Kind::sum, &RegisterStep::kind);
+  else if (part.kinds.size() > 1)
+    held += program.columns / selected;
+  return held;
+}
+
 std::int64_t wide_tile_bytes(const RegisterProgram& program) {
   std::int64_t bytes = 0;
   for (const auto& part : program.parts)

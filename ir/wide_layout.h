@@ -33,6 +33,19 @@ WidePart wide_part(const RegisterProgram& program, const RegisterProgram::Part& 
 // registers to several scores.
 bool sums_follow(const RegisterProgram::Part& part);
 
+// A multiprocessor's 65536 registers, by thread: of warps that copy, and of those that multiply. `held`: for what lives from product to
+// product; addresses, and what is made of a score, need the others.
+struct WideRegisters {
+  int copying, multiplying, held;
+};
+constexpr WideRegisters wide_registers(int groups) { return groups > 2 ? WideRegisters{32, 160, 128} : WideRegisters{40, 232, 208}; }
+
+// Registers that a thread holds besides sums of products, as seen in machine code: values of columns that no score starts from; the factors
+// of products, where sums follow; else what conditions choose from.
+std::int64_t wide_held(const RegisterProgram& program, const RegisterProgram::Part& part);
+// Of the factor of a sum.
+inline std::int64_t wide_words(const RegisterProgram& program) { return program.columns / 4; }
+
 // Of all parts, which follow each other in the same memory. Barriers of each part come after it, and then a word that nobody reads.
 inline constexpr std::int64_t wide_barrier_bytes = 8;
 std::int64_t wide_tile_bytes(const RegisterProgram& program);

@@ -164,23 +164,28 @@ std::shared_ptr<Blocks> cut_for_registers(BlockRegion& cut, const RegisterSize& 
   return blocks;
 }
 
+// Whether a thread of a group has registers for what a program has at once.
+bool fits_groups(const RegisterProgram& program) {
+  for (std::size_t k = 0; k < program.parts.size(); ++k) {
+    const RegisterProgram::Part& part = program.parts[k];
+    if (part.over_columns && sums_of_thread(program, k) + wide_held(program, part) > wide_registers(program.groups).held) return false;
+  }
+  return true;
+}
+
 // Warps that multiply in groups, as many as share the registers.
 bool choose_groups(BlockRegion& cut, const Machine& machine) {
   struct Size {
     int groups;
     std::int64_t columns;
-    std::int64_t sums, sums_of_whole;  // that a thread may have; where it has factors of no block but its own
   };
-  // Three groups leave a thread 160 registers and two 232 (65536 in all, of which those that copy have some).
-  constexpr Size sizes[] = {{3, 128, 96, 0}, {2, 128, 128, 192}, {2, 64, 160, 192}};
+  constexpr Size sizes[] = {{3, 128}, {2, 128}, {2, 64}};
   if (!machine.has_groups) return false;
-  for (const auto& [groups, columns, sums, sums_of_whole] : sizes) {
+  for (const auto& [groups, columns] : sizes) {
     if (groups > 2 && cut.axes.size_of(cut.axes.row) <= 128) continue;  // fewer rows than two groups have
     const std::shared_ptr<Blocks> blocks = cut_for_registers(cut, {groups, 0, 1, columns}, machine);
     if (!blocks->registers) return false;
-    const bool are_whole =
-        std::ranges::none_of(blocks->registers->parts, [](const auto& part) { return part.over_columns && sums_follow(part); });
-    if (sums_of_thread(*blocks->registers) > (are_whole ? sums_of_whole : sums)) continue;
+    if (!fits_groups(*blocks->registers)) continue;
     cut.not_wide = not_wide(*blocks->registers);
     if (!cut.not_wide.empty()) return false;
     if (wide_bytes(*blocks->registers) <= machine.shared_bytes) return true;
@@ -205,8 +210,11 @@ std::optional<std::string> choose_single_warps(BlockRegion& cut, const Machine& 
     if (next.size.single_warps > few && cut.axes.size_of(cut.axes.row) <= 16 * next.size.tall * few) continue;
     const std::shared_ptr<Blocks> blocks = cut_for_registers(cut, next.size, machine);
     if (!blocks->registers) return blocks->not_in_registers;
-    if (sums_of_thread(*blocks->registers) > machine.sums_of_thread) continue;
-    const std::int64_t bytes = most_ring_bytes(*blocks->registers);
+    const RegisterProgram& program = *blocks->registers;
+    std::int64_t sums = 0;
+    for (std::size_t part = 0; part < program.parts.size(); ++part) sums = std::max(sums, sums_of_thread(program, part));
+    if (sums > machine.sums_of_thread) continue;
+    const std::int64_t bytes = most_ring_bytes(program);
     if (bytes > machine.shared_bytes) continue;
     const auto side_by_side = static_cast<int>(machine.shared_of_multiprocessor / (bytes + reserved_bytes));
     next.warps = std::min(many, side_by_side * next.size.single_warps);

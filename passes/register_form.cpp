@@ -155,28 +155,24 @@ std::variant<RegisterProgram, std::string> register_form(const BlockRegion& regi
   }
 }
 
-std::int64_t sums_of_thread(const RegisterProgram& program) {
+std::int64_t sums_of_thread(const RegisterProgram& program, std::size_t part) {
   constexpr std::int64_t share = 2;  // of 16 rows and so many columns a thread has one sum for each two
-  auto uses = [&](const RegisterProgram::Part& part, ArrayRef kept, bool only_writes) {
-    return std::ranges::any_of(part.kinds[0].steps, [&](const RegisterStep& step) {
+  auto uses = [&](std::size_t number, ArrayRef kept, bool only_writes) {
+    return std::ranges::any_of(program.parts[number].kinds[0].steps, [&](const RegisterStep& step) {
       return step.into == kept || (!only_writes && (reads(step.value, kept) || reads(step.factor, kept)));
     });
   };
-  std::int64_t most = 0;
-  for (std::size_t part = 0; part < program.parts.size(); ++part) {
-    std::int64_t kept = 0, scores = 0;
-    for (ArrayRef array : program.kept) {  // made by now, and needed from now on
-      bool is_made = false, is_needed = false;
-      for (std::size_t other = 0; other < program.parts.size(); ++other)
-        (other < part ? is_made : is_needed) |= uses(program.parts[other], array, other < part);
-      is_made |= uses(program.parts[part], array, true);
-      if (array->shape.size() == 2 && is_made && is_needed) kept += round_up(array->shape[1], 16) / share;
-    }
-    for (const auto& kind : program.parts[part].kinds)
-      scores = std::max<std::int64_t>(scores, std::ranges::count(kind.steps, RegisterStep::Kind::score, &RegisterStep::kind));
-    most = std::max(most, kept + scores * program.columns / share);
+  std::int64_t kept = 0, scores = 0;
+  for (ArrayRef array : program.kept) {  // made by now, and needed from now on
+    bool is_made = false, is_needed = false;
+    for (std::size_t other = 0; other < program.parts.size(); ++other)
+      (other < part ? is_made : is_needed) |= uses(other, array, other < part);
+    is_made |= uses(part, array, true);
+    if (array->shape.size() == 2 && is_made && is_needed) kept += round_up(array->shape[1], 16) / share;
   }
-  return program.tall * most;
+  for (const auto& kind : program.parts[part].kinds)
+    scores = std::max<std::int64_t>(scores, std::ranges::count(kind.steps, RegisterStep::Kind::score, &RegisterStep::kind));
+  return program.tall * (kept + scores * program.columns / share);
 }
 
 }  // namespace heed

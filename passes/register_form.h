@@ -11,7 +11,7 @@ namespace heed {
 // columns, from two matrices in memory; and sums over columns of scores, or of what is made of them, times a matrix in memory.
 std::variant<RegisterProgram, std::string> register_form(const BlockRegion& region, const BodyMaker& maker, const Blocks& blocks);
 
-// Sums of products that a thread holds at once.
-std::int64_t sums_of_thread(const RegisterProgram& program);
+// Sums of products that a thread holds at once in a part.
+std::int64_t sums_of_thread(const RegisterProgram& program, std::size_t part);
 
 }  // namespace heed

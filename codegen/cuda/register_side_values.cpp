@@ -35,7 +35,7 @@ void RegisterValues::at_column(AsideColumn& aside, const std::function<void()>& 
 }
 
 void RegisterValues::read_ahead(const SideValue& side) {
-  for (Expr node : nodes_of(side.is_shift ? accesses_.exponent(side.x)->outer : side.x))
+  for (Expr node : nodes_of(side.x))
     if (node->op == Op::read) value(node, -1, 0);
 }
 

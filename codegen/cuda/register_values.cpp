@@ -339,19 +339,18 @@ llvm::Value* RegisterValues::exponential(Expr x, int r, int c) {
   llvm::Value* inner = value(parts->inner, r, c);
   llvm::Value* weight = real(parts->weight * log2_of_e);
   if (is_constant(parts->outer, 0)) return power_of_two(b_, b_.CreateFMul(inner, weight));
-  return power_of_two(b_, fused(inner, weight, shift(x, r, c)));
+  return power_of_two(b_, fused(inner, weight, shift(parts->outer, r, c)));
 }
 
 // By the row, or the column: where a maximum is of no column yet the shift is the lowest value, which a weight above one would make
 // infinite.
-llvm::Value* RegisterValues::shift(Expr exponential, int r, int c) {
-  Expr outer = accesses_.exponent(exponential)->outer;
+llvm::Value* RegisterValues::shift(Expr outer, int r, int c) {
   const bool by_column = has_columns(outer);
-  const std::tuple key{exponential, by_column ? -2 : r, by_column ? c : -2};
+  const std::tuple key{outer, by_column ? -2 : r, by_column ? c : -2};
   if (auto found = known_.find(key); found != known_.end()) return found->second;
   llvm::Value* made = nullptr;
-  if (auto vector = vectors_.find({exponential, true}); vector != vectors_.end()) {
-    made = of_vector(vector->second, {exponential, true}, 0, c);
+  if (auto vector = vectors_.find({outer, true}); vector != vectors_.end()) {
+    made = of_vector(vector->second, {outer, true}, 0, c);
   } else {
     made = scaled(outer, log2_of_e, r, c);
     const bool is_small = outer->op == Op::linear && outer->operands.size() == 1 && std::abs(outer->weights[0] * log2_of_e) <= 1;

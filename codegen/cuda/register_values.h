@@ -98,7 +98,7 @@ class RegisterValues {
   llvm::Value* converted(Expr x, int r, int c);
   llvm::Value* call(Expr x, int r, int c);
   llvm::Value* exponential(Expr x, int r, int c);
-  llvm::Value* shift(Expr exponential, int r, int c);
+  llvm::Value* shift(Expr outer, int r, int c);
   llvm::Value* scaled(Expr x, double factor, int r, int c);
   llvm::Value* fused(llvm::Value* x, llvm::Value* y, llvm::Value* z);
   llvm::Value* times_integer(Expr x, int r, int c);

@@ -287,12 +287,11 @@ void WideRegisterWriter::make_before(Expr x, ArrayRef score, const std::vector<A
   for (Expr operand : x->operands) make_before(operand, score, known);
 }
 
-bool WideRegisterWriter::holds_factors() const {
-  constexpr int addresses = 24;
-  const int columns = columns_of(program_.column);
-  int registers = static_cast<int>(scores_.size()) * 2 * columns + static_cast<int>(sums_.size() - 1) * columns;
-  for (const WideSum& sum : sums_) registers += 2 * sum.columns;
-  return registers <= registers_of(program_.groups).taken - addresses;
+bool WideRegisterWriter::holds_factors(const RegisterProgram::Part& part) const {
+  const int score = 2 * columns_of(program_.column);
+  std::int64_t registers = static_cast<std::int64_t>(scores_.size()) * score + wide_held(program_, part);
+  for (const WideSum& sum : sums_) registers += 2 * sum.columns + (&sum == &sums_.back() ? 0 : wide_words(program_));
+  return registers <= wide_registers(program_.groups).held;
 }
 
 void WideRegisterWriter::do_whole_block(const RegisterProgram::Part& part, const RegisterProgram::Kind& kind, llvm::Value* column) {
@@ -308,7 +307,7 @@ void WideRegisterWriter::do_whole_block(const RegisterProgram::Part& part, const
   std::vector<ArrayRef> known;                 // those that came
   for (const RegisterStep& step : kind.steps)
     if (step.kind == Kind::score) under_way.push_back(&step);
-  const bool at_once = !holds_factors();
+  const bool at_once = !holds_factors(part);
   int begun = static_cast<int>(scores_.size());
   KeptNext next;
   std::size_t sum = 0;

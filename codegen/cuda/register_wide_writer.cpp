@@ -20,11 +20,11 @@ void WideRegisterWriter::write() {
   llvm::BasicBlock *feeds = new_block(), *multiplies = new_block();
   b_.CreateCondBr(b_.CreateICmpEQ(group, number(0)), feeds, multiplies);
   b_.SetInsertPoint(feeds);
-  leave_registers(b_, registers_of(program_.groups).left);
+  leave_registers(b_, wide_registers(program_.groups).copying);
   feed();
   b_.CreateRetVoid();
   b_.SetInsertPoint(multiplies);
-  take_registers(b_, registers_of(program_.groups).taken);
+  take_registers(b_, wide_registers(program_.groups).multiplying);
   group_ = b_.CreateSub(group, number(1));
   warp_ = b_.CreateSub(b_.CreateLShr(thread, number(5)), number(4));
   own_turn_ = group;

@@ -23,12 +23,6 @@ class WideRegisterWriter : public RegisterWriter {
   Turn after(const Turn& turn) { return {b_.CreateXor(turn.stage, number(1)), b_.CreateXor(turn.parity, turn.stage)}; }
   void set_turn(const Turn& turn) { b_.CreateStore(turn.stage, stage_), b_.CreateStore(turn.parity, parity_); }
 
-  // Registers of a thread: 65536 in all, an equal share of which the launch gives to each.
-  struct SharedOut {
-    int left, taken;
-  };
-  static SharedOut registers_of(int groups) { return groups > 2 ? SharedOut{32, 160} : SharedOut{40, 232}; }
-
   // --- one part over columns (register_wide_writer.cpp)
   struct WideRun {
     const RegisterProgram::Kind* kind;
@@ -83,7 +77,7 @@ class WideRegisterWriter : public RegisterWriter {
   Values of_products(llvm::Value* memory, int columns);
   bool meets(Expr x, ArrayRef array) const;  // reads it, perhaps by a name
   // Whether registers hold the factor of a sum while others are made; else all sums begin when all factors are made.
-  bool holds_factors() const;
+  bool holds_factors(const RegisterProgram::Part& part) const;
   // Values of an expression that need known scores, but not this one.
   void make_before(Expr x, ArrayRef score, const std::vector<ArrayRef>& known);
 
