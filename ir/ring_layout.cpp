@@ -55,6 +55,19 @@ std::int64_t vector_bytes(const RegisterProgram& program, const SideValue& vecto
   return program.columns * value_bytes * (vector.is_start ? 2 : 1);
 }
 
+std::int64_t values_of_thread(const RegisterProgram& program) {
+  constexpr std::int64_t threads_of_row = 4, rows_of_fragment = 2;
+  std::int64_t most = 0;
+  for (const auto& part : program.parts) {
+    if (!part.over_columns) continue;
+    const RingLayout ring = ring_layout(program, part);
+    const auto count = std::ranges::count(ring.vectors, false, &SideValue::is_start);
+    most = std::max(most, (program.tall - 1) * count * program.columns / threads_of_row);
+  }
+  const auto of_rows = std::ranges::count(program.kept, std::size_t{1}, [](ArrayRef kept) { return kept->shape.size(); });
+  return most + of_rows * program.tall * rows_of_fragment;
+}
+
 std::int64_t most_ring_bytes(const RegisterProgram& program) {
   std::int64_t bytes = 0;
   for (const auto& part : program.parts)

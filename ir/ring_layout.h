@@ -34,6 +34,10 @@ std::pair<std::int64_t, std::int64_t> tile_size(const RegisterProgram& program, 
 // Of a value of columns, for a block of them: four bytes each, twice where scores start from it, of which a thread has two rows.
 std::int64_t vector_bytes(const RegisterProgram& program, const SideValue& vector);
 
+// What a thread's registers hold besides sums: kept values of rows, and values of columns alone from one of its fragments of rows to the
+// next.
+std::int64_t values_of_thread(const RegisterProgram& program);
+
 // Of a program's parts.
 std::int64_t most_ring_bytes(const RegisterProgram& program);
 

@@ -213,7 +213,7 @@ std::optional<std::string> choose_single_warps(BlockRegion& cut, const Machine& 
     const RegisterProgram& program = *blocks->registers;
     std::int64_t sums = 0;
     for (std::size_t part = 0; part < program.parts.size(); ++part) sums = std::max(sums, sums_of_thread(program, part));
-    if (sums > machine.sums_of_thread) continue;
+    if (sums > machine.sums_of_thread || sums + values_of_thread(program) > machine.sums_of_thread + machine.values_of_thread) continue;
     const std::int64_t bytes = most_ring_bytes(program);
     if (bytes > machine.shared_bytes) continue;
     const auto side_by_side = static_cast<int>(machine.shared_of_multiprocessor / (bytes + reserved_bytes));

@@ -12,12 +12,14 @@ namespace heed {
 // registers a quarter is left for addresses, fragments and what rows carry.
 Machine gpu_machine(const GpuFigures& gpu) {
   constexpr int first_with_copies = 80;  // and with products of bf16 (PTX: cp.async, mma.m16n8k16)
+  constexpr int first_with_fewer = 90;   // registers: ptxas 13.0 needs some more for the same kernel
   Machine machine;
   machine.columns_of_passes = 0;
   machine.shared_bytes = gpu.shared_bytes, machine.shared_of_multiprocessor = gpu.shared_of_multiprocessor;
   machine.has_groups = gpu.has_groups;
   if (gpu.chip < first_with_copies) return machine;
   machine.sums_of_thread = 192;
+  machine.values_of_thread = gpu.chip < first_with_fewer ? 28 : 8;
   machine.half_products = 8;  // to memory's speed as 156 TFLOP/s, half of what an A100 says of itself, to 1.6 TB/s
   return machine;
 }

@@ -19,7 +19,7 @@ struct Machine {
   // Columns of a block where whole rows are too long to stay close; 0: columns are not cut.
   std::int64_t columns_of_passes = 512;
   // Sums of products that a thread can hold where values of rows and columns lie in registers (ir/register_program.h); 0: nowhere.
-  std::int64_t sums_of_thread = 0;
+  std::int64_t sums_of_thread = 0, values_of_thread = 0;        // and besides them, where there are as many
   std::int64_t shared_bytes = 0, shared_of_multiprocessor = 0;  // memory that a block may have, and that blocks side by side share
   bool has_groups = false;                                      // of warps that multiply together
   double seconds_per_stored_byte = 0;                           // besides its traffic: dear where memory is short

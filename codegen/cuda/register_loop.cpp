@@ -127,6 +127,12 @@ void RegisterWriter::make_vectors(RegisterValues::AsideColumn& aside, llvm::Valu
   b_.SetInsertPoint(after);
 }
 
+void RegisterWriter::read_ahead() {
+  values_->at_column(ahead_, [&] {
+    for (const SideValue& side : ring_.vectors) values_->read_ahead(side);
+  });
+}
+
 void RegisterWriter::bind_vectors() {
   if (ring_.vectors.empty()) return;
   llvm::Value* own = b_.CreateAdd(vector_stages_[0], b_.CreateMul(pair_, number(RegisterValues::vector_step)));
@@ -179,10 +185,7 @@ void RegisterWriter::loop(const RegisterProgram::Part& part, const RegisterProgr
   enter_phase();
   bind_kept(kind.steps, true);
   bind_vectors();
-  RegisterValues::AsideColumn ahead = aside_column(next_column_, false);
-  values_->at_column(ahead, [&] {
-    for (const SideValue& side : ring_.vectors) values_->read_ahead(side);
-  });
+  ahead_ = aside_column(next_column_, false);
   do_steps(kind.steps, true);
   values_->forget_vectors();
   if (!part.advance.empty()) {
@@ -190,7 +193,7 @@ void RegisterWriter::loop(const RegisterProgram::Part& part, const RegisterProgr
     bind_kept(part.advance, true);
     do_steps(part.advance, false);
   }
-  make_vectors(ahead, vector_stages_[1]);
+  make_vectors(ahead_, vector_stages_[1]);
   turn_ring();
   Values last{b_.CreateAdd(column, number(program_.columns)), b_.CreateSub(left, number(1))};
   const Values end = carried();

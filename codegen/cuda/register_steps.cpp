@@ -8,6 +8,10 @@ namespace heed {
 
 void RegisterWriter::do_steps(const RegisterSteps& steps, bool in_loop) {
   std::vector<std::pair<std::size_t, Values>> next;
+  auto is_last_sum = [&](std::size_t k) {
+    return std::none_of(steps.begin() + static_cast<std::ptrdiff_t>(k) + 1, steps.end(),
+                        [](const RegisterStep& step) { return step.kind == Kind::sum; });
+  };
   for (std::size_t k = 0; k < steps.size(); ++k) {
     const RegisterStep& step = steps[k];
     switch (step.kind) {
@@ -15,7 +19,7 @@ void RegisterWriter::do_steps(const RegisterSteps& steps, bool in_loop) {
         values_->bind(step.into, score(step), columns_of(program_.column));
         break;
       case Kind::sum:
-        values_->bind(step.into, sum(step), columns_of(width_of(step)));
+        values_->bind(step.into, sum(step, in_loop && is_last_sum(k)), columns_of(width_of(step)));
         break;
       case Kind::reduce:
         values_->bind(step.into, reduced(step, in_loop && is_spread(steps, step)), 0);
@@ -111,7 +115,13 @@ RegisterWriter::Values RegisterWriter::packed(Expr x, MatrixKind kind, int i, in
   return words;
 }
 
-RegisterWriter::Values RegisterWriter::sum(const RegisterStep& step) {
+void RegisterWriter::for_elements(int rows, int columns, const std::function<void(int r, int c)>& visit) {
+  const bool by_columns = !ring_.vectors.empty();
+  for (int outer = 0; outer < (by_columns ? columns : rows); ++outer)
+    for (int inner = 0; inner < (by_columns ? rows : columns); ++inner) by_columns ? visit(inner, outer) : visit(outer, inner);
+}
+
+RegisterWriter::Values RegisterWriter::sum(const RegisterStep& step, bool is_last) {
   AxisRef width = width_of(step);
   const int columns = columns_of(width);
   const FragmentLoad right{false, tile(step.right).along == width};
@@ -119,20 +129,22 @@ RegisterWriter::Values RegisterWriter::sum(const RegisterStep& step) {
   for (int r = 0; r < rows(); ++r)
     for (int c = 0; c < columns; ++c) sums.push_back(step.value ? values_->value(step.value, r, c) : real(0));
   std::vector<Values> left;
-  for (int i = 0; i < static_cast<int>(program_.tall); ++i)
-    for (int depth = 0; depth < static_cast<int>(program_.columns / fragment_size); ++depth)
-      left.push_back(packed(step.factor, kind_of(step.right), i, depth));
+  const auto tall = static_cast<int>(program_.tall), depths = static_cast<int>(program_.columns / fragment_size);
+  left.resize(static_cast<std::size_t>(tall * depths));
+  for_elements(tall, depths, [&](int i, int depth) {
+    left[static_cast<std::size_t>(i * depths + depth)] = packed(step.factor, kind_of(step.right), i, depth);
+  });
+  if (is_last) read_ahead();
   llvm::Value* place = columns_place(step.right, right);
   const std::int64_t offset = ring_.place_of(step.right);
-  const auto depths = static_cast<std::size_t>(program_.columns / fragment_size);
   for (std::int64_t n = 0; n < width->size; n += fragment_size)
-    for (std::size_t depth = 0; depth < depths; ++depth) {
-      const auto line = static_cast<std::int64_t>(depth) * fragment_size;
+    for (int depth = 0; depth < depths; ++depth) {
+      const std::int64_t line = depth * fragment_size;
       Values own = right.is_turned ? load_fragment(b_, shape(step.right), right, place, offset, line, n / chunk_elements)
                                    : load_fragment(b_, shape(step.right), right, place, offset, n, line / chunk_elements);
-      for (std::size_t i = 0; i < static_cast<std::size_t>(program_.tall); ++i)
-        multiply(sums, columns, kind_of(step.right), static_cast<int>(i), static_cast<int>(n / fragment_size), left[i * depths + depth],
-                 own);
+      for (int i = 0; i < tall; ++i)
+        multiply(sums, columns, kind_of(step.right), i, static_cast<int>(n / fragment_size),
+                 left[static_cast<std::size_t>(i * depths + depth)], own);
     }
   return sums;
 }
@@ -144,16 +156,29 @@ llvm::Value* RegisterWriter::factor(Expr x, AxisRef over, Reduction reduction, i
   return b_.CreateSelect(exists, made, real(reduction == Reduction::sum ? 0 : -std::numeric_limits<double>::infinity()));
 }
 
+// Neighbours are put together first, and what comes of them in the same way.
 RegisterWriter::Values RegisterWriter::reduced(const RegisterStep& step, bool spread) {
+  struct Partial {
+    int columns;
+    llvm::Value* value;
+  };
+  std::vector<std::vector<Partial>> partial(static_cast<std::size_t>(rows()));
+  auto put_last_together = [&](std::vector<Partial>& row) {
+    const Partial last = row.back();
+    row.pop_back();
+    row.back() = {row.back().columns + last.columns, together(row.back().value, last.value, step.reduction)};
+  };
+  for_elements(rows(), columns_of(step.over), [&](int r, int c) {
+    auto& row = partial[static_cast<std::size_t>(r)];
+    row.push_back({1, factor(step.factor, step.over, step.reduction, r, c)});
+    while (row.size() > 1 && row[row.size() - 2].columns == row.back().columns) put_last_together(row);
+  });
   Values all;
   for (int r = 0; r < rows(); ++r) {
-    Values row;
-    for (int c = 0; c < columns_of(step.over); ++c) row.push_back(factor(step.factor, step.over, step.reduction, r, c));
-    for (; row.size() > 1; row.resize((row.size() + 1) / 2))
-      for (std::size_t k = 0; 2 * k < row.size(); ++k)
-        row[k] = 2 * k + 1 < row.size() ? together(row[2 * k], row[2 * k + 1], step.reduction) : row[2 * k];
-    if (!spread) row[0] = over_quad(row[0], step.reduction);
-    all.push_back(step.value ? together(values_->value(step.value, r, -1), row[0], step.reduction) : row[0]);
+    auto& row = partial[static_cast<std::size_t>(r)];
+    while (row.size() > 1) put_last_together(row);
+    llvm::Value* own = spread ? row[0].value : over_quad(row[0].value, step.reduction);
+    all.push_back(step.value ? together(values_->value(step.value, r, -1), own, step.reduction) : own);
   }
   return all;
 }

@@ -3,6 +3,7 @@
 // (register_loop.cpp).
 #pragma once
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -91,7 +92,9 @@ class RegisterWriter {
   llvm::Value* columns_place(int which, FragmentLoad load);
   // A fragment of a left factor that is made of scores: elements of those are where fragments have them.
   Values packed(Expr x, MatrixKind kind, int i, int depth);
-  Values sum(const RegisterStep& step);
+  Values sum(const RegisterStep& step, bool is_last);
+  // Row by row; column by column where values of columns come from memory, so that each is at hand for all rows.
+  void for_elements(int rows, int columns, const std::function<void(int r, int c)>& visit);
   // Of what a reduction goes over; its identity where the element does not exist.
   llvm::Value* factor(Expr x, AxisRef over, Reduction reduction, int r, int c);
   Values reduced(const RegisterStep& step, bool spread);
@@ -125,6 +128,8 @@ class RegisterWriter {
   // --- values of columns alone: each thread makes those of one column, for all
   RegisterValues::AsideColumn aside_column(llvm::Value* column, bool may_end);
   void make_vectors(RegisterValues::AsideColumn& aside, llvm::Value* stage);
+  // Memory is read while the last sum over columns is under way, for which fewest values are at hand.
+  void read_ahead();
   void bind_vectors();
 
   // --- the ring: when a tile's turn comes all threads have it and are done with the one before, in whose place the next but all comes
@@ -148,6 +153,7 @@ class RegisterWriter {
   RingLayout ring_;
   Values slots_, sources_;
   Values vector_stages_;
+  RegisterValues::AsideColumn ahead_{};                                               // of the next block of columns
   std::map<std::tuple<std::int64_t, bool, std::int64_t>, llvm::Value*> rows_places_;  // of the block of columns
   std::map<std::tuple<int, std::int64_t, std::int64_t>, Values> held_;
   std::size_t phase_ = 0;
