@@ -40,8 +40,7 @@ void expect_assembled(const std::filesystem::path& file, const std::string& targ
 
 class Assembled : public testing::TestWithParam<Case> {};
 
-// No kernel spills registers, and ptxas has nothing to say about it. For every chip, some keep a few values in memory outside of their
-// loops.
+// No kernel spills registers but a value outside of its loops, for every chip some a few; and ptxas has nothing to say about it.
 TEST_P(Assembled, ForEveryChip) {
   bool assembles = has_assembler();
   static const std::vector<std::string> every{"sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_90a", "sm_100", "sm_120"};
@@ -57,7 +56,7 @@ TEST_P(Assembled, ForEveryChip) {
     ASSERT_EQ(outcome.status, 0) << target << ": " << outcome.errors;
     std::string ptx = read_text(folder / "out" / "kernel_000.ptx");
     EXPECT_NE(ptx.find(".target " + target), std::string::npos) << ptx.substr(0, 300);
-    if (assembles) expect_assembled(folder / "out" / "report.txt", target, for_every_chip ? 144 : 0);
+    if (assembles) expect_assembled(folder / "out" / "report.txt", target, for_every_chip ? 144 : 4);
   }
   if (!assembles) GTEST_SKIP() << "there is no ptxas here: PTX was written and not assembled";
 }
