@@ -200,12 +200,11 @@ std::optional<std::string> choose_single_warps(BlockRegion& cut, const Machine& 
   constexpr std::int64_t reserved_bytes = 1024;  // of each block's shared memory
   struct Size {
     RegisterSize size;
-    std::string why;
     int warps = 0;  // of a multiprocessor
   };
   std::vector<Size> sizes;
   for (const auto& [tall, columns] : {std::pair{2, 64}, {2, 32}, {1, 64}, {1, 32}})
-    for (int warps : {few, many}) sizes.push_back({{0, warps, tall, columns}, {}});
+    for (int warps : {few, many}) sizes.push_back({{0, warps, tall, columns}});
   for (Size& next : sizes) {
     if (next.size.single_warps > few && cut.axes.size_of(cut.axes.row) <= 16 * next.size.tall * few) continue;
     const std::shared_ptr<Blocks> blocks = cut_for_registers(cut, next.size, machine);

@@ -301,7 +301,7 @@ void WideRegisterWriter::do_whole_block(const RegisterProgram::Part& part, const
   load_rows();
   bind_kept(kind.steps, true);
   bind_vectors(turn);
-  wait_for_tiles(score_tiles_, turn);
+  wait_for_tiles(layout_.columns, turn);
   begin_scores(kind.steps, turn);
   std::vector<const RegisterStep*> under_way;  // scores
   std::vector<ArrayRef> known;                 // those that came
