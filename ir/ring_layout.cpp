@@ -9,8 +9,6 @@ namespace {
 
 constexpr std::int64_t tile_step = 1024;  // tiles begin at whole lines of banks
 
-bool is_of(const RegisterTile& tile, AxisRef axis) { return tile.line == axis || tile.along == axis; }
-
 }  // namespace
 
 std::pair<std::int64_t, std::int64_t> tile_size(const RegisterProgram& program, const RegisterTile& tile) {

@@ -28,6 +28,8 @@ struct RingLayout {
 };
 RingLayout ring_layout(const RegisterProgram& program, const RegisterProgram::Part& part);
 
+inline bool is_of(const RegisterTile& tile, AxisRef axis) { return tile.line == axis || tile.along == axis; }
+
 // Lines of a tile, and elements of each, in whole fragments.
 std::pair<std::int64_t, std::int64_t> tile_size(const RegisterProgram& program, const RegisterTile& tile);
 

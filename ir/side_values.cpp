@@ -1,6 +1,7 @@
 // Looks through the expressions of a part's steps, from the whole of them down.
 #include "ir/side_values.h"
 
+#include <limits>
 #include <set>
 
 #include "ir/function.h"
@@ -25,6 +26,12 @@ bool has_columns(const RegisterProgram& program, Expr x) {
   return std::ranges::any_of(x->free, [&](AxisRef axis) { return axis != program.row && !has(program.units, axis); });
 }
 
+// Null: it is no name.
+Expr named(const RegisterProgram& program, ArrayRef array) {
+  auto found = std::ranges::find(program.names, array, &std::pair<ArrayRef, Expr>::first);
+  return found == program.names.end() ? nullptr : found->second;
+}
+
 class Finder {
  public:
   Finder(const RegisterProgram& program, Side side) : program_(program), side_(side) {
@@ -44,11 +51,6 @@ class Finder {
   }
 
  private:
-  Expr named(ArrayRef array) const {
-    auto found = std::ranges::find(program_.names, array, &std::pair<ArrayRef, Expr>::first);
-    return found == program_.names.end() ? nullptr : found->second;
-  }
-
   bool is_of_side(Expr x) const {
     if (has_columns(program_, x) != (side_ == Side::columns)) return false;
     if (side_ == Side::columns && (!is_narrow(x) || std::ranges::any_of(x->free, [&](AxisRef axis) { return !is_of_columns(axis); })))
@@ -56,7 +58,7 @@ class Finder {
     bool reads_memory = false;
     for (Expr node : nodes_of(x)) {
       if (node->op != Op::read) continue;
-      if (made_.contains(node->array) || named(node->array)) return false;
+      if (made_.contains(node->array) || named(program_, node->array)) return false;
       reads_memory = true;
     }
     return reads_memory;
@@ -81,7 +83,7 @@ class Finder {
       look(parts->inner);
       return is_of_side(parts->outer) ? take({parts->outer, true}) : look(parts->outer);
     }
-    if (x->op == Op::read) return look(named(x->array));
+    if (x->op == Op::read) return look(named(program_, x->array));
     for (Expr operand : x->operands) look(operand);
   }
 
@@ -115,10 +117,10 @@ std::optional<Exponent> exponent_of(const RegisterProgram& program, Expr exponen
   std::optional<Exponent> parts = parts_of(program, exponential->operands[0]);
   if (!parts || parts->inner->op != Op::read || parts->weight <= 0) return parts;
   // Of minus infinity or a sum: what is added on one side leaves the choice.
-  auto named = std::ranges::find(program.names, parts->inner->array, &std::pair<ArrayRef, Expr>::first);
-  if (named == program.names.end() || named->second->op != Op::select) return parts;
+  Expr masked = named(program, parts->inner->array);
+  if (!masked || masked->op != Op::select) return parts;
   for (const std::size_t other : {1, 2}) {
-    Expr condition = named->second->operands[0], chosen = named->second->operands[3 - other], infinite = named->second->operands[other];
+    Expr condition = masked->operands[0], chosen = masked->operands[3 - other], infinite = masked->operands[other];
     if (!is_constant(infinite, -std::numeric_limits<double>::infinity())) continue;
     const std::optional<Exponent> inside = parts_of(program, chosen);
     if (!inside || inside->weight <= 0) continue;

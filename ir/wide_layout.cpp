@@ -5,18 +5,9 @@
 
 namespace heed {
 
-namespace {
-
-constexpr std::int64_t fragment = 16;
-
-bool is_of(const RegisterTile& tile, AxisRef axis) { return tile.line == axis || tile.along == axis; }
-
-}  // namespace
-
 WideTile wide_tile(const RegisterProgram& program, int tile) {
-  const RegisterTile& own = program.tiles[static_cast<std::size_t>(tile)];
-  auto extent = [&](AxisRef axis) { return axis == program.row ? program.rows : axis == program.column ? program.columns : axis->size; };
-  return {round_up(extent(own.line), fragment), ceil_divide(extent(own.along), wide_line)};
+  const auto [lines, along] = tile_size(program, program.tiles[static_cast<std::size_t>(tile)]);
+  return {lines, ceil_divide(along, wide_line)};
 }
 
 WidePart wide_part(const RegisterProgram& program, const RegisterProgram::Part& part) {
