@@ -10,6 +10,26 @@ WideTile wide_tile(const RegisterProgram& program, int tile) {
   return {lines, ceil_divide(along, wide_line)};
 }
 
+namespace {
+
+// Where sums follow, what scores read alone is free before what sums read.
+std::vector<WideStream> streams_of(const RegisterProgram::Part& part, const WidePart& layout) {
+  std::vector<WideStream> streams;
+  if (!sums_follow(part)) return {{layout.columns, !layout.vectors.empty()}};
+  WideStream of_scores, of_sums;
+  for (int tile : layout.columns) {
+    const bool is_of_sums = std::ranges::any_of(
+        part.kinds[0].steps, [&](const RegisterStep& step) { return step.kind == RegisterStep::Kind::sum && step.right == tile; });
+    (is_of_sums ? of_sums : of_scores).tiles.push_back(tile);
+  }
+  for (const WideStream& stream : {of_scores, of_sums})
+    if (!stream.tiles.empty()) streams.push_back(stream);
+  if (!layout.vectors.empty()) streams.push_back({{}, true});
+  return streams;
+}
+
+}  // namespace
+
 WidePart wide_part(const RegisterProgram& program, const RegisterProgram::Part& part) {
   WidePart all;
   auto add = [&](int tile) {
@@ -18,16 +38,20 @@ WidePart wide_part(const RegisterProgram& program, const RegisterProgram::Part& 
     if (std::ranges::find(list, tile) == list.end()) list.push_back(tile);
   };
   for (const RegisterStep& step : part.kinds[0].steps) add(step.left), add(step.right);
-  auto place = [&](int tile, int stages) {
+  auto place = [&](int tile) {
     all.places.push_back(all.bytes);
-    all.bytes += stages * wide_tile(program, tile).bytes();
+    all.bytes += wide_tile(program, tile).bytes();
   };
-  for (int tile : all.rows) place(tile, 1);
-  for (int tile : all.columns) place(tile, wide_stages);
+  for (int tile : all.rows) place(tile);
+  const std::int64_t of_rows = all.bytes;
+  for (int tile : all.columns) place(tile);
+  all.tiles_bytes = all.bytes - of_rows;
+  all.bytes += (wide_stages - 1) * all.tiles_bytes;
   all.vectors = side_values(program, part, Side::columns);
   for (const SideValue& vector : all.vectors) all.vectors_bytes += vector_bytes(program, vector);
   all.places.push_back(all.bytes);
   all.bytes += wide_stages * all.vectors_bytes;
+  all.streams = streams_of(part, all);
   return all;
 }
 

@@ -16,16 +16,22 @@ struct WideTile {
 };
 WideTile wide_tile(const RegisterProgram& program, int tile);
 
+// What comes in stages of its own, since it is waited for and given back together: tiles of columns, values of columns, or both.
+struct WideStream {
+  std::vector<int> tiles;
+  bool has_vectors = false;
+  int makers() const { return (tiles.empty() ? 0 : 1) + (has_vectors ? 1 : 0); }  // of each stage
+};
+
 // Of a part over columns: its tiles, in the order of their first use, and values of columns.
 struct WidePart {
   std::vector<int> rows, columns;
   std::vector<SideValue> vectors{};
-  std::int64_t bytes = 0;              // with all stages
-  std::vector<std::int64_t> places{};  // of `rows`, then of `columns`, their first stage; then of all vectors
-  std::int64_t vectors_bytes = 0;      // of a stage
-  // What comes in stages of its own: tiles of columns, then all vectors.
-  std::size_t streams() const { return columns.size() + (vectors.empty() ? 0 : 1); }
-  std::size_t barriers() const { return 1 + 2 * wide_stages * streams(); }
+  std::vector<WideStream> streams{};
+  std::int64_t bytes = 0;                           // with all stages
+  std::vector<std::int64_t> places{};               // of `rows`, then of `columns`, their first stage; then of all vectors
+  std::int64_t tiles_bytes = 0, vectors_bytes = 0;  // of a stage, whose tiles lie side by side
+  std::size_t barriers() const { return 1 + 2 * wide_stages * streams.size(); }
 };
 WidePart wide_part(const RegisterProgram& program, const RegisterProgram::Part& part);
 

@@ -92,11 +92,19 @@ Value* shared_word(llvm::IRBuilderBase& b, Value* pointer) {
   return b.CreateTrunc(b.CreatePtrToInt(b.CreateAddrSpaceCast(pointer, shared_pointer(b)), b.getInt64Ty()), b.getInt32Ty());
 }
 
-// The same as an address, and how instructions name it that add a constant to it.
+// The same as an address, in 32 bits from what is known of it, and how instructions name it that add a constant to it.
 std::pair<Value*, std::string> shared_place(llvm::IRBuilderBase& b, Value* pointer) {
-  llvm::APInt offset(64, 0);
-  Value* base = pointer->stripAndAccumulateConstantOffsets(b.GetInsertBlock()->getModule()->getDataLayout(), offset, true);
-  return {shared_word(b, base), "[$0+" + std::to_string(offset.getSExtValue()) + "]"};
+  const llvm::DataLayout& layout = b.GetInsertBlock()->getModule()->getDataLayout();
+  llvm::APInt constant(64, 0);
+  Value* base = pointer->stripAndAccumulateConstantOffsets(layout, constant, true);
+  llvm::MapVector<Value*, llvm::APInt> further;
+  auto* moved = llvm::dyn_cast<llvm::GEPOperator>(base);
+  const bool is_moved = moved && moved->collectOffset(layout, 64, further, constant);
+  Value* word = shared_word(b, is_moved ? moved->getPointerOperand() : base);
+  for (const auto& [index, size] : further)
+    word =
+        b.CreateAdd(word, b.CreateMul(b.CreateTrunc(index, b.getInt32Ty()), b.getInt32(static_cast<std::uint32_t>(size.getZExtValue()))));
+  return {word, "[$0+" + std::to_string(constant.getSExtValue()) + "]"};
 }
 
 std::int64_t constant_of(Value* value) { return llvm::cast<llvm::ConstantInt>(value)->getSExtValue(); }

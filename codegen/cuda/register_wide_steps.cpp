@@ -12,10 +12,10 @@ constexpr std::int64_t descriptor_unit = 16;  // bytes
 }  // namespace
 
 void WideRegisterWriter::find_products(const RegisterProgram::Part& part) {
-  sums_.clear(), scores_.clear(), score_tiles_.clear(), sum_tiles_.clear();
+  sums_.clear(), scores_.clear(), score_streams_.clear(), sum_streams_.clear();
   const RegisterSteps& steps = part.kinds[0].steps;
-  auto add = [](std::vector<int>& list, int tile) {
-    if (!has(list, tile)) list.push_back(tile);
+  auto add = [&](std::vector<std::size_t>& list, int tile) {
+    if (!has(list, stream_of(tile))) list.push_back(stream_of(tile));
   };
   for (const RegisterStep& step : steps) {
     if (step.kind == Kind::score) {
@@ -23,10 +23,10 @@ void WideRegisterWriter::find_products(const RegisterProgram::Part& part) {
       // Rows of a group are below each other, or, across, a box of their own.
       const std::int64_t of_group =
           is_across(step.left, step.over) ? wide_tile(program_, step.left).box_bytes() : wide_rows * wide_line_bytes;
-      llvm::Value* place = b_.CreateAdd(b_.CreateMul(group_, number(of_group)), number(layout_.places[rows]));
-      scores_.push_back(
-          {step.left, step.right, step.over, make_memory(b_.getFloatTy(), 2 * columns_of(program_.column)), matrix(step.left, place)});
-      add(score_tiles_, step.right);
+      llvm::Value* own = b_.CreateMul(group_, number(of_group / descriptor_unit));
+      scores_.push_back({step.left, step.right, step.over, make_memory(b_.getFloatTy(), 2 * columns_of(program_.column)),
+                         matrix(step.left, layout_.places[rows], b_.CreateZExt(own, b_.getInt64Ty()))});
+      add(score_streams_, step.right);
     }
     if (step.kind != Kind::sum) continue;
     const auto* keeper = &*std::ranges::find_if(
@@ -34,7 +34,7 @@ void WideRegisterWriter::find_products(const RegisterProgram::Part& part) {
     const int columns = columns_of(width_of(step));
     sums_.push_back({step.right, kept_number(keeper->into), columns, make_memory(b_.getFloatTy(), 2 * columns),
                      make_memory(b_.getInt32Ty(), columns_of(program_.column))});
-    add(sum_tiles_, step.right);
+    add(sum_streams_, step.right);
   }
 }
 
@@ -81,21 +81,28 @@ RegisterWriter::Values WideRegisterWriter::of_products(llvm::Value* memory, int 
 
 // --- tiles
 
-void WideRegisterWriter::wait_for_tiles(const std::vector<int>& tiles, const Turn& turn) {
-  for (int k : tiles) wait_for_phase(b_, barrier(Sign::full, place_of(k), turn.stage), turn.parity);
+std::size_t WideRegisterWriter::stream_of(int tile) const {
+  const auto& streams = layout_.streams;
+  return static_cast<std::size_t>(std::ranges::find_if(streams, [&](const WideStream& each) { return has(each.tiles, tile); }) -
+                                  streams.begin());
 }
 
-void WideRegisterWriter::release_tiles(const std::vector<int>& tiles, const Turn& turn) {
-  for (int k : tiles) arrive(b_, barrier(Sign::empty, place_of(k), turn.stage), is_first_lane_);
+void WideRegisterWriter::wait_for(const std::vector<std::size_t>& streams, const Turn& turn) {
+  for (std::size_t k : streams) wait_for_phase(b_, barrier(Sign::full, k, turn.stage), turn.parity);
 }
 
-llvm::Value* WideRegisterWriter::matrix(int k, llvm::Value* place) {
-  return matrix_place(b_, shared(place), wide_tile(program_, k).box_bytes(), 8 * wide_line_bytes);
+void WideRegisterWriter::release(const std::vector<std::size_t>& streams, const Turn& turn) {
+  for (std::size_t k : streams) arrive(b_, barrier(Sign::empty, k, turn.stage), is_first_lane_);
+}
+
+llvm::Value* WideRegisterWriter::matrix(int k, std::int64_t place, llvm::Value* units) {
+  llvm::Value* first = matrix_place(b_, shared(number(0)), wide_tile(program_, k).box_bytes(), 8 * wide_line_bytes);
+  return b_.CreateAdd(b_.CreateAdd(first, units), wide(place / descriptor_unit));
 }
 
 llvm::Value* WideRegisterWriter::matrix_of_stage(std::size_t place, llvm::Value* stage) {
-  const std::int64_t units = wide_tile(program_, layout_.columns[place]).bytes() / descriptor_unit;
-  return b_.CreateAdd(matrices_[place], b_.CreateZExt(b_.CreateMul(stage, number(units)), b_.getInt64Ty()));
+  llvm::Value* units = b_.CreateZExt(b_.CreateMul(stage, number(layout_.tiles_bytes / descriptor_unit)), b_.getInt64Ty());
+  return matrix(layout_.columns[place], layout_.places[layout_.rows.size() + place], units);
 }
 
 std::int64_t WideRegisterWriter::moved(int k, AxisRef depth, std::int64_t steps) {
@@ -115,8 +122,8 @@ void WideRegisterWriter::begin_scores(const RegisterSteps& steps, const Turn& tu
     for (int r = 0; own[k]->value && r < 2; ++r)
       for (int c = 0; c < columns_of(program_.column); ++c)
         b_.CreateStore(hidden(b_, values_->start(own[k]->value, r, c)), at(b_.getFloatTy(), scores_[k].memory, fragment::place_of(r, c)));
+  begin_products(b_);
   for (std::size_t k = 0; k < own.size(); ++k) {
-    begin_products(b_);
     add_score(scores_[k], !own[k]->value, turn);
     commit_products(b_);
   }
@@ -147,7 +154,7 @@ void WideRegisterWriter::add_sum(const WideSum& sum, const Turn& turn) {
 }
 
 void WideRegisterWriter::add_sums(const Turn& turn) {
-  wait_for_tiles(sum_tiles_, turn);
+  wait_for(sum_streams_, turn);
   begin_products(b_);
   for (const WideSum& sum : sums_) add_sum(sum, turn);
   commit_products(b_);
@@ -188,7 +195,6 @@ void WideRegisterWriter::begin_block(const RegisterProgram::Kind& kind, llvm::Va
 
 void WideRegisterWriter::bind_vectors(const Turn& turn) {
   if (layout_.vectors.empty()) return;
-  wait_for_phase(b_, barrier(Sign::full, layout_.columns.size(), turn.stage), turn.parity);
   llvm::Value* own = b_.CreateAdd(vectors_place(turn.stage), b_.CreateMul(pair_, number(RegisterValues::vector_step)));
   for (const SideValue& vector : layout_.vectors) {
     values_->bind_vector(vector, shared(own));
@@ -198,7 +204,6 @@ void WideRegisterWriter::bind_vectors(const Turn& turn) {
 
 void WideRegisterWriter::end_block(const RegisterProgram::Part& part, const KeptNext& next, const Turn& turn) {
   for (auto& [which, values] : next) state_[which] = values;
-  if (!layout_.vectors.empty()) arrive(b_, barrier(Sign::empty, layout_.columns.size(), turn.stage), is_first_lane_);
   values_->forget_vectors();
   if (!part.advance.empty()) {
     values_->forget();
@@ -221,19 +226,21 @@ void WideRegisterWriter::do_block(const RegisterProgram::Part& part, const Regis
   const bool has_sums = !is_first && !sums_.empty();
   const int columns = columns_of(program_.column);
   const Turn last = last_turn(), turn = after(last);
+  std::vector<std::size_t> of_vectors, of_scores_alone;
+  if (!layout_.vectors.empty()) of_vectors.push_back(stream_of_vectors());
+  for (std::size_t k : score_streams_)
+    if (!has(sum_streams_, k)) of_scores_alone.push_back(k);
   begin_block(kind, column);
-  wait_for_tiles(score_tiles_, turn);
+  wait_for(score_streams_, turn);
   wait_for_turn(b_, own_turn_);
   begin_scores(kind.steps, turn);
   if (has_sums) add_sums(last);
   give_turn(b_, next_turn_);
   for (const WideScore& score : scores_) wait_for_products(b_, has_sums ? 1 : 0, score.memory, 2 * columns);
-  std::vector<int> done;
-  for (int k : score_tiles_)
-    if (!has(sum_tiles_, k)) done.push_back(k);
-  release_tiles(done, turn);
+  release(of_scores_alone, turn);
   load_rows();
   bind_kept(kind.steps, true);
+  wait_for(of_vectors, turn);
   bind_vectors(turn);
   KeptNext next;
   std::size_t score = 0;
@@ -248,7 +255,7 @@ void WideRegisterWriter::do_block(const RegisterProgram::Part& part, const Regis
   if (has_sums) {
     hold(kind.steps);
     for (const WideSum& sum : sums_) wait_for_products(b_, 0, sum.memory, 2 * sum.columns);
-    release_tiles(sum_tiles_, last);
+    release(sum_streams_, last);
   }
   std::size_t sum = 0;
   for (const RegisterStep& step : kind.steps) {
@@ -257,6 +264,7 @@ void WideRegisterWriter::do_block(const RegisterProgram::Part& part, const Regis
     set_sum(sums_[sum], step);
     set_words(sums_[sum++], [&](int r, int c) { return factors[first + static_cast<std::size_t>(r * columns + c)]; });
   }
+  release(of_vectors, turn);
   end_block(part, next, turn);
 }
 
@@ -300,8 +308,8 @@ void WideRegisterWriter::do_whole_block(const RegisterProgram::Part& part, const
   begin_block(kind, column);
   load_rows();
   bind_kept(kind.steps, true);
+  wait_for({0}, turn);  // there is one stream
   bind_vectors(turn);
-  wait_for_tiles(layout_.columns, turn);
   begin_scores(kind.steps, turn);
   std::vector<const RegisterStep*> under_way;  // scores
   std::vector<ArrayRef> known;                 // those that came
@@ -341,7 +349,7 @@ void WideRegisterWriter::do_whole_block(const RegisterProgram::Part& part, const
     commit_products(b_);
   }
   for (const WideSum& each : sums_) wait_for_products(b_, 0, each.memory, 2 * each.columns);
-  release_tiles(layout_.columns, turn);
+  release({0}, turn);
   end_block(part, next, turn);
 }
 

@@ -72,16 +72,15 @@ llvm::Value* WideRegisterWriter::barrier(std::size_t k) {
 }
 
 // All barriers of a stage are so many bytes, known ahead, from one place: instructions have that as a constant.
-llvm::Value* WideRegisterWriter::barrier(Sign sign, std::size_t place, llvm::Value* stage) {
-  const std::size_t first = 1 + wide_stages * (2 * place + (sign == Sign::full ? 0 : 1));
+llvm::Value* WideRegisterWriter::barrier(Sign sign, std::size_t stream, llvm::Value* stage) {
+  const std::size_t first = 1 + wide_stages * (2 * stream + (sign == Sign::full ? 0 : 1));
   llvm::Value* start = b_.CreateGEP(b_.getInt64Ty(), barriers_, b_.CreateZExt(stage, b_.getInt64Ty()));
   const auto further = wide_barrier_bytes * static_cast<std::int64_t>(first - 1);
   return b_.CreateConstGEP1_64(b_.getInt8Ty(), start, static_cast<std::uint64_t>(further));
 }
 
 llvm::Value* WideRegisterWriter::stage_place(std::size_t place, llvm::Value* stage) {
-  const std::int64_t bytes = wide_tile(program_, layout_.columns[place]).bytes();
-  return b_.CreateAdd(b_.CreateMul(stage, number(bytes)), number(layout_.places[layout_.rows.size() + place]));
+  return b_.CreateAdd(b_.CreateMul(stage, number(layout_.tiles_bytes)), number(layout_.places[layout_.rows.size() + place]));
 }
 
 llvm::Value* WideRegisterWriter::vectors_place(llvm::Value* stage) {
@@ -102,10 +101,10 @@ void WideRegisterWriter::make_barriers() {
     if (!program_.parts[part].over_columns) continue;
     begin_part(part);
     make_barrier(b_, rows_barrier(), 1);
-    for (std::size_t place = 0; place < layout_.streams(); ++place)
+    for (std::size_t stream = 0; stream < layout_.streams.size(); ++stream)
       for (std::int64_t stage = 0; stage < wide_stages; ++stage) {
-        make_barrier(b_, barrier(Sign::full, place, number(stage)), 1);
-        make_barrier(b_, barrier(Sign::empty, place, number(stage)), program_.warps());
+        make_barrier(b_, barrier(Sign::full, stream, number(stage)), layout_.streams[stream].makers());
+        make_barrier(b_, barrier(Sign::empty, stream, number(stage)), program_.warps());
       }
   }
   publish_barriers(b_);
@@ -140,11 +139,14 @@ void WideRegisterWriter::feed_tiles(const std::vector<WideRun>& runs) {
   for (const WideRun& each : runs)
     repeat(each.run.column, each.run.blocks, [&](llvm::Value* column) {
       const Turn turn = after(last_turn());
-      for (std::size_t place = 0; place < layout_.columns.size(); ++place) {
-        const int k = layout_.columns[place];
-        wait_for_phase(b_, barrier(Sign::empty, place, turn.stage), b_.CreateXor(turn.parity, number(1)));
-        arrive_expecting(b_, barrier(Sign::full, place, turn.stage), wide_tile(program_, k).bytes());
-        copy_tile(k, stage_place(place, turn.stage), column, barrier(Sign::full, place, turn.stage));
+      for (std::size_t stream = 0; stream < layout_.streams.size(); ++stream) {
+        const std::vector<int>& tiles = layout_.streams[stream].tiles;
+        if (tiles.empty()) continue;
+        wait_for_phase(b_, barrier(Sign::empty, stream, turn.stage), b_.CreateXor(turn.parity, number(1)));
+        std::int64_t expected = 0;
+        for (int k : tiles) expected += wide_tile(program_, k).bytes();
+        arrive_expecting(b_, barrier(Sign::full, stream, turn.stage), expected);
+        for (int k : tiles) copy_tile(k, stage_place(place_of(k), turn.stage), column, barrier(Sign::full, stream, turn.stage));
       }
       set_turn(turn);
     });
@@ -154,7 +156,7 @@ void WideRegisterWriter::feed_tiles(const std::vector<WideRun>& runs) {
 void WideRegisterWriter::feed_vectors(const std::vector<WideRun>& runs) {
   values_->forget();
   set_turn({number(1), number(1)});
-  const std::size_t stream = layout_.columns.size();
+  const std::size_t stream = stream_of_vectors();
   for (const WideRun& each : runs)
     repeat(each.run.column, each.run.blocks, [&](llvm::Value* column) {
       const Turn turn = after(last_turn());
@@ -223,9 +225,6 @@ void WideRegisterWriter::go_over_columns(const RegisterProgram::Part& part, std:
   find_products(part);
   keep_state();
   set_turn({number(1), number(1)});
-  matrices_.clear();
-  for (std::size_t place = 0; place < layout_.columns.size(); ++place)
-    matrices_.push_back(matrix(layout_.columns[place], stage_place(place, number(0))));
   wait_for_phase(b_, rows_barrier(), number(0));
   if (sums_follow(part))
     do_blocks(part, runs);

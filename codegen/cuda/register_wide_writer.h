@@ -96,10 +96,11 @@ class WideRegisterWriter : public RegisterWriter {
   llvm::Value* rows_barrier() { return barrier(0); }
   enum class Sign : std::uint8_t { full, empty };
   // Of one of WidePart::streams, and one of its stages.
-  llvm::Value* barrier(Sign sign, std::size_t place, llvm::Value* stage);
+  llvm::Value* barrier(Sign sign, std::size_t stream, llvm::Value* stage);
   llvm::Value* vectors_place(llvm::Value* stage);
   llvm::Value* stage_place(std::size_t place, llvm::Value* stage);
-  llvm::Value* matrix(int tile, llvm::Value* place);
+  // At a place known ahead, and units of descriptors (i64) further.
+  llvm::Value* matrix(int tile, std::int64_t place, llvm::Value* units);
   llvm::Value* matrix_of_stage(std::size_t place, llvm::Value* stage);
   // From a matrix to where its depth is so many steps of 16 further.
   std::int64_t moved(int tile, AxisRef depth, std::int64_t steps);
@@ -109,19 +110,20 @@ class WideRegisterWriter : public RegisterWriter {
   std::size_t place_of(int tile) const {
     return static_cast<std::size_t>(std::ranges::find(layout_.columns, tile) - layout_.columns.begin());
   }
-  void wait_for_tiles(const std::vector<int>& tiles, const Turn& turn);
-  void release_tiles(const std::vector<int>& tiles, const Turn& turn);
+  std::size_t stream_of(int tile) const;
+  std::size_t stream_of_vectors() const { return layout_.streams.size() - 1; }
+  void wait_for(const std::vector<std::size_t>& streams, const Turn& turn);
+  void release(const std::vector<std::size_t>& streams, const Turn& turn);
 
   std::vector<WideSum> sums_;
   std::vector<WideScore> scores_;
-  std::vector<int> score_tiles_, sum_tiles_;  // of columns
-  std::vector<llvm::Value*> kept_memory_;     // of each kept value, null where it is a sum of sums_
+  std::vector<std::size_t> score_streams_, sum_streams_;  // of their tiles of columns
+  std::vector<llvm::Value*> kept_memory_;                 // of each kept value, null where it is a sum of sums_
   WidePart layout_;
   llvm::Value* barriers_ = nullptr;                         // of tiles of columns
   std::int64_t first_barrier_ = 0;                          // of the part, in bytes
   llvm::Value *stage_ = nullptr, *parity_ = nullptr;        // memory: the turn of the last block
   llvm::Value* has_begun_ = nullptr;                        // memory: whether there was a block
-  Values matrices_;                                         // of tiles of columns, their first stage
   llvm::Value *own_turn_ = nullptr, *next_turn_ = nullptr;  // barriers, by the group's number from 1 on
   llvm::Value *group_ = nullptr, *is_first_lane_ = nullptr;
 };
