@@ -111,7 +111,7 @@ std::string find_value(const DataSet& data, const std::vector<BoundInput>& input
 }
 
 Prefetcher::Prefetcher(const std::vector<BoundInput>& inputs, Fill fill) : fill_(std::move(fill)) {
-  for (int k = 0; k < batches; ++k) empty_.push_back(make_batch(inputs));
+  for (std::size_t k = 0; k < batches; ++k) empty_.push_back({make_batch(inputs), k});
   thread_ = std::thread([this] { work(); });
 }
 
@@ -132,6 +132,7 @@ void Prefetcher::work() {
     auto batch = std::move(empty_.front());
     empty_.pop_front();
     lock.unlock();
+    batch.is_ahead = false;
     bool more = false;
     std::exception_ptr error;
     try {
@@ -148,7 +149,7 @@ void Prefetcher::work() {
   }
 }
 
-const std::vector<HostTensor>* Prefetcher::next() {
+const Batch* Prefetcher::next() {
   std::unique_lock lock(mutex_);
   if (lent_) {
     empty_.push_back(std::move(*lent_));

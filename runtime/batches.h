@@ -32,6 +32,13 @@ struct BoundInput {
 // Finds a column for every data input of a program that takes `batch` rows. Throws InputError.
 std::vector<BoundInput> bind_columns(const DataSet& data, const Program& program, std::int64_t batch);
 
+// Rows for one run of a program.
+struct Batch {
+  std::vector<HostTensor> tensors;  // its data inputs in its order
+  std::size_t number = 0;           // of the batches that are held at once
+  bool is_ahead = false;            // on its way to the device, or there (BoundProgram::put_ahead)
+};
+
 // Memory for one batch, in the order of the bound inputs.
 std::vector<HostTensor> make_batch(const std::vector<BoundInput>& inputs);
 
@@ -46,24 +53,24 @@ std::string find_value(const DataSet& data, const std::vector<BoundInput>& input
 // Fills batch after batch in a thread of its own, a few ahead of their use.
 class Prefetcher {
  public:
-  using Fill = std::function<bool(std::vector<HostTensor>& batch)>;  // false: there are no more
+  using Fill = std::function<bool(Batch& batch)>;  // false: there are no more
   Prefetcher(const std::vector<BoundInput>& inputs, Fill fill);
   ~Prefetcher();
   Prefetcher(const Prefetcher&) = delete;
   Prefetcher& operator=(const Prefetcher&) = delete;
 
   // The next batch, valid until the next call; null when there are no more. Throws what `fill` threw.
-  const std::vector<HostTensor>* next();
+  const Batch* next();
 
-  static constexpr int batches = 3;  // held at once
+  static constexpr std::size_t batches = 3;  // held at once
 
  private:
   void work();
   Fill fill_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::deque<std::vector<HostTensor>> empty_, full_;
-  std::optional<std::vector<HostTensor>> lent_;
+  std::deque<Batch> empty_, full_;
+  std::optional<Batch> lent_;
   bool stopping_ = false, ended_ = false;
   std::exception_ptr error_;
   std::thread thread_;

@@ -9,13 +9,14 @@ namespace heed {
 
 using Role = ProgramValue::Role;
 
-BoundProgram::BoundProgram(std::shared_ptr<const Program> program, ThreadPool& pool) : executor_(std::move(program), pool) {
+BoundProgram::BoundProgram(std::shared_ptr<const Program> program, ThreadPool& pool, std::size_t batches)
+    : executor_(std::move(program), pool) {
   for (const auto& output : this->program().outputs) outputs_.push_back(output.in_place < 0 ? HostTensor(output.type) : HostTensor());
-  if (this->program().device) device_.emplace(this->program());
+  if (this->program().device) device_.emplace(this->program(), batches);
   there_.resize(this->program().inputs.size());
 }
 
-void BoundProgram::bind(NamedTensors& values, const std::vector<HostTensor>& batch, std::int64_t seed, std::int64_t step) {
+void BoundProgram::bind(NamedTensors& values, const Batch& batch, std::int64_t seed, std::int64_t step) {
   seed_ = seed;
   step_ = step;
   input_pointers_.clear();
@@ -23,7 +24,7 @@ void BoundProgram::bind(NamedTensors& values, const std::vector<HostTensor>& bat
   for (const auto& input : program().inputs) {
     switch (input.role) {
       case Role::data:
-        input_pointers_.push_back(batch.at(next++).data());
+        input_pointers_.push_back(batch.tensors.at(next++).data());
         break;
       case Role::seed:
         input_pointers_.push_back(&seed_);
@@ -56,10 +57,10 @@ void BoundProgram::keep_updates(NamedTensors& values) {
   }
 }
 
-void BoundProgram::run(NamedTensors& values, const std::vector<HostTensor>& batch, std::int64_t seed, std::int64_t step, Profile* profile) {
+void BoundProgram::run(NamedTensors& values, const Batch& batch, std::int64_t seed, std::int64_t step, Profile* profile) {
   bind(values, batch, seed, step);
   if (device_) {
-    put_inputs();
+    put_inputs(batch);
     executor_.run(device_->inputs(), device_->outputs(), profile);
     return take_updates();
   }
@@ -67,10 +68,19 @@ void BoundProgram::run(NamedTensors& values, const std::vector<HostTensor>& batc
   keep_updates(values);
 }
 
-void BoundProgram::put_inputs() {
+void BoundProgram::put_ahead(Batch& batch) {
+  if (!device_) return;
+  std::vector<const void*> data;
+  for (const HostTensor& tensor : batch.tensors) data.push_back(tensor.data());
+  device_->put_ahead(batch.number, data);
+  batch.is_ahead = true;
+}
+
+void BoundProgram::put_inputs(const Batch& batch) {
+  if (batch.is_ahead) device_->choose(batch.number);
   for (std::size_t k = 0; k < there_.size(); ++k) {
     const Role role = program().inputs[k].role;
-    if (!there_[k]) device_->put(k, input_pointers_[k]);
+    if (!there_[k] && !(batch.is_ahead && role == Role::data)) device_->put(k, input_pointers_[k]);
     there_[k] = role == Role::parameter || role == Role::state;
   }
 }
@@ -93,11 +103,10 @@ void BoundProgram::forget(const std::string& name) {
     if (program().inputs[k].name == name) there_[k] = false;
 }
 
-std::optional<NanOrigin> BoundProgram::run_and_find_nan(NamedTensors& values, const std::vector<HostTensor>& batch, std::int64_t seed,
-                                                        std::int64_t step) {
+std::optional<NanOrigin> BoundProgram::run_and_find_nan(NamedTensors& values, const Batch& batch, std::int64_t seed, std::int64_t step) {
   bind(values, batch, seed, step);
   if (device_) {
-    put_inputs();
+    put_inputs(batch);
     const auto found = executor_.run_and_find_nan(device_->inputs(), device_->outputs());
     if (!found) take_updates();
     return found;

@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "runtime/batches.h"
 #include "runtime/device_execute.h"
 #include "runtime/execute.h"
 #include "runtime/tensor.h"
@@ -14,13 +15,17 @@ namespace heed {
 
 class BoundProgram {
  public:
-  BoundProgram(std::shared_ptr<const Program> program, ThreadPool& pool);
+  // `batches`: how many may be held at once, one of them used by a run and others on their way to a device.
+  BoundProgram(std::shared_ptr<const Program> program, ThreadPool& pool, std::size_t batches = 1);
 
-  // `batch`: the data inputs in the program's order. Updates replace the values of their names.
-  void run(NamedTensors& values, const std::vector<HostTensor>& batch, std::int64_t seed, std::int64_t step, Profile* profile = nullptr);
+  // On a device a batch can go there while another one is used; the last run with a batch of this number must have ended. Another thread
+  // than that of the runs may call it.
+  void put_ahead(Batch& batch);
+
+  // Updates replace the values of their names.
+  void run(NamedTensors& values, const Batch& batch, std::int64_t seed, std::int64_t step, Profile* profile = nullptr);
   // The same, looking for the first NaN; if there is one, the values are of no use any more.
-  std::optional<NanOrigin> run_and_find_nan(NamedTensors& values, const std::vector<HostTensor>& batch, std::int64_t seed,
-                                            std::int64_t step);
+  std::optional<NanOrigin> run_and_find_nan(NamedTensors& values, const Batch& batch, std::int64_t seed, std::int64_t step);
 
   // Of a program for a device: parameters and states stay there from run to run, and the caller's values are old until they are fetched.
   // What the caller has changed since must be forgotten.
@@ -34,10 +39,10 @@ class BoundProgram {
   const Program& program() const { return executor_.program(); }
 
  private:
-  void bind(NamedTensors& values, const std::vector<HostTensor>& batch, std::int64_t seed, std::int64_t step);
+  void bind(NamedTensors& values, const Batch& batch, std::int64_t seed, std::int64_t step);
   void keep_updates(NamedTensors& values);
 
-  void put_inputs();
+  void put_inputs(const Batch& batch);
   void take_updates();
 
   Executor executor_;

@@ -31,6 +31,17 @@ class Device {
   // `code`: what load gave. `where` names the kernel in messages: its region and the model's line.
   virtual void launch(void* code, const Program& program, const Launch& launch, std::span<void* const> parameters,
                       const std::string& where) = 0;
+  // Work that goes on beside what is under way, in the order of such calls; they may come from another thread. Nothing under way may use
+  // `to`. The moment comes when the copy has ended.
+  using Moment = std::shared_ptr<void>;
+  virtual Moment copy_ahead(void* to, const void* from, std::int64_t bytes) = 0;
+  // What is asked for from now on begins after that moment.
+  virtual void come_after(const Moment& moment) = 0;
+  // The moment at which everything asked for so far, but copies ahead, is done.
+  virtual Moment mark() = 0;
+  // By the device's clock. Waits for both.
+  virtual double seconds_between(const Moment& from, const Moment& to) = 0;
+
   // What `work` asks of the device, kept to be done again with one call; null where the device has no such thing.
   virtual std::shared_ptr<void> record(const std::function<void()>& work) {
     (void)work;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <stdexcept>
+#include <utility>
 
 #include "runtime/faults.h"
 #include "runtime/tensor.h"
@@ -62,7 +63,7 @@ bool DeviceExecutor::run_steps(const std::vector<ProgramStep>& steps, std::int64
 
 // The first run with this memory goes kernel by kernel, each waited for, so that a mistake is found at its own; the next one is recorded.
 void DeviceExecutor::run_recorded(std::span<void* const> inputs, std::span<void* const> outputs) {
-  constexpr std::size_t most = 4;
+  constexpr std::size_t most = 8;  // batches take turns in their memory, values in theirs where updates are not in place
   std::vector<void*> memory(inputs.begin(), inputs.end());
   memory.insert(memory.end(), outputs.begin(), outputs.end());
   auto run_once = [&](const AfterLaunch* after = nullptr) {
@@ -148,13 +149,23 @@ std::optional<NanOrigin> DeviceExecutor::run_and_find_nan(std::span<void* const>
   return found;
 }
 
-DeviceValues::DeviceValues(const Program& program) : program_(program), device_(*program.device) {
-  for (const ProgramValue& input : program.inputs) {
-    const char* purpose = input.role == ProgramValue::Role::parameter ? "parameters"
-                          : input.role == ProgramValue::Role::state   ? "states"
-                                                                      : "data";
-    inputs_.emplace_back(device_, input.type.bytes(), purpose);
-    device_.clear(inputs_.back().data(), input.type.bytes());
+DeviceValues::DeviceValues(const Program& program, std::size_t sets) : program_(program), device_(*program.device), sets_(sets) {
+  const auto cleared = [&](const ProgramValue& input, std::string_view purpose) {
+    DeviceMemory memory(device_, input.type.bytes(), purpose);
+    device_.clear(memory.data(), input.type.bytes());
+    return memory;
+  };
+  for (std::size_t k = 0; k < program.inputs.size(); ++k) {
+    const ProgramValue& input = program.inputs[k];
+    if (input.role == ProgramValue::Role::data) {
+      data_.push_back(k);
+      inputs_.emplace_back();
+      for (DataSet& set : sets_) set.memory.push_back(cleared(input, "data"));
+      continue;
+    }
+    inputs_.push_back(cleared(input, input.role == ProgramValue::Role::parameter ? "parameters"
+                                     : input.role == ProgramValue::Role::state   ? "states"
+                                                                                 : "the seed and the step"));
   }
   for (const ProgramValue& output : program.outputs) {
     if (output.in_place >= 0)
@@ -163,11 +174,21 @@ DeviceValues::DeviceValues(const Program& program) : program_(program), device_(
       outputs_.emplace_back(device_, output.type.bytes(), "results");
   }
   point();
+  if (sets > 1) device_.wait();  // copies ahead do not wait for what cleared this memory, or used it before
+}
+
+DeviceValues::~DeviceValues() {
+  try {  // who has this memory next comes after copies into it
+    for (const DataSet& set : sets_)
+      if (set.copied) device_.come_after(set.copied);
+  } catch (const std::runtime_error&) {  // the device has failed, and was heard of
+  }
 }
 
 void DeviceValues::point() {
   input_pointers_.clear(), output_pointers_.clear();
   for (const DeviceMemory& input : inputs_) input_pointers_.push_back(input.data());
+  for (std::size_t k = 0; k < data_.size(); ++k) input_pointers_[data_[k]] = sets_[chosen_].memory[k].data();
   for (std::size_t k = 0; k < outputs_.size(); ++k) {
     const std::int32_t in_place = program_.outputs[k].in_place;
     output_pointers_.push_back(in_place >= 0 ? input_pointers_[static_cast<std::size_t>(in_place)] : outputs_[k].data());
@@ -175,10 +196,23 @@ void DeviceValues::point() {
 }
 
 void DeviceValues::put(std::size_t input, const void* from) {
-  device_.copy_in(inputs_[input].data(), from, program_.inputs[input].type.bytes());
+  device_.copy_in(input_pointers_[input], from, program_.inputs[input].type.bytes());
 }
+
+void DeviceValues::put_ahead(std::size_t set, std::span<const void* const> data) {
+  DataSet& to = sets_.at(set);
+  for (std::size_t k = 0; k < data_.size(); ++k)  // in order: the last one ends last
+    to.copied = device_.copy_ahead(to.memory[k].data(), data[k], program_.inputs[data_[k]].type.bytes());
+}
+
+void DeviceValues::choose(std::size_t set) {
+  if (const Device::Moment copied = std::exchange(sets_.at(set).copied, nullptr)) device_.come_after(copied);
+  chosen_ = set;
+  point();
+}
+
 void DeviceValues::get_input(std::size_t input, void* to) const {
-  device_.copy_out(to, inputs_[input].data(), program_.inputs[input].type.bytes());
+  device_.copy_out(to, input_pointers_[input], program_.inputs[input].type.bytes());
 }
 void DeviceValues::get_output(std::size_t output, void* to) const {
   device_.copy_out(to, output_pointers_[output], program_.outputs[output].type.bytes());

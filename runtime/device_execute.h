@@ -44,8 +44,14 @@ class DeviceExecutor {
 // Inputs and outputs of a program in the memory of its device.
 class DeviceValues {
  public:
-  explicit DeviceValues(const Program& program);
+  // `sets`: of memory for data.
+  explicit DeviceValues(const Program& program, std::size_t sets = 1);
+  ~DeviceValues();
   void put(std::size_t input, const void* from);
+  // Data inputs in their order, into one of the sets, beside what is under way; the last run that used the set must have ended. Another
+  // thread than that of the runs may call it.
+  void put_ahead(std::size_t set, std::span<const void* const> data);
+  void choose(std::size_t set);  // the next runs use it, and wait for what was put there ahead
   void get_input(std::size_t input, void* to) const;
   void get_output(std::size_t output, void* to) const;
   // Updates that are not in place become the inputs of the next run.
@@ -57,7 +63,14 @@ class DeviceValues {
   void point();
   const Program& program_;
   Device& device_;
-  std::vector<DeviceMemory> inputs_, outputs_;  // none for updates in place
+  struct DataSet {
+    std::vector<DeviceMemory> memory;  // by data input
+    Device::Moment copied;             // null: nothing that a run has not waited for
+  };
+  std::vector<DataSet> sets_;
+  std::size_t chosen_ = 0;
+  std::vector<std::size_t> data_;               // which inputs are data
+  std::vector<DeviceMemory> inputs_, outputs_;  // none for data, and for updates in place
   std::vector<void*> input_pointers_, output_pointers_;
 };
 

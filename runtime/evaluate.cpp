@@ -14,7 +14,7 @@ Evaluator::Evaluator(Compile compile, const DataSet& data, std::int64_t batch, T
 
 BoundProgram& Evaluator::program_for(std::int64_t batch) {
   auto& program = programs_[batch];
-  if (!program) program = std::make_unique<BoundProgram>(compile_(batch), pool_);
+  if (!program) program = std::make_unique<BoundProgram>(compile_(batch), pool_, Prefetcher::batches);
   return *program;
 }
 
@@ -31,9 +31,10 @@ std::optional<Metrics> Evaluator::run(const NamedTensors& values, std::int64_t s
     program.forget();
     const auto inputs = bind_columns(data_, program.program(), batch);
     std::int64_t next = begin, done = 0;
-    Prefetcher batches(inputs, [&](std::vector<HostTensor>& filled) {
+    Prefetcher batches(inputs, [&](Batch& filled) {
       if (next == end) return false;
-      fill_batch(data_, inputs, std::span(rows).subspan(static_cast<std::size_t>(next), static_cast<std::size_t>(batch)), filled);
+      fill_batch(data_, inputs, std::span(rows).subspan(static_cast<std::size_t>(next), static_cast<std::size_t>(batch)), filled.tensors);
+      program.put_ahead(filled);
       next += batch;
       return true;
     });
@@ -42,7 +43,7 @@ std::optional<Metrics> Evaluator::run(const NamedTensors& values, std::int64_t s
         program.run(kept, *filled, seed, 0);
       } catch (const IndexFault& fault) {
         const auto these = std::span(rows).subspan(static_cast<std::size_t>(begin + done), static_cast<std::size_t>(batch));
-        throw InputError(find_value(data_, inputs, these, *filled, fault.index) + fault.what());
+        throw InputError(find_value(data_, inputs, these, filled->tensors, fault.index) + fault.what());
       }
       done += batch;
       for (const auto& output : program.program().outputs) {

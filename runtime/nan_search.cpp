@@ -41,8 +41,8 @@ void NanSearch::keep(NamedTensors& values, std::int64_t step) {
   kept_step_ = step;
 }
 
-std::string NanSearch::find(std::int64_t step, const std::function<void(std::int64_t step, std::vector<HostTensor>& batch)>& fill) {
-  auto batch = make_batch(inputs_);
+std::string NanSearch::find(std::int64_t step, const std::function<void(std::int64_t step, Batch& batch)>& fill) {
+  Batch batch{make_batch(inputs_)};
   program_.forget();
   for (std::int64_t at = kept_step_ + 1; at <= step; ++at) {
     fill(at, batch);

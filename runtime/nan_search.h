@@ -18,7 +18,7 @@ class NanSearch {
   void keep(NamedTensors& values, std::int64_t step);
 
   // Runs the steps after the kept values again, up to `step`, and says in words where the first NaN came from.
-  std::string find(std::int64_t step, const std::function<void(std::int64_t step, std::vector<HostTensor>& batch)>& fill);
+  std::string find(std::int64_t step, const std::function<void(std::int64_t step, Batch& batch)>& fill);
 
  private:
   BoundProgram& program_;

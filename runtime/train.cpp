@@ -45,7 +45,7 @@ void check_settings(const DataSet& data, const TrainSettings& settings) {
 double bytes_beside_values(const Program& program, int threads) {
   double bytes = static_cast<double>(working_memory(program, threads));
   for (const auto& input : program.inputs)
-    if (input.role == Role::data) bytes += static_cast<double>(input.type.bytes()) * (Prefetcher::batches + 1);
+    if (input.role == Role::data) bytes += static_cast<double>(input.type.bytes()) * (static_cast<double>(Prefetcher::batches) + 1);
   for (const auto& output : program.outputs)
     if (output.in_place < 0) bytes += static_cast<double>(output.type.bytes());
   return bytes;
@@ -101,7 +101,7 @@ class Training {
   std::string path(const char* name) const { return settings_.folder + "/" + name; }
   void begin();
   void resume();
-  bool fill(std::int64_t step, std::vector<HostTensor>& batch);
+  bool fill(std::int64_t step, Batch& batch);
   void test(const std::atomic<bool>& stop);
   void save();
   void save_weights();
@@ -109,7 +109,7 @@ class Training {
   bool is_lost(const Metrics& metrics) const;
   bool is_profiled() const { return settings_.profile || !settings_.trace.empty(); }
   [[noreturn]] void fail_on_nan();
-  [[noreturn]] void fail_on_index(const IndexFault& fault, const std::vector<HostTensor>& batch);
+  [[noreturn]] void fail_on_index(const IndexFault& fault, const Batch& batch);
   void tell_profile(const Program& program);
 
   const TrainPrograms& programs_;
@@ -161,13 +161,14 @@ void Training::resume() {
 }
 
 // The batch of update `step` (from 1). False after the last one.
-bool Training::fill(std::int64_t step, std::vector<HostTensor>& batch) {
+bool Training::fill(std::int64_t step, Batch& batch) {
   if (step > end_) return false;
   const std::int64_t epoch = (step - 1) / steps_of_epoch_, place = (step - 1) % steps_of_epoch_;
   if (epoch != epoch_of_rows_) rows_ = shuffled_rows(data_, settings_.seed, epoch);
   epoch_of_rows_ = epoch;
   fill_batch(data_, inputs_,
-             std::span(rows_).subspan(static_cast<std::size_t>(place * settings_.batch), static_cast<std::size_t>(settings_.batch)), batch);
+             std::span(rows_).subspan(static_cast<std::size_t>(place * settings_.batch), static_cast<std::size_t>(settings_.batch)),
+             batch.tensors);
   return true;
 }
 
@@ -222,13 +223,14 @@ void Training::fail_on_nan() {
   throw InputError(fmt::format("{} became NaN at step {}: {}", settings_.minimize, state_.step, where));
 }
 
-void Training::fail_on_index(const IndexFault& fault, const std::vector<HostTensor>& batch) {
+void Training::fail_on_index(const IndexFault& fault, const Batch& batch) {
   progress_->finish();
   log_->flush();
   const auto order = shuffled_rows(data_, settings_.seed, (state_.step - 1) / steps_of_epoch_);
   const auto place = static_cast<std::size_t>((state_.step - 1) % steps_of_epoch_ * settings_.batch);
   const auto rows = std::span(order).subspan(place, static_cast<std::size_t>(settings_.batch));
-  throw InputError(fmt::format("{}{}, at step {}", find_value(data_, inputs_, rows, batch, fault.index), fault.what(), state_.step));
+  throw InputError(
+      fmt::format("{}{}, at step {}", find_value(data_, inputs_, rows, batch.tensors, fault.index), fault.what(), state_.step));
 }
 
 void Training::tell_profile(const Program& program) {
@@ -240,7 +242,7 @@ TrainResult Training::run(const std::atomic<bool>& stop) {
   if (!settings_.trace.empty()) profile_.most_spans = most_spans;
   log_.emplace(path("log.jsonl"), state_.step, state_.tested, settings_.json);
   progress_.emplace(state_.step, end_, steps_of_epoch_);
-  step_.emplace(programs_.step, pool_);
+  step_.emplace(programs_.step, pool_, Prefetcher::batches);
   BoundProgram& step = *step_;
   nan_search_.emplace(step, inputs_, state_.values, state_.step, settings_.seed);
   const auto ends_epoch = [&] { return state_.step > 0 && state_.step % steps_of_epoch_ == 0; };
@@ -250,7 +252,11 @@ TrainResult Training::run(const std::atomic<bool>& stop) {
   double testing = 0, rate = 0, last = 0;
   {
     std::int64_t next = state_.step;
-    Prefetcher batches(inputs_, [&, this](std::vector<HostTensor>& batch) { return fill(++next, batch); });
+    Prefetcher batches(inputs_, [&, this](Batch& batch) {
+      const bool more = fill(++next, batch);
+      if (more) step.put_ahead(batch);
+      return more;
+    });
     while (!stop) {
       const auto* batch = batches.next();
       if (!batch) break;

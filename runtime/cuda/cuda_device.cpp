@@ -1,20 +1,20 @@
-// Memory, kernels and launches through the driver, on one stream.
+// Memory, kernels and launches through the driver, on one stream; copies ahead on another.
 #include "runtime/cuda/cuda_device.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <atomic>
-#include <cstring>
-#include <map>
-#include <mutex>
+#include <optional>
 #include <stdexcept>
 #include <thread>
 #include <vector>
 
 #include "input_error.h"
 #include "runtime/cores.h"
+#include "runtime/cuda/copy_lane.h"
 #include "runtime/cuda/driver.h"
+#include "runtime/cuda/memory_pool.h"
 #include "runtime/memory.h"
 
 namespace heed {
@@ -50,14 +50,13 @@ class CudaDevice : public Device {
     check(driver().DevicePrimaryCtxRetain(&context_, index_), "making a context");
     check(driver().CtxSetCurrent(context_), "making a context current");
     constexpr unsigned without_legacy_order = 1;
-    check(driver().StreamCreate(&stream_, without_legacy_order), "making a stream");
-    check(driver().MemHostAlloc(&staging_, staging_bytes, 0), "allocating pinned memory");
+    for (cuda::Stream* stream : {&stream_, &ahead_stream_}) check(driver().StreamCreate(stream, without_legacy_order), "making a stream");
+    lane_.emplace(stream_), ahead_.emplace(ahead_stream_), pool_.emplace();
   }
   ~CudaDevice() override {
     driver().CtxSetCurrent(context_);
-    driver().StreamSynchronize(stream_);
-    driver().MemFreeHost(staging_);
-    driver().StreamDestroy(stream_);
+    lane_.reset(), ahead_.reset(), pool_.reset();
+    for (cuda::Stream stream : {stream_, ahead_stream_}) driver().StreamDestroy(stream);
     driver().DevicePrimaryCtxRelease(index_);
   }
 
@@ -66,40 +65,20 @@ class CudaDevice : public Device {
   void* allocate(std::int64_t bytes, std::string_view purpose) override {
     enter();
     Address address = 0;
-    auto result = driver().MemAlloc(&address, static_cast<std::size_t>(std::max<std::int64_t>(bytes, 256)));
+    auto result = pool_->take(address, bytes, purpose);
     if (result == out_of_memory) fail_without_memory(bytes, purpose);
     check(result, "allocating memory");
-    std::lock_guard lock(mutex_);
-    held_[address] = {bytes, std::string(purpose)};
     return reinterpret_cast<void*>(address);
   }
-  void release(void* memory) noexcept override {
-    driver().CtxSetCurrent(context_);
-    driver().MemFree(address_of(memory));
-    std::lock_guard lock(mutex_);
-    held_.erase(address_of(memory));
-  }
+  void release(void* memory) noexcept override { pool_->give(address_of(memory)); }
 
-  // Through pinned memory, a piece at a time: the caller's memory is free again at once.
   void copy_in(void* to, const void* from, std::int64_t bytes) override {
     enter();
-    for (std::int64_t at = 0; at < bytes; at += staging_bytes) {
-      std::int64_t piece = std::min(staging_bytes, bytes - at);
-      check_work(driver().StreamSynchronize(stream_), "waiting");
-      std::memcpy(staging_, static_cast<const std::byte*>(from) + at, static_cast<std::size_t>(piece));
-      check_work(driver().MemcpyHtoDAsync(address_of(to) + static_cast<Address>(at), staging_, static_cast<std::size_t>(piece), stream_),
-                 "copying to the device");
-    }
+    check_work(lane_->copy_in(address_of(to), from, static_cast<std::size_t>(bytes)), "copying to the device");
   }
   void copy_out(void* to, const void* from, std::int64_t bytes) override {
     enter();
-    for (std::int64_t at = 0; at < bytes; at += staging_bytes) {
-      std::int64_t piece = std::min(staging_bytes, bytes - at);
-      check_work(driver().MemcpyDtoHAsync(staging_, address_of(from) + static_cast<Address>(at), static_cast<std::size_t>(piece), stream_),
-                 "copying from the device");
-      check_work(driver().StreamSynchronize(stream_), "waiting");
-      std::memcpy(static_cast<std::byte*>(to) + at, staging_, static_cast<std::size_t>(piece));
-    }
+    check_work(lane_->copy_out(to, address_of(from), static_cast<std::size_t>(bytes)), "copying from the device");
   }
   void copy(void* to, const void* from, std::int64_t bytes) override {
     enter();
@@ -109,6 +88,27 @@ class CudaDevice : public Device {
   void clear(void* memory, std::int64_t bytes) override {
     enter();
     check_work(driver().MemsetD8Async(address_of(memory), 0, static_cast<std::size_t>(bytes), stream_), "clearing memory");
+  }
+
+  Moment copy_ahead(void* to, const void* from, std::int64_t bytes) override {
+    enter();
+    check(ahead_->copy_in(address_of(to), from, static_cast<std::size_t>(bytes)), "copying ahead to the device");
+    return mark(ahead_stream_);
+  }
+  void come_after(const Moment& moment) override {
+    enter();
+    check_work(driver().StreamWaitEvent(stream_, event_of(moment), 0), "waiting for a copy");
+  }
+  Moment mark() override {
+    enter();
+    return mark(stream_);
+  }
+  double seconds_between(const Moment& from, const Moment& to) override {
+    enter();
+    float milliseconds = 0;
+    check_work(driver().EventSynchronize(event_of(to)), "waiting");
+    check_work(driver().EventElapsedTime(&milliseconds, event_of(from), event_of(to)), "measuring time");
+    return 1e-3 * static_cast<double>(milliseconds);
   }
 
   std::shared_ptr<void> load(const Program& program) override {
@@ -178,7 +178,13 @@ class CudaDevice : public Device {
   }
 
  private:
-  static constexpr std::int64_t staging_bytes = std::int64_t{4} << 20;
+  static cuda::Event event_of(const Moment& moment) { return static_cast<cuda::Event>(moment.get()); }
+  Moment mark(cuda::Stream stream) const {
+    cuda::EventHandle event;
+    check(cuda::make_event(event), "making an event");
+    check(driver().EventRecord(event.get(), stream), "marking a moment");
+    return event;
+  }
 
   cuda::EncodedMap encoded(const TensorMap& map, void* buffer, std::string_view where) const {
     constexpr int type_u16 = 1, no_interleave = 0, swizzle_128_bytes = 3, level2_256_bytes = 3, fill_zero = 0;
@@ -226,30 +232,18 @@ class CudaDevice : public Device {
   [[noreturn]] void fail_without_memory(std::int64_t bytes, std::string_view purpose) {
     std::size_t free = 0, total = 0;
     driver().MemGetInfo(&free, &total);
-    std::map<std::string, std::int64_t> by_purpose;
-    std::int64_t ours = 0;
-    for (const auto& [address, held] : held_) by_purpose[held.purpose] += held.bytes, ours += held.bytes;
-    std::string list;
-    for (const auto& [each, size] : by_purpose)
-      list += fmt::format("{}{} of {}", list.empty() ? "" : ", ", readable_bytes(static_cast<double>(size)), each);
-    throw InputError(fmt::format("{}: no memory for {} of {}: {} of {} are free, this program holds {}{}; a smaller batch or model fits",
+    throw InputError(fmt::format("{}: no memory for {} of {}: {} of {} are free, this program holds {}; a smaller batch or model fits",
                                  name(), readable_bytes(static_cast<double>(bytes)), purpose, readable_bytes(static_cast<double>(free)),
-                                 readable_bytes(static_cast<double>(total)), readable_bytes(static_cast<double>(ours)),
-                                 list.empty() ? "" : " (" + list + ")"));
+                                 readable_bytes(static_cast<double>(total)), pool_->held_text()));
   }
 
-  struct Held {
-    std::int64_t bytes;
-    std::string purpose;
-  };
   int ordinal_;
   cuda::DeviceFigures figures_;
   cuda::DeviceIndex index_ = 0;
   cuda::Context context_ = nullptr;
-  cuda::Stream stream_ = nullptr;
-  void* staging_ = nullptr;
-  std::mutex mutex_;
-  std::map<Address, Held> held_;
+  cuda::Stream stream_ = nullptr, ahead_stream_ = nullptr;
+  std::optional<cuda::CopyLane> lane_, ahead_;
+  std::optional<cuda::MemoryPool> pool_;
   std::vector<void*> parameters_;
   std::string last_launch_;
 };

@@ -46,6 +46,12 @@ Driver load() {
   find(library, "cuStreamCreate", d.StreamCreate);
   find(library, "cuStreamDestroy_v2", d.StreamDestroy);
   find(library, "cuStreamSynchronize", d.StreamSynchronize);
+  find(library, "cuStreamWaitEvent", d.StreamWaitEvent);
+  find(library, "cuEventCreate", d.EventCreate);
+  find(library, "cuEventDestroy_v2", d.EventDestroy);
+  find(library, "cuEventRecord", d.EventRecord);
+  find(library, "cuEventSynchronize", d.EventSynchronize);
+  find(library, "cuEventElapsedTime", d.EventElapsedTime);
   find(library, "cuMemAlloc_v2", d.MemAlloc);
   find(library, "cuMemFree_v2", d.MemFree);
   find(library, "cuMemHostAlloc", d.MemHostAlloc);

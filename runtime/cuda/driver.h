@@ -46,6 +46,12 @@ struct Driver {
   Result (*StreamCreate)(Stream*, unsigned flags) = nullptr;
   Result (*StreamDestroy)(Stream) = nullptr;
   Result (*StreamSynchronize)(Stream) = nullptr;
+  Result (*StreamWaitEvent)(Stream, Event, unsigned flags) = nullptr;
+  Result (*EventCreate)(Event*, unsigned flags) = nullptr;
+  Result (*EventDestroy)(Event) = nullptr;
+  Result (*EventRecord)(Event, Stream) = nullptr;
+  Result (*EventSynchronize)(Event) = nullptr;
+  Result (*EventElapsedTime)(float* milliseconds, Event from, Event to) = nullptr;
   Result (*MemAlloc)(Address*, std::size_t bytes) = nullptr;
   Result (*MemFree)(Address) = nullptr;
   Result (*MemHostAlloc)(void**, std::size_t bytes, unsigned flags) = nullptr;

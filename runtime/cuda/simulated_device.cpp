@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <random>
@@ -76,6 +77,7 @@ void run_thread(void*) {
 
 class SimulatedDevice : public Device {
  public:
+  using Clock = std::chrono::steady_clock;
   explicit SimulatedDevice(std::uint64_t seed) : random_(seed) {}
   ~SimulatedDevice() override {
     if (stacks_) munmap(stacks_, stack_count_ * Fiber::stack_bytes);
@@ -92,6 +94,16 @@ class SimulatedDevice : public Device {
   void copy_out(void* to, const void* from, std::int64_t bytes) override { std::memcpy(to, from, static_cast<std::size_t>(bytes)); }
   void copy(void* to, const void* from, std::int64_t bytes) override { std::memmove(to, from, static_cast<std::size_t>(bytes)); }
   void clear(void* memory, std::int64_t bytes) override { std::memset(memory, 0, static_cast<std::size_t>(bytes)); }
+  Moment copy_ahead(void* to, const void* from, std::int64_t bytes) override {
+    copy_in(to, from, bytes);
+    return mark();
+  }
+  void come_after(const Moment&) override {}
+  Moment mark() override { return std::make_shared<Clock::time_point>(Clock::now()); }
+  double seconds_between(const Moment& from, const Moment& to) override {
+    const auto at = [](const Moment& moment) { return *static_cast<Clock::time_point*>(moment.get()); };
+    return std::chrono::duration<double>(at(to) - at(from)).count();
+  }
   std::shared_ptr<void> load(const Program&) override { return {}; }
   void wait() override {}
 

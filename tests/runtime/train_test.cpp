@@ -16,146 +16,12 @@
 #include "runtime/interrupt.h"
 #include "runtime/safetensors.h"
 #include "tests/runtime/folder.h"
+#include "tests/runtime/linear_model.h"
 
 namespace heed {
 namespace {
 
 using Role = ProgramValue::Role;
-constexpr std::int64_t width = 3;
-
-template <typename T>
-T* as(void* buffer) {
-  return static_cast<T*>(buffer);
-}
-
-// 0 x, 1 y, 2 w, 3 m, 4 seed, 5 step, 6 loss, 7 new w, 8 new m.
-template <std::int64_t batch>
-void update(void* const* buffers, void*, std::int64_t, Fault*) {
-  const auto *x = as<const float>(buffers[0]), *y = as<const float>(buffers[1]), *w = as<const float>(buffers[2]),
-             *m = as<const float>(buffers[3]);
-  float gradient[width] = {}, loss = 0;
-  for (std::int64_t b = 0; b < batch; ++b) {
-    float error = -y[b];
-    for (std::int64_t k = 0; k < width; ++k) error += x[b * width + k] * w[k];
-    loss += error * error / batch;
-    for (std::int64_t k = 0; k < width; ++k) gradient[k] += 2 * error * x[b * width + k] / batch;
-  }
-  *as<float>(buffers[6]) = loss;
-  for (std::int64_t k = 0; k < width; ++k) {
-    const float next = 0.9F * m[k] + gradient[k];
-    as<float>(buffers[8])[k] = next;
-    as<float>(buffers[7])[k] = w[k] - 0.05F * next;
-  }
-}
-
-template <std::int64_t batch>
-void test_loss(void* const* buffers, void*, std::int64_t, Fault*) {
-  const auto *x = as<const float>(buffers[0]), *y = as<const float>(buffers[1]), *w = as<const float>(buffers[2]);
-  float loss = 0;
-  for (std::int64_t b = 0; b < batch; ++b) {
-    float error = -y[b];
-    for (std::int64_t k = 0; k < width; ++k) error += x[b * width + k] * w[k];
-    loss += error * error / batch;
-  }
-  *as<float>(buffers[3]) = loss;
-}
-
-void start(void* const* buffers, void*, std::int64_t, Fault*) {
-  for (std::int64_t k = 0; k < width; ++k) {
-    as<float>(buffers[1])[k] = 0.1F * static_cast<float>(*as<const std::int64_t>(buffers[0]));
-    as<float>(buffers[2])[k] = 0;
-  }
-}
-
-ProgramValue value(const char* name, Role role, const char* dtype, std::vector<std::int64_t> shape, std::int32_t in_place = -1) {
-  return {name, role, {dtype, std::move(shape)}, in_place, {}};
-}
-
-std::shared_ptr<Program> with_buffers(Program program, KernelFunction function) {
-  Launch launch{function, 1, {}, 0, 0};
-  const auto add = [&](Buffer::Kind kind, const std::vector<ProgramValue>& values) {
-    for (std::size_t k = 0; k < values.size(); ++k) {
-      launch.buffers.push_back({static_cast<std::int32_t>(program.buffers.size())});
-      program.buffers.push_back({kind, static_cast<std::int64_t>(k), values[k].type.bytes(), values[k].type.dtype});
-    }
-  };
-  add(Buffer::Kind::input, program.inputs);
-  add(Buffer::Kind::output, program.outputs);
-  program.regions = {{"squared error", "linear (model.heed:4)"}};
-  program.steps = {launch};
-  return std::make_shared<Program>(std::move(program));
-}
-
-std::shared_ptr<Program> evaluation(std::int64_t batch) {
-  Program program;
-  program.inputs = {value("x", Role::data, "f32", {batch, width}), value("y", Role::data, "f32", {batch}),
-                    value("w", Role::parameter, "f32", {width})};
-  program.outputs = {value("loss", Role::result, "f32", {})};
-  const std::map<std::int64_t, KernelFunction> kernels = {{4, test_loss<4>}, {2, test_loss<2>}, {3, test_loss<3>}};
-  return with_buffers(program, kernels.at(batch));
-}
-
-TrainPrograms programs(bool in_place = false) {
-  Program initial, step;
-  initial.inputs = {value("seed", Role::seed, "i64", {})};
-  initial.outputs = {value("w", Role::update, "f32", {width}), value("w.m", Role::update, "f32", {width})};
-  step.inputs = {value("x", Role::data, "f32", {4, width}),   value("y", Role::data, "f32", {4}),
-                 value("w", Role::parameter, "f32", {width}), value("w.m", Role::state, "f32", {width}),
-                 value("seed", Role::seed, "i64", {}),        value("step", Role::step, "i64", {})};
-  step.outputs = {value("loss", Role::result, "f32", {}), value("w", Role::update, "f32", {width}, in_place ? 2 : -1),
-                  value("w.m", Role::update, "f32", {width}, in_place ? 3 : -1)};
-  return {with_buffers(initial, start), with_buffers(step, update<4>), evaluation};
-}
-
-// y = 1 x0 - 2 x1 + 0.5 x2; `bad` rows hold NaN.
-DataSet points(std::int64_t rows, std::int64_t bad = -1) {
-  const auto x = [](std::int64_t row, std::int64_t k) {
-    return static_cast<float>(std::sin(static_cast<double>(row * (7 + k) + k * 3 + 1)));
-  };
-  DataSet data{"points", rows};
-  data.columns = {{"x",
-                   {"f32", {width}},
-                   [=](std::int64_t row, std::byte* to) {
-                     for (std::int64_t k = 0; k < width; ++k) {
-                       const float v = row == bad ? NAN : x(row, k);
-                       std::memcpy(to + 4 * k, &v, 4);
-                     }
-                   }},
-                  {"y", {"f32", {}}, [=](std::int64_t row, std::byte* to) {
-                     const float y = x(row, 0) - 2 * x(row, 1) + 0.5F * x(row, 2);
-                     std::memcpy(to, &y, 4);
-                   }}};
-  return data;
-}
-
-struct TestRun {
-  TestFolder folder;
-  TrainSettings settings;
-  std::atomic<bool> stop{false};
-  TestRun() { settings = {"linear", "loss", 4, 5, {}, {}, 3, folder / "out", false, false, false}; }
-  TrainResult train(const TrainPrograms& with = programs(), const DataSet& data = points(22),
-                    const std::optional<DataSet>& test = points(6), int threads = 2) {
-    ThreadPool pool(threads);
-    return heed::train(with, data, test ? &*test : nullptr, settings, pool, stop);
-  }
-  std::string message(const TrainPrograms& with = programs(), const DataSet& data = points(22)) {
-    return message_of([&] { train(with, data); }, folder.path());
-  }
-  std::string file(const char* name) const { return read_text(settings.folder + "/" + name); }
-};
-
-// Lines of a log without what depends on the clock.
-std::string timeless(const std::string& log) {
-  std::istringstream lines(log);
-  std::string result;
-  for (std::string line; std::getline(lines, line);) {
-    auto json = nlohmann::ordered_json::parse(line);
-    json.erase("seconds");
-    json.erase("rate");
-    result += json.dump() + "\n";
-  }
-  return result;
-}
 
 TEST(Train, LearnsAndWritesAll) {
   TestRun run;
@@ -182,7 +48,7 @@ TEST(Train, TestsEveryRowOnce) {
   TestRun run;
   ThreadPool pool(1);
   NamedTensors values;
-  values.emplace("w", HostTensor(TensorType{"f32", {width}}));
+  values.emplace("w", HostTensor(TensorType{"f32", {linear_width}}));
   const DataSet data = points(6);
   double sum = 0;
   for (std::int64_t row = 0; row < 6; ++row) {
@@ -389,7 +255,7 @@ TEST(Train, CheckpointsOfAnotherRun) {
 
 TEST(Train, NewerCheckpointsAreRefused) {
   const TestFolder folder;
-  HostTensor w(TensorType{"f32", {width}});
+  HostTensor w(TensorType{"f32", {linear_width}});
   write_safetensors(folder / "a", {{"w", &w}}, {{"heed", "checkpoint"}, {"heed.version", "9"}, {"step", "1"}});
   const std::string expected = "a was written by a newer version of heed: its format is 9 and this one reads up to 1";
   EXPECT_EQ(message_of([&] { read_checkpoint(folder / "a"); }, folder.path()), expected);

@@ -45,7 +45,7 @@ TEST_F(Driver, DevicesThatCannotBeUsedAreNamed) {
 TEST_F(Driver, WithoutMemorySaysWhatWasAskedForAndWhatHoldsTheRest) {
   expect_error(
       "memory=600000",
-      {"cuda:0 (Fake 0): no memory for 262 kB of data: 75.5 kB of 8.59 GB are free, this program holds 524 kB (24 bytes of the record of "
+      {"cuda:0 (Fake 0): no memory for 262 kB of data: 75.2 kB of 8.59 GB are free, this program holds 524 kB (24 bytes of the record of "
        "faults, ",
        "524 kB of values between kernels", "a smaller batch or model fits"});
 }

@@ -237,6 +237,30 @@ TEST(SimulatedGpu, OfOtherChips) {
   expect_same_numbers(in("f16"), 4e-3, "cuda-sim:sm_75");
 }
 
+// Batches that were put ahead, tests in between, and what is left of the test set.
+TEST(SimulatedGpu, TrainsAsTheProcessorDoes) {
+  Folder folder;
+  std::string text;
+  for (int k = 0; k < 40; ++k) text += "the quick brown fox " + std::to_string(k * k % 17) + " jumps\n";
+  const std::string file = folder.write("text.txt", text).string();
+  auto losses = [&](const std::string& device) {
+    Outcome outcome =
+        run_heed({"train", "examples/gpt.heed", "--set", "file=" + file + ",width=16,heads=2,depth=1,context=16,batch=4,updates=4",
+                  "--json", "--device", device, "--out", (folder / device).string()},
+                 source_folder());
+    EXPECT_EQ(outcome.status, 0) << outcome.errors;
+    std::vector<double> all;
+    std::istringstream lines(outcome.output);
+    for (std::string line; std::getline(lines, line);)
+      if (const std::size_t at = line.find("\"loss\":"); at != std::string::npos) all.push_back(std::stod(line.substr(at + 7)));
+    return all;
+  };
+  const std::vector<double> expected = losses("cpu"), got = losses("cuda-sim");
+  ASSERT_GE(expected.size(), 5U);  // four steps and a test
+  ASSERT_EQ(got.size(), expected.size());
+  for (std::size_t k = 0; k < got.size(); ++k) EXPECT_NEAR(got[k], expected[k], 1e-4) << k;
+}
+
 TEST(SimulatedGpu, GradientsAreChecked) {
   Outcome outcome = run_heed(
       {"gradcheck", "examples/attention_variants.heed:sink", "--size", "B=1,H=2,T=9,E=4,D=5", "--device", "cuda-sim"}, source_folder());
