@@ -1,7 +1,6 @@
 // What tests of compiled code run on: HEED_TEST_DEVICE is cpu (the default), cuda-sim, cuda-sim:sm_90a or another chip, or cuda: the first
-// GPU. HEED_TEST_CPU names the processor's instructions as --cpu does.
+// GPU. HEED_TEST_CPU names the processor's instructions (tests/processor.h).
 #pragma once
-#include <cstdlib>
 #include <stdexcept>
 #include <string>
 
@@ -11,22 +10,12 @@
 #include "runtime/cuda/driver.h"
 #include "runtime/cuda/simulated_device.h"
 #include "runtime/device_execute.h"
+#include "tests/processor.h"
 
 namespace heed {
 
-inline std::string test_setting(const char* name, const char* usual) {
-  const char* given = std::getenv(name);
-  return given ? given : usual;
-}
 inline std::string test_device_name() { return test_setting("HEED_TEST_DEVICE", "cpu"); }
 inline bool is_test_simulated() { return test_device_name().starts_with("cuda-sim"); }
-
-inline Target test_processor() {
-  const std::string name = test_setting("HEED_TEST_CPU", "host");
-  Target target = target_named(name);
-  if (!runs_here(target)) throw std::runtime_error("HEED_TEST_CPU=" + name + ": this machine lacks such instructions");
-  return target;
-}
 
 // Null: the processor.
 inline std::shared_ptr<Device> test_device() {

@@ -131,7 +131,7 @@ Command build_command() {
             app.add_option("--target", options->target,
                            "cpu (default), or a GPU: sm_75, sm_80, sm_86, sm_89, sm_90, sm_90a, sm_100, sm_120");
             app.add_option("--cpu", options->cpu,
-                           "with --target cpu, the instructions: host (default), avx512, avx512bf16, avx2, plain; on aarch64 neon");
+                           "with --target cpu, the instructions: host (default), avx512, avx512bf16, amx, avx2, plain; on aarch64 neon");
             app.add_option("-o,--output", options->folder, "folder for the files")->required();
             return [options] { return build_model(*options); };
           }};

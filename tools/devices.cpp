@@ -6,6 +6,7 @@
 #include <charconv>
 #include <map>
 
+#include "codegen/cpu/matrix_use.h"
 #include "input_error.h"
 #include "runtime/cuda/cuda_device.h"
 #include "runtime/cuda/driver.h"
@@ -100,8 +101,8 @@ Target named_cpu_target(const std::string& name) {
 Target cpu_target(const std::string& name) {
   Target target = named_cpu_target(name);
   if (!runs_here(target))
-    throw UserError(
-        fmt::format("--cpu {}: this machine ({}) lacks such instructions; --cpu host takes all that it has", name, host_target().cpu));
+    throw UserError(fmt::format("--cpu {}: this machine ({}) lacks such instructions{}; --cpu host takes all that it has", name,
+                                host_target().cpu, target.multiplies_matrices ? ": " + matrix_use().why_not : ""));
   return target;
 }
 

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "codegen/cpu/matrix_use.h"
 #include "codegen/cpu/peak.h"
 #include "codegen/cpu/target.h"
 #include "codegen/cuda/target.h"
@@ -89,18 +90,23 @@ Command devices_command() {
                                               {"flop_per_second", peaks.flop_per_second},
                                               {"bytes_per_second", peaks.bytes_per_second},
                                               {"multiplies_pairs_of_bf16", target.multiplies_pairs},
+                                              {"multiplies_matrices_of_bf16", target.multiplies_matrices},
                                               {"level1_bytes", target.level1_bytes},
                                               {"level2_bytes", target.level2_bytes},
                                               {"level3_bytes", target.level3_bytes}};
+                if (!target.multiplies_matrices) cpu["why_no_matrices"] = matrix_use().why_not;
                 fmt::print("{}\n", cpu.dump());
                 list_gpus_as_json();
                 return success;
               }
               fmt::print("cpu   {}, {} threads, vectors of {} bits, caches {} KiB / {} KiB / {} KiB; factors in bf16 are {}\n", target.cpu,
                          threads, target.vector_bytes * 8, target.level1_bytes >> 10, target.level2_bytes >> 10, target.level3_bytes >> 10,
-                         target.multiplies_pairs ? "multiplied in pairs" : "widened to f32");
+                         target.multiplies_matrices ? "multiplied in matrices (AMX)"
+                         : target.multiplies_pairs  ? "multiplied in pairs"
+                                                    : "widened to f32");
               fmt::print("      instructions of {} (--cpu); measured peaks: {:.4g} GFLOP/s in f32, {:.4g} GB/s\n",
                          fmt::join(levels_here(), ", "), peaks.flop_per_second / 1e9, peaks.bytes_per_second / 1e9);
+              if (!target.multiplies_matrices) fmt::print("      AMX is not used: {}\n", matrix_use().why_not);
               list_gpus();
               fmt::print("cuda-sim  a GPU simulated on the processor, to check kernels; cuda-sim:sm_90a simulates that chip\n");
               return success;

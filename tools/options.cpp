@@ -136,7 +136,7 @@ void add_run_options(CLI::App& app, RunOptions& options) {
   app.add_option("--device", options.device,
                  "cpu (default), cuda, cuda:N, or cuda-sim: a GPU simulated on the processor; cuda-sim:sm_90a simulates that chip");
   app.add_option("--cpu", options.cpu,
-                 "instructions that code for the processor may use: host (default), avx512, avx512bf16, avx2, plain; on aarch64 neon");
+                 "instructions that code for the processor may use: host (default), avx512, avx512bf16, amx, avx2, plain; on aarch64 neon");
   app.add_option("--threads", options.threads,
                  "how many (default: one a core that the process may use, of a container no more than its quota)")
       ->check(CLI::Range(1, 1024));

@@ -25,6 +25,7 @@
 #include <unordered_map>
 
 #include "codegen/clean_up.h"
+#include "codegen/cpu/matrix_functions.h"
 #include "codegen/cpu/shared_code.h"
 #include "codegen/parallel.h"
 
@@ -88,6 +89,7 @@ std::unique_ptr<llvm::Module> build_module(const KernelSource& source, const std
   module->setTargetTriple(machine.getTargetTriple().str());
   module->setDataLayout(machine.createDataLayout());
   source.build(*module, symbol);
+  if (target.matrix_functions) bind_matrix_instructions(*module, *target.matrix_functions);
   for (llvm::Function& function : *module) {
     if (function.isDeclaration()) continue;
     function.addFnAttr("target-cpu", target.cpu);
@@ -232,7 +234,8 @@ CompiledKernels compile_kernels(const std::vector<KernelSource>& sources, const 
   std::string salt = fmt::format("{}\n{}\n{}\n", build_name(), LLVM_VERSION_STRING, target.text());
   for (const KernelSource& source : sources) out.names.push_back(name_of(source, salt));
   std::vector<Kernel> kernels = distinct(out.names);
-  ObjectCache cache(settings.cache);
+  // Addresses of functions hold for this process alone.
+  ObjectCache cache(target.matrix_functions ? CacheOptions{.enabled = false} : settings.cache);
   Objects objects;
   std::vector<Kernel*> missing;
   for (Kernel& kernel : kernels)

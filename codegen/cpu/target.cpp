@@ -10,6 +10,7 @@
 #include <map>
 #include <stdexcept>
 
+#include "codegen/cpu/matrix_use.h"
 #include "codegen/cpu/pair_speed.h"
 #include "runtime/cores.h"
 
@@ -19,12 +20,13 @@ namespace {
 struct Level {
   std::string_view name, cpu, needs;
   int vector_bytes, vector_registers;
-  bool has_fma, has_bf16 = false;
+  bool has_fma, has_bf16 = false, has_matrices = false;
 };
 #if defined(__x86_64__)
 constexpr Level levels[] = {
     {"avx512", "x86-64-v4", "avx512vl", 64, 32, true},
     {"avx512bf16", "cooperlake", "avx512bf16", 64, 32, true, true},
+    {"amx", "sapphirerapids", "amx-bf16", 64, 32, true, true, true},
     {"avx2", "x86-64-v3", "avx2", 32, 16, true},
     {"plain", "x86-64", "sse2", 16, 16, false},
 };
@@ -41,6 +43,10 @@ std::map<std::string, bool> host_features() {
 bool host_has(const std::map<std::string, bool>& features, std::string_view name) {
   auto found = features.find(std::string(name));
   return found != features.end() && found->second;
+}
+
+bool host_has(const std::map<std::string, bool>& features, const Level& level) {
+  return host_has(features, level.needs) && (!level.has_matrices || matrix_use().is_allowed);
 }
 
 void read_caches(Target& target) {
@@ -63,6 +69,7 @@ Target at_level(const Level& level) {
   target.vector_registers = level.vector_registers;
   target.has_fma = level.has_fma;
   target.has_bf16 = target.multiplies_pairs = level.has_bf16;
+  target.multiplies_matrices = level.has_matrices;
   read_caches(target);
   target.cores = usable_threads();
   return target;
@@ -71,8 +78,9 @@ Target at_level(const Level& level) {
 }  // namespace
 
 std::string Target::text() const {
-  return fmt::format("{} {} {}x{} {} {} {} {} {} {} {}", cpu, features, vector_bytes, vector_registers, has_fma, has_bf16, multiplies_pairs,
-                     level1_bytes, level2_bytes, level3_bytes, cores);
+  return fmt::format("{} {} {}x{} {} {} {} {}{} {} {} {} {}", cpu, features, vector_bytes, vector_registers, has_fma, has_bf16,
+                     multiplies_pairs, multiplies_matrices, matrix_functions ? " by functions" : "", level1_bytes, level2_bytes,
+                     level3_bytes, cores);
 }
 
 namespace {
@@ -89,6 +97,7 @@ Target find_host() {
   target.cpu = llvm::sys::getHostCPUName().str();
   target.has_bf16 = host_has(features, "avx512bf16") && host_has(features, "avx512vl");
   target.multiplies_pairs = target.has_bf16 && pairs_are_faster();
+  target.multiplies_matrices = target.vector_bytes == 64 && matrix_use().why_not.empty();
   for (const auto& [name, on] : features)
     target.features += fmt::format("{}{}{}", target.features.empty() ? "" : ",", on ? '+' : '-', name);
   return target;
@@ -119,15 +128,15 @@ std::vector<std::string_view> levels_here() {
   std::vector<std::string_view> names;
   const auto features = host_features();
   for (const Level& level : levels)
-    if (host_has(features, level.needs)) names.push_back(level.name);
+    if (host_has(features, level)) names.push_back(level.name);
   return names;
 }
 
 bool runs_here(const Target& target) {
+  if (target.multiplies_matrices && !target.matrix_functions && !matrix_use().is_allowed) return false;
+  if (target.cpu == host_target().cpu) return true;
   auto features = host_features();
-  for (const Level& level : levels)
-    if (level.cpu == target.cpu) return host_has(features, level.needs);
-  return target.cpu == host_target().cpu;
+  return std::ranges::any_of(levels, [&](const Level& level) { return level.cpu == target.cpu && host_has(features, level); });
 }
 
 }  // namespace heed

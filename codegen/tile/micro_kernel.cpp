@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "codegen/tile/matrix_registers.h"
 #include "ir/integer.h"
 
 namespace heed {
@@ -76,7 +77,7 @@ std::vector<llvm::Value*> emit_sums(llvm::IRBuilderBase& builder, const MicroKer
     return offset == 0 ? base : builder.CreateInBoundsGEP(element, base, builder.getInt64(static_cast<std::uint64_t>(offset)));
   };
   auto multiply_add = [&](llvm::Value* x, llvm::Value* y, llvm::Value* sum) {
-    if (kernel.is_paired) return multiply_pairs(builder, x, y, sum);
+    if (kernel.multiplier == Multiplier::pairs) return multiply_pairs(builder, x, y, sum);
     if (kernel.has_fma) return static_cast<llvm::Value*>(builder.CreateIntrinsic(llvm::Intrinsic::fma, {vector}, {x, y, sum}));
     return builder.CreateFAdd(sum, builder.CreateFMul(x, y));
   };
@@ -146,8 +147,10 @@ std::vector<llvm::Value*> emit_sums(llvm::IRBuilderBase& builder, const MicroKer
 
 llvm::Function* emit_micro_kernel(llvm::Module& module, const MicroKernel& kernel) {
   const Tile& tile = kernel.tile;
-  std::string name = fmt::format("tile_{}x{}{}_{}_{}_{}_{}", tile.rows, tile.columns(), kernel.is_paired ? "p" : "", kernel.a_row_stride,
-                                 kernel.a_k_stride, kernel.b_k_stride, kernel.c_row_stride);
+  constexpr std::string_view suffixes[] = {"", "p", "m"};
+  std::string name =
+      fmt::format("tile_{}x{}{}_{}_{}_{}_{}", tile.rows, tile.columns(), suffixes[static_cast<std::size_t>(kernel.multiplier)],
+                  kernel.a_row_stride, kernel.a_k_stride, kernel.b_k_stride, kernel.c_row_stride);
   if (llvm::Function* known = module.getFunction(name)) return known;
   llvm::LLVMContext& context = module.getContext();
   llvm::IRBuilder<> builder(context);
@@ -167,6 +170,11 @@ llvm::Function* emit_micro_kernel(llvm::Module& module, const MicroKernel& kerne
   };
 
   builder.SetInsertPoint(llvm::BasicBlock::Create(context, "entry", function));
+  if (kernel.multiplier == Multiplier::matrices) {
+    emit_matrix_sums(builder, kernel, {a, b, c, count, function->getArg(4)});
+    builder.CreateRetVoid();
+    return function;
+  }
   std::vector<llvm::Value*> sums = emit_sums(builder, kernel, a, b, count);
 
   auto* add = llvm::BasicBlock::Create(context, "add", function);

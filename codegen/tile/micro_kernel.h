@@ -26,18 +26,25 @@ struct Tile {
 // multiplication, little waste at the edge of n.
 Tile choose_tile(const Target& target, std::int64_t element_bytes, std::int64_t m, std::int64_t n);
 
+// What an instruction of the inner loop multiplies.
+enum class Multiplier : std::uint8_t {
+  factors,   // vectors of f32 or f64
+  pairs,     // vectors of pairs of bf16
+  matrices,  // matrices of such pairs, in registers of their own (codegen/tile/matrix_registers.h)
+};
+
 struct MicroKernel {
   Tile tile;
   bool is_double;
   bool has_fma;
-  bool is_paired;                         // elements are pairs of bf16
+  Multiplier multiplier;
   std::int64_t a_row_stride, a_k_stride;  // all strides in elements
   std::int64_t b_k_stride;                // vectors of one k lie side by side
   std::int64_t c_row_stride;
 };
 
 // Writes the loop over k into a function: sums of `count` products at the builder's place, which is after them then. In order of rows,
-// then of vectors. a and b are the first element of the tile's operands.
+// then of vectors. a and b are the first element of the tile's operands. Not for matrices.
 std::vector<llvm::Value*> emit_sums(llvm::IRBuilderBase& builder, const MicroKernel& kernel, llvm::Value* a, llvm::Value* b,
                                     llvm::Value* count);
 

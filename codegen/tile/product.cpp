@@ -7,8 +7,10 @@
 
 #include <algorithm>
 #include <memory>
+#include <span>
 
 #include "codegen/tile/expression_text.h"
+#include "codegen/tile/matrix_registers.h"
 #include "codegen/tile/product_pairs.h"
 #include "codegen/tile/product_prepared.h"
 #include "ir/integer.h"
@@ -62,6 +64,7 @@ class Writer {
     strips(place, block, first, last);
     e.close_loop();
     e.close_loop();
+    if (s.multiplier == Multiplier::matrices) release_matrices(b());
     e.finish();
   }
 
@@ -154,6 +157,7 @@ class Writer {
       pack_transposed(place, p.b, s.n, layout);
     else
       pack_panels(place, p.b, layout);
+    if (s.fills_depth()) fill_panels(place, layout, s.tile.lanes);
     if (conditional) e.close_if();
   }
 
@@ -163,13 +167,15 @@ class Writer {
     llvm::Value* strip = e.open_counter(first_tile_, end_tile_, s.tiles_a_strip);
     llvm::Value* strip_end = smaller(plus(strip, number(s.tiles_a_strip)), end_tile_);
     llvm::Value* first_row = row_of(strip);
-    if (s.a_packing != Packing::in_place) pack_rows(place, p.a, s, first_row, row_of(strip_end), scratch(scratch_.a));
+    if (s.a_packing != Packing::in_place)
+      pack_rows(place, p.a, s, first_row, row_of(strip_end), scratch(scratch_.a), scratch(scratch_.spare));
     llvm::Value* tile = e.open_counter(strip, strip_end);
     llvm::Value* row = row_of(tile);
     llvm::Value* accumulate = b().CreateZExt(b().CreateICmpSGT(block, first_block), b().getInt64Ty());
     bool is_last_known = s.depth_blocks <= s.parts;
     llvm::Value* is_last = b().CreateICmpEQ(block, minus(end_block, number(1)));
     bool heights[] = {s.high_tiles > 0, s.high_tiles < s.row_tiles};
+    configure(tile, heights);
     for (int low = 0; low < 2; ++low) {
       if (!heights[low]) continue;
       std::int64_t height = s.height + 1 - low;
@@ -197,8 +203,29 @@ class Writer {
     e.close_loop();
   }
 
+  // Registers of matrices, for the height of tiles from here on: they go from high ones to low ones.
+  void configure(llvm::Value* tile, std::span<const bool, 2> heights) {
+    if (s.multiplier != Multiplier::matrices) return;
+    auto of_height = [&](std::int64_t height) { return matrix_configuration(module_, static_cast<int>(height)); };
+    llvm::Value *changes = b().CreateICmpEQ(tile, first_tile_), *configuration = of_height(s.height + (heights[0] ? 1 : 0));
+    if (heights[0] && heights[1]) {
+      llvm::Value* is_low = b().CreateICmpSGE(tile, number(s.high_tiles));
+      changes = b().CreateOr(changes, b().CreateICmpEQ(tile, number(s.high_tiles)));
+      configuration = b().CreateSelect(is_low, of_height(s.height), configuration);
+    }
+    e.open_if(changes);
+    configure_matrices(b(), configuration);
+    e.close_if();
+  }
+
+  // A tile whose sums are mapped at once, and needs no earlier ones, leaves them where the next one does.
+  bool shares_place() const { return s.multiplier == Multiplier::matrices && p.maps_in_registers && s.depth_blocks == 1; }
+
   // Where the sums of a row of tiles lie, and how far its rows are apart.
-  std::int64_t c_stride() const { return (s.parts > 1 ? s.panels : s.most_panels()) * s.tile.columns(); }
+  std::int64_t c_stride() const {
+    if (shares_place()) return s.tile.columns();
+    return (s.parts > 1 ? s.panels : s.most_panels()) * s.tile.columns();
+  }
   llvm::Value* c_row(llvm::Value* row) {
     if (s.parts > 1) {
       llvm::Value* line = plus(times(plus(times(part_, s.batches), batch_), s.m), row);
@@ -217,7 +244,7 @@ class Writer {
   void tiles(PackPlace& place, const TileRow& tile_row, bool is_mapped) {
     const auto [height, row, first_row, accumulate] = tile_row;
     e.open_counter(number(0), number(1));
-    MicroKernel kernel{s.tile, p.product.dtype == DType::f64, p.shape.has_fma, p.product.is_paired, 0, 0, s.tile.columns(), c_stride()};
+    MicroKernel kernel{s.tile, p.product.dtype == DType::f64, p.shape.has_fma, s.multiplier, 0, 0, s.tile.columns(), c_stride()};
     kernel.tile.rows = static_cast<int>(height);
     llvm::Value* a = nullptr;
     if (s.a_packing == Packing::in_place) {
@@ -229,7 +256,7 @@ class Writer {
     }
     llvm::Value* c = c_row(row);
     auto call = [&](const MicroKernel& k, llvm::Value* panel, llvm::Value* panel_b, bool is_last) {
-      llvm::Value* panel_c = at(c, times(minus(panel, first_panel_), s.tile.columns()));
+      llvm::Value* panel_c = shares_place() ? c : at(c, times(minus(panel, first_panel_), s.tile.columns()));
       if (!is_mapped) {
         b().CreateCall(emit_micro_kernel(module_, k), {a, panel_b, panel_c, place.count, accumulate});
         return;
@@ -298,21 +325,36 @@ class Writer {
 // Over pairs of the depth where the processor multiplies them and the factors allow it.
 std::optional<FlatProduct> flat_product_for(const Target& target, const Region& region, bool swapped, const Slices& slices) {
   std::optional<FlatProduct> flat = flat_product(region, swapped, slices);
-  std::optional<FlatProduct> paired = flat && target.multiplies_pairs ? over_pairs(*flat) : std::nullopt;
+  const bool wants_pairs = target.multiplies_pairs || target.multiplies_matrices;
+  std::optional<FlatProduct> paired = flat && wants_pairs ? over_pairs(*flat) : std::nullopt;
   return paired ? paired : flat;
 }
 
+struct ScheduledProduct {
+  FlatProduct product;
+  ProductSchedule schedule;
+};
+
 // Which operand's axes are the columns: the other way round is tried where columns would fill few vectors.
-FlatProduct choose_sides(FlatProduct plain, ProductSchedule& schedule, const Region& region, const Target& target,
-                         const ProductOptions& options) {
-  schedule = schedule_product(plain, target, options.is_shared);
-  bool good = plain.column->size >= 2 * schedule.tile.lanes && stores_contiguously(plain, schedule.tile.lanes);
-  if (good) return plain;
-  std::optional<FlatProduct> swapped = flat_product_for(target, region, true, options.slices);
-  ProductSchedule other = schedule_product(*swapped, target, options.is_shared);
-  if (other.cost >= schedule.cost) return plain;
-  schedule = other;
-  return std::move(*swapped);
+std::optional<ScheduledProduct> choose_sides(const Region& region, const Target& target, const ProductOptions& options) {
+  std::optional<FlatProduct> flat = flat_product_for(target, region, false, options.slices);
+  if (!flat) return {};
+  ScheduledProduct plain{*flat, schedule_product(*flat, target, options.is_shared)};
+  const int lanes = plain.schedule.tile.lanes;
+  if (plain.product.column->size >= 2 * lanes && stores_contiguously(plain.product, lanes)) return plain;
+  flat = flat_product_for(target, region, true, options.slices);
+  ScheduledProduct swapped{*flat, schedule_product(*flat, target, options.is_shared)};
+  return swapped.schedule.cost < plain.schedule.cost ? swapped : plain;
+}
+
+// Matrices are filled up in rows and depth, and their operands packed: small products may do without.
+std::optional<ScheduledProduct> choose_multiplier(const Region& region, const Target& target, const ProductOptions& options) {
+  std::optional<ScheduledProduct> best = choose_sides(region, target, options);
+  if (!best || best->schedule.multiplier != Multiplier::matrices) return best;
+  Target vectors = target;
+  vectors.multiplies_matrices = false;
+  std::optional<ScheduledProduct> other = choose_sides(region, vectors, options);
+  return other->schedule.cost < best->schedule.cost ? other : best;
 }
 
 void prepare(PreparedProduct& p) {
@@ -363,7 +405,6 @@ std::string key_of(const PreparedProduct& p) {
   text.add(p.schedule.text());
   for (ArrayRef array : p.accesses.buffers()) text.add(array);
   for (AxisRef axis : {p.product.batch, p.product.row, p.product.column, p.product.depth}) text.add(axis);
-  if (p.product.is_paired) text.add("pairs");
   for (Expr x : {p.product.a, p.product.b, p.product.a_odd, p.product.b_odd})
     if (x) text.add(x);
   for (const auto& output : p.product.outputs) {
@@ -381,10 +422,11 @@ std::string key_of(const PreparedProduct& p) {
 
 std::optional<ProductKernels> product_kernels(const Region& region, const Target& target, const ProductOptions& options,
                                               FaultPlaces& places) {
-  std::optional<FlatProduct> flat = flat_product_for(target, region, false, options.slices);
-  if (!flat) return {};
+  std::optional<ScheduledProduct> chosen = choose_multiplier(region, target, options);
+  if (!chosen) return {};
   auto prepared = std::make_shared<PreparedProduct>(places);
-  prepared->product = choose_sides(std::move(*flat), prepared->schedule, region, target, options);
+  prepared->product = std::move(chosen->product);
+  prepared->schedule = chosen->schedule;
   prepared->shape = {.lanes = prepared->schedule.tile.lanes, .has_fma = target.has_fma, .has_bf16 = target.has_bf16};
   prepare(*prepared);
   const ProductSchedule& s = prepared->schedule;

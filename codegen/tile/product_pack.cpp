@@ -72,6 +72,14 @@ void transpose(llvm::IRBuilderBase& b, std::vector<llvm::Value*>& rows) {
   }
 }
 
+// The rows that lie at `start`, lanes elements each, as columns.
+std::vector<llvm::Value*> transposed(Emitter& e, DType dtype, llvm::Value* start) {
+  std::vector<llvm::Value*> rows;
+  for (std::int64_t i = 0; i < e.lanes(); ++i) rows.push_back(e.load(dtype, start, e.number(i * e.lanes()), true));
+  transpose(e.builder(), rows);
+  return rows;
+}
+
 // Where a vector of columns lies in its panel; `offset` is a multiple of the lanes.
 llvm::Value* panel_offset(Emitter& e, const PanelLayout& layout, llvm::Value* offset, std::int64_t lanes) {
   auto& b = e.builder();
@@ -170,10 +178,8 @@ void pack_transposed(PackPlace& place, const PackedOperand& operand, std::int64_
     e.bind_axis(operand.line, e.builder().CreateAdd(first, line));
     store_vector(e, evaluate(e, operand, whole), layout.spare, e.builder().CreateMul(line, e.number(lanes)));
     e.close_loop();
-    std::vector<llvm::Value*> rows;
-    for (std::int64_t i = 0; i < lanes; ++i) rows.push_back(e.load(dtype, layout.spare, e.number(i * lanes), true));
+    const std::vector<llvm::Value*> rows = transposed(e, dtype, layout.spare);
     auto& b = e.builder();
-    transpose(b, rows);
     for (std::int64_t i = 0; i < lanes; ++i) {  // What is past a run is overwritten by the next.
       llvm::Value* depth = b.CreateMul(b.CreateAdd(offset, e.number(i)), e.number(layout.vectors * lanes));
       store_vector(e, rows[static_cast<std::size_t>(i)], layout.start, b.CreateAdd(panel, depth));
@@ -181,6 +187,52 @@ void pack_transposed(PackPlace& place, const PackedOperand& operand, std::int64_
   });
   e.close_loop();
 }
+
+void fill_panels(PackPlace& place, const PanelLayout& layout, std::int64_t lanes) {
+  Emitter& e = place.e;
+  auto& b = e.builder();
+  llvm::Value* whole = rounded_down(e, b.CreateAdd(place.count, e.number(lanes - 1)), lanes);
+  e.open_if(b.CreateICmpSLT(place.count, whole));
+  llvm::Value* first = e.open_counter(layout.begin, layout.end, lanes);
+  llvm::Value* panel = panel_offset(e, layout, e.builder().CreateSub(first, layout.begin), lanes);
+  llvm::Value* depth = e.open_counter(place.count, whole);
+  llvm::Value* offset = e.builder().CreateAdd(panel, e.builder().CreateMul(depth, e.number(layout.vectors * lanes)));
+  store_vector(e, e.constant(DType::f32, 0, true), layout.start, offset);
+  e.close_loop();
+  e.close_loop();
+  e.close_if();
+}
+
+namespace {
+
+// Rows lie along the depth where it is loaded by matrices, however they are evaluated.
+bool lies_along_depth(const ProductSchedule& s) { return s.a_packing == Packing::along_depth || s.multiplier == Multiplier::matrices; }
+
+// Evaluates vectors across the depth and stores them along it.
+void pack_rows_transposed(PackPlace& place, const PackedOperand& operand, const ProductSchedule& s, llvm::Value* first, llvm::Value* end,
+                          llvm::Value* start, llvm::Value* spare) {
+  Emitter& e = place.e;
+  const std::int64_t lanes = operand.vectors.lanes;
+  const DType dtype = operand.whole->dtype;
+  for_vectors(e, operand.vectors, first, end, [&](llvm::Value* position, bool whole) {
+    llvm::Value* line = e.builder().CreateMul(packed_line(e, s, position, first), e.number(packed_depth(s)));
+    llvm::Value* depth = e.open_counter(e.number(0), place.count, lanes);
+    llvm::Value* left = smaller(e, e.number(lanes), e.builder().CreateSub(place.count, depth));
+    if (s.fills_depth())
+      for (std::int64_t i = 1; i < lanes; ++i) store_vector(e, e.constant(dtype, 0, true), spare, e.number(i * lanes));
+    llvm::Value* step = e.open_counter(e.number(0), left);
+    e.bind_axis(operand.depth, e.builder().CreateAdd(place.begin, e.builder().CreateAdd(depth, step)));
+    store_vector(e, evaluate(e, operand, whole), spare, e.builder().CreateMul(step, e.number(lanes)));
+    e.close_loop();
+    const std::vector<llvm::Value*> rows = transposed(e, dtype, spare);
+    for (std::int64_t i = 0; i < lanes; ++i)
+      store_vector(e, rows[static_cast<std::size_t>(i)], start,
+                   e.builder().CreateAdd(line, e.builder().CreateAdd(depth, e.number(i * packed_depth(s)))));
+    e.close_loop();
+  });
+}
+
+}  // namespace
 
 std::int64_t packed_lines(const ProductSchedule& s) {
   std::int64_t rows = s.tiles_a_strip * (s.height + 1);
@@ -190,12 +242,10 @@ std::int64_t packed_lines(const ProductSchedule& s) {
   return lines % 64 == 0 ? lines + s.tile.lanes : lines;  // not all in one set of the cache
 }
 
-std::int64_t packed_depth(const ProductSchedule& s) {
-  return s.a_packing == Packing::along_depth ? s.depth_block + s.tile.lanes : s.depth_block;
-}
+std::int64_t packed_depth(const ProductSchedule& s) { return lies_along_depth(s) ? s.depth_block + s.tile.lanes : s.depth_block; }
 
 std::pair<std::int64_t, std::int64_t> packed_strides(const ProductSchedule& s) {
-  if (s.a_packing == Packing::along_depth) return {packed_depth(s), 1};
+  if (lies_along_depth(s)) return {packed_depth(s), 1};
   return {1, packed_lines(s)};
 }
 
@@ -205,7 +255,7 @@ llvm::Value* packed_line(Emitter& e, const ProductSchedule& s, llvm::Value* row,
 }
 
 void pack_rows(PackPlace& place, const PackedOperand& operand, const ProductSchedule& s, llvm::Value* first, llvm::Value* end,
-               llvm::Value* start) {
+               llvm::Value* start, llvm::Value* spare) {
   Emitter& e = place.e;
   if (s.a_packing == Packing::along_depth) {
     llvm::Value* row = e.open_counter(first, end);
@@ -215,9 +265,11 @@ void pack_rows(PackPlace& place, const PackedOperand& operand, const ProductSche
       llvm::Value* value = evaluate(e, operand, whole);
       store_vector(e, value, start, e.builder().CreateAdd(line, offset));
     });
+    if (s.fills_depth()) store_vector(e, e.constant(operand.whole->dtype, 0, true), start, e.builder().CreateAdd(line, place.count));
     e.close_loop();
     return;
   }
+  if (lies_along_depth(s)) return pack_rows_transposed(place, operand, s, first, end, start, spare);
   llvm::Value* depth = e.open_counter(e.number(0), place.count);
   e.bind_axis(operand.depth, e.builder().CreateAdd(place.begin, depth));
   llvm::Value* row = e.builder().CreateMul(depth, e.number(packed_lines(s)));

@@ -35,9 +35,12 @@ void pack_panels(PackPlace& place, const PackedOperand& operand, const PanelLayo
 // The same for an operand evaluated along the depth.
 void pack_transposed(PackPlace& place, const PackedOperand& operand, std::int64_t columns, const PanelLayout& layout);
 
-// Rows `first` to `end` of a for one strip of tiles.
+// Sets what is past the end of the depth to 0, up to a multiple of `lanes`.
+void fill_panels(PackPlace& place, const PanelLayout& layout, std::int64_t lanes);
+
+// Rows `first` to `end` of a for one strip of tiles. At `spare` there is room for lanes * lanes elements.
 void pack_rows(PackPlace& place, const PackedOperand& operand, const ProductSchedule& schedule, llvm::Value* first, llvm::Value* end,
-               llvm::Value* start);
+               llvm::Value* start, llvm::Value* spare);
 std::int64_t packed_lines(const ProductSchedule& schedule);
 std::int64_t packed_depth(const ProductSchedule& schedule);
 std::pair<std::int64_t, std::int64_t> packed_strides(const ProductSchedule& schedule);                        // of row and depth

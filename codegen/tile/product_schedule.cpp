@@ -7,6 +7,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "codegen/tile/matrix_registers.h"
 #include "codegen/tile/operand_cost.h"
 #include "codegen/tile/vectors.h"
 #include "ir/algebra.h"
@@ -65,10 +66,12 @@ std::optional<PlainOperand> plain_operand(Expr operand, DType dtype, AxisRef lin
 }
 
 std::string ProductSchedule::text() const {
+  constexpr std::string_view of[] = {"", " of pairs", " of matrices"};
   return fmt::format(
-      "tile {}x{}x{} of {}x{}x{}x{}; tiles {} {} {}; panels {} {}; depth {} {}; tasks {} {} {} {}; strip {}; pack {} {} {} {}", tile.rows,
-      tile.vectors, tile.lanes, batches, m, n, k, row_tiles, high_tiles, height, panels, last_vectors, depth_block, depth_blocks, row_tasks,
-      column_tasks, parts, batches_a_task, tiles_a_strip, static_cast<int>(a_packing), a_run, static_cast<int>(b_packing), b_run);
+      "tile{} {}x{}x{} of {}x{}x{}x{}; tiles {} {} {}; panels {} {}; depth {} {}; tasks {} {} {} {}; strip {}; pack {} {} {} {}",
+      of[static_cast<std::size_t>(multiplier)], tile.rows, tile.vectors, tile.lanes, batches, m, n, k, row_tiles, high_tiles, height,
+      panels, last_vectors, depth_block, depth_blocks, row_tasks, column_tasks, parts, batches_a_task, tiles_a_strip,
+      static_cast<int>(a_packing), a_run, static_cast<int>(b_packing), b_run);
 }
 
 bool stores_contiguously(const FlatProduct& product, int lanes) {
@@ -93,9 +96,10 @@ class Scheduler {
     share_depth();
     bring_in_a();
     s.batches_a_task = 1;
-    if (s.row_tasks * s.column_tasks == 1 && flop() < 1e6)
+    const double small = flop_a_task() / 2;
+    if (s.row_tasks * s.column_tasks == 1 && flop() < small)
       s.batches_a_task =
-          std::max<std::int64_t>(1, std::min<std::int64_t>(s.batches / wanted_, static_cast<std::int64_t>(1e6 / std::max(flop(), 1.0))));
+          std::max<std::int64_t>(1, std::min<std::int64_t>(s.batches / wanted_, static_cast<std::int64_t>(small / std::max(flop(), 1.0))));
     s.cost = batch_cost() * static_cast<double>(s.batches);
     return s;
   }
@@ -103,15 +107,24 @@ class Scheduler {
  private:
   double flop() const { return 2.0 * static_cast<double>(s.m) * static_cast<double>(s.n) * static_cast<double>(s.k); }
 
+  double flop_a_task() const { return uses_matrices() ? 16e6 : 2e6; }
+  bool uses_matrices() const { return s.multiplier == Multiplier::matrices; }
+
   void cut_into_tiles() {
+    s.multiplier = !product_.is_paired ? Multiplier::factors : target_.multiplies_matrices ? Multiplier::matrices : Multiplier::pairs;
     s.batches = product_.batch->size, s.m = product_.row->size, s.n = product_.column->size, s.k = product_.depth->size;
-    s.tile = choose_tile(target_, bytes_, s.m, s.n);
+    s.tile = uses_matrices() ? choose_matrix_tile(s.m, s.n) : choose_tile(target_, bytes_, s.m, s.n);
     s.row_tiles = ceil_divide(s.m, s.tile.rows);
     s.height = s.m / s.row_tiles;
     s.high_tiles = s.m % s.row_tiles;
     s.panels = ceil_divide(s.n, s.tile.columns());
     s.last_vectors = ceil_divide(s.n - (s.panels - 1) * s.tile.columns(), s.tile.lanes);
-    wanted_ = is_shared_ ? between(1, flop() * static_cast<double>(s.batches) / 2e6, 32) : 1;
+    wanted_ = is_shared_ ? between(1, flop() * static_cast<double>(s.batches) / flop_a_task(), 32) : 1;
+    if (uses_matrices()) {
+      arithmetic_ = static_cast<double>(s.row_tiles * s.panels * ceil_divide(s.k, matrix_side)) *
+                    matrix_cycles({static_cast<int>(ceil_divide(s.m, s.row_tiles)), s.tile.vectors, s.tile.lanes});
+      return;
+    }
     double vectors = static_cast<double>((s.panels - 1) * s.tile.vectors + s.last_vectors);
     double loads = static_cast<double>(s.tile.rows + s.tile.vectors) / (s.tile.rows * s.tile.vectors);
     arithmetic_ = static_cast<double>(s.m) * vectors * static_cast<double>(s.k) * 0.5 *
@@ -135,8 +148,13 @@ class Scheduler {
     const int lanes = s.tile.lanes;
     a_along_ = best_cost(product_.a, product_.a_odd, product_.depth), b_along_ = best_cost(product_.b, product_.b_odd, product_.depth);
     a_across_ = best_cost(product_.a, product_.a_odd, product_.row);
+    if (uses_matrices()) a_across_.cycles += transposing_cycles;
     // A tile that takes a line of a for each step wants short blocks: the lines stay in the first cache.
     std::int64_t longest = (a_across_.cycles < a_along_.cycles ? 2048 : 4096) / bytes_;
+    if (uses_matrices()) {
+      const double whole_steps = left_share * static_cast<double>(target_.level1_bytes) / static_cast<double>(s.tile.rows * bytes_ * lanes);
+      longest = lanes * between(4, whole_steps, longest / lanes);
+    }
     s.depth_block = round_up(std::max<std::int64_t>(s.k, 1), lanes);
     if (s.k <= longest) return;
     std::int64_t unit = lanes;
@@ -171,7 +189,7 @@ class Scheduler {
     if (has_few_rows || (s.n % s.tile.columns() == 0 && s.tile.columns() * bytes_ % line_bytes == 0)) {
       std::int64_t block = has_few_rows ? std::min<std::int64_t>(s.depth_block, 32) : s.depth_block;
       auto plain = plain_at(product_.b, product_.column, block);
-      if (plain && plain->line_stride == 1 && plain->depth_stride >= 0 && s.n >= lanes &&
+      if (plain && plain->line_stride == 1 && plain->depth_stride >= 0 && s.n >= lanes && !s.fills_depth() &&
           (has_few_rows || arithmetic_ * in_place_penalty(s.tile.columns() * bytes_, plain->depth_stride * bytes_, block, target_) <=
                                packing_cost(across) * static_cast<double>(s.n * s.k))) {
         s.b_packing = Packing::in_place;
@@ -180,7 +198,7 @@ class Scheduler {
     }
     if (s.b_packing != Packing::in_place) {
       if (across.run > 0) across.cycles += 3;  // a line is put together first
-      b_along_.cycles += 8;
+      b_along_.cycles += transposing_cycles;
       const bool along = b_along_.cycles < across.cycles;
       s.b_packing = along ? Packing::along_depth : Packing::across_depth;
       if (along) s.b_run = b_along_.run;
@@ -201,6 +219,16 @@ class Scheduler {
     s.parts = ceil_divide(s.depth_blocks, ceil_divide(s.depth_blocks, s.parts));
   }
 
+  // Rows of a where they lie: whole steps along the depth, and a tile of them stays in the first cache, whose sets are those of a page.
+  bool can_load_matrices(const PlainOperand& a) const {
+    if (a.depth_stride != 1 || s.fills_depth()) return false;
+    constexpr std::int64_t sets = 64;
+    const std::int64_t lines = ceil_divide(s.depth_block * bytes_, line_bytes), apart = std::abs(a.line_stride) * bytes_ / line_bytes;
+    if (apart <= lines) return true;
+    const std::int64_t reached = std::min(sets, sets / std::gcd(sets, apart) * lines);
+    return s.tile.rows * lines <= reached * target_.level1_bytes / (sets * line_bytes);
+  }
+
   std::int64_t most_row_tasks() const { return std::clamp<std::int64_t>(s.m / 64, 1, s.row_tiles); }
 
   // Read in place where neighbours in memory serve one row's next steps, or the next tile's rows and packing would cost more.
@@ -211,6 +239,7 @@ class Scheduler {
     packed.a_run = (is_across ? a_across_ : a_along_).run;
     double packed_cost = cut_into_tasks(packed, packing_cost(is_across ? a_across_ : a_along_), 0);
     auto plain = plain_at(product_.a, product_.row, s.depth_block);
+    if (plain && uses_matrices() && !can_load_matrices(*plain)) plain.reset();
     const bool follows_depth = plain && (std::abs(plain->depth_stride) <= 2 || s.panels == 1);
     if (follows_depth || (plain && std::abs(plain->line_stride) <= 2)) {
       double penalty = follows_depth ? 0 : in_place_penalty(line_bytes, std::abs(plain->depth_stride) * bytes_, s.depth_block, target_);
@@ -275,6 +304,8 @@ class Scheduler {
   static constexpr double cycles_per_byte = 0.1;   // from the third cache or memory, into the second one
   static constexpr double cycles_per_task = 2000;  // to hand it out, and to begin
   static constexpr std::int64_t most_tasks = 64;
+  static constexpr double transposing_cycles = 8;  // of a vector
+  static constexpr double left_share = 0.7;        // of the first cache, for a tile's rows of a
 
   const FlatProduct& product_;
   const Target& target_;

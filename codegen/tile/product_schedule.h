@@ -28,6 +28,7 @@ struct PlainOperand {
 };
 
 struct ProductSchedule {
+  Multiplier multiplier;
   Tile tile;
   std::int64_t batches, m, n, k;
   std::int64_t row_tiles, high_tiles, height;  // the first `high_tiles` have height + 1 rows
@@ -42,6 +43,8 @@ struct ProductSchedule {
   std::int64_t a_run, b_run;  // lengths within which addresses along the packed vectors are plain; 0: everywhere
   double cost;                // in cycles; to compare one schedule of a product with another
 
+  // Whether operands are zero past the end of the depth, up to a whole step of the multiplier.
+  bool fills_depth() const { return multiplier == Multiplier::matrices && k % tile.lanes != 0; }
   std::int64_t most_tiles() const { return ceil_divide(row_tiles, row_tasks); }
   std::int64_t most_panels() const { return ceil_divide(panels, column_tasks); }
   std::string text() const;

@@ -6,6 +6,7 @@
 #include <array>
 
 #include "codegen/tile/emitter_state.h"
+#include "codegen/tile/matrix_registers.h"
 #include "codegen/tile/product_prepared.h"
 
 namespace heed {
@@ -69,17 +70,26 @@ llvm::Function* emit_mapped_tile(llvm::Module& module, const std::string& symbol
       given[k] = b.CreateLoad(type, b.CreateConstInBoundsGEP1_64(b.getInt64Ty(), arguments, k));
     }
   }
-  std::vector<llvm::Value*> sums = emit_sums(e.builder(), kernel, given[MappedTile::a], given[MappedTile::b], given[MappedTile::count]);
+  const bool in_memory = kernel.multiplier == Multiplier::matrices;  // whose registers nothing else can read
+  std::vector<llvm::Value*> sums;
+  if (in_memory)
+    emit_matrix_sums(
+        e.builder(), kernel,
+        {given[MappedTile::a], given[MappedTile::b], given[MappedTile::c], given[MappedTile::count], given[MappedTile::accumulate]});
+  else
+    sums = emit_sums(e.builder(), kernel, given[MappedTile::a], given[MappedTile::b], given[MappedTile::count]);
   e.state().scopes.back().block = e.state().b.GetInsertBlock();
   llvm::Type* vector = e.type_of(p.product.dtype, true);
-  if (tile.accumulates) {
+  auto earlier = [&](int row, int v) {
+    return e.load(p.product.dtype, given[MappedTile::c], e.number(row * kernel.c_row_stride + v * std::int64_t{e.lanes()}), true);
+  };
+  if (tile.accumulates && !in_memory) {
     std::vector<llvm::AllocaInst*> slots;
     for (llvm::Value* sum : sums) slots.push_back(e.make_register(vector, sum));
     e.open_if(e.builder().CreateICmpNE(given[MappedTile::accumulate], e.number(0)));
     for (std::size_t k = 0; k < sums.size(); ++k) {
-      const auto row = static_cast<std::int64_t>(k) / kernel.tile.vectors, column = static_cast<std::int64_t>(k) % kernel.tile.vectors;
-      llvm::Value* before = e.load(p.product.dtype, given[MappedTile::c], e.number(row * kernel.c_row_stride + column * e.lanes()), true);
-      llvm::Value* total = e.builder().CreateFAdd(before, e.get(slots[k]));
+      const int row = static_cast<int>(k) / kernel.tile.vectors, v = static_cast<int>(k) % kernel.tile.vectors;
+      llvm::Value* total = e.builder().CreateFAdd(earlier(row, v), e.get(slots[k]));
       e.set(slots[k], total);
     }
     e.close_if();
@@ -102,7 +112,7 @@ llvm::Function* emit_mapped_tile(llvm::Module& module, const std::string& symbol
       } else {
         e.bind_lanes(p.columns.rest_lane, e.number(0), e.number(p.columns.rest()));
       }
-      store_outputs(e, p, sums[static_cast<std::size_t>(row * kernel.tile.vectors + v)], whole);
+      store_outputs(e, p, in_memory ? earlier(row, v) : sums[static_cast<std::size_t>(row * kernel.tile.vectors + v)], whole);
       e.close_loop();
     }
     e.close_loop();

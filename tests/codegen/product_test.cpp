@@ -3,170 +3,28 @@
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
-#include <cstring>
 #include <map>
 #include <random>
-#include <thread>
 
 #include "codegen/tile/micro_kernel.h"
-#include "ir/algebra.h"
-#include "ir/evaluate.h"
 #include "ir/function.h"
-#include "ir/product_form.h"
+#include "tests/codegen/product_check.h"
+#include "tests/processor.h"
 
 namespace heed {
 namespace {
 
-// Memory that ends at a page which must not be touched.
-class Guarded {
- public:
-  explicit Guarded(std::int64_t bytes, std::int64_t alignment) {
-    std::int64_t page = sysconf(_SC_PAGESIZE);
-    size_ = (bytes + page - 1) / page * page + 2 * page;
-    base_ = static_cast<char*>(mmap(nullptr, static_cast<std::size_t>(size_), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-    mprotect(base_ + size_ - page, static_cast<std::size_t>(page), PROT_NONE);
-    data_ = base_ + (size_ - page - bytes) / alignment * alignment;
-    std::memset(base_, 0x7f, static_cast<std::size_t>(size_ - page));  // NaN wherever nothing is written
-  }
-  ~Guarded() { munmap(base_, static_cast<std::size_t>(size_)); }
-  Guarded(const Guarded&) = delete;
-  char* data() const { return data_; }
-
- private:
-  char *base_, *data_;
-  std::int64_t size_;
-};
-
-struct Values {
-  std::map<ArrayRef, std::unique_ptr<Guarded>> arrays;
-  char* add(ArrayRef array) {
-    auto& entry = arrays[array];
-    if (!entry) entry = std::make_unique<Guarded>(byte_count(array), byte_size(array->dtype));
-    return entry->data();
-  }
-};
-
-CompiledKernels compiled_kernels(const ProductKernels& kernels, const Target& target) {
-  CompileSettings settings;
-  settings.cache.enabled = false;
-  settings.threads = 1;
-  std::vector<KernelSource> sources;
-  for (const auto& launch : kernels.launches) sources.push_back(launch.source);
-  return compile_kernels(sources, target, settings);
-}
-
-void run(const ProductKernels& kernels, const CompiledKernels& compiled, Values& values, int threads) {
-  for (std::size_t i = 0; i < kernels.launches.size(); ++i) {
-    const ProductLaunch& launch = kernels.launches[i];
-    std::vector<void*> buffers;
-    for (ArrayRef array : launch.buffers) buffers.push_back(values.add(array));
-    std::atomic<std::int64_t> next{0};
-    Fault fault;
-    auto work = [&] {
-      Guarded scratch(launch.scratch_bytes, 64);
-      for (std::int64_t task; (task = next++) < launch.tasks;) compiled.functions[i](buffers.data(), scratch.data(), task, &fault);
-    };
-    std::vector<std::thread> others;
-    for (int t = 1; t < threads; ++t) others.emplace_back(work);
-    work();
-    for (auto& other : others) other.join();
-    EXPECT_EQ(fault.place, 0);
-  }
-}
-
-Tensor random_tensor(ArrayRef array, std::mt19937& random) {
-  Tensor tensor(array->dtype, array->shape);
-  for (std::int64_t i = 0; i < element_count(array); ++i) {
-    double value = array->range
-                       ? static_cast<double>(std::uniform_int_distribution<std::int64_t>(array->range->low, array->range->high)(random))
-                       : std::uniform_real_distribution<double>(-1, 1)(random);
-    tensor.set(i, value);
-  }
-  return tensor;
-}
-
-// Compiles the region for each target this machine runs, and compares all its outputs with the evaluator.
-void check(const Region& region, std::vector<std::string_view> targets = {"host", "avx2", "plain"}, std::string* schedule = nullptr) {
-  Graph graph;
-  std::map<std::string, Tensor> inputs;
-  std::mt19937 random(7);
-  for (ArrayRef array : in_order(region.outputs))
-    if (array->kind == Array::Kind::input) {
-      graph.inputs.push_back({GraphInput::Role::data, array});
-      inputs.emplace(array->name, random_tensor(array, random));
-    }
-  for (std::size_t i = 0; i < region.outputs.size(); ++i) graph.outputs.push_back({fmt::format("out{}", i), region.outputs[i]});
-  std::vector<Tensor> expected = evaluate(graph, inputs);
-  for (std::string_view name : targets) {
-    Target target = target_named(name);
-    if (!runs_here(target)) continue;
-    FaultPlaces places;
-    auto kernels = product_kernels(region, target, {Slices{}}, places);
-    ASSERT_TRUE(kernels) << "no product";
-    if (schedule && name == "host") *schedule = kernels->schedule;
-    SCOPED_TRACE(fmt::format("{}: {}", name, kernels->schedule));
-    CompiledKernels compiled = compiled_kernels(*kernels, target);
-    std::vector<Tensor> first;
-    for (int threads : {1, 2, 3, 7}) {
-      Values values;
-      for (const auto& input : graph.inputs)
-        std::memcpy(values.add(input.array), inputs.at(input.array->name).bytes.data(), static_cast<std::size_t>(byte_count(input.array)));
-      run(*kernels, compiled, values, threads);
-      for (std::size_t k = 0; k < region.outputs.size(); ++k) {
-        ArrayRef array = region.outputs[k];
-        Tensor found(array->dtype, array->shape);
-        std::memcpy(found.bytes.data(), values.add(array), static_cast<std::size_t>(byte_count(array)));
-        if (threads == 1) {
-          first.push_back(found);
-        } else {
-          EXPECT_EQ(found.bytes, first[k].bytes) << "bits with " << threads << " threads";
-          continue;
-        }
-        double tolerance = array->dtype == DType::f64 ? 1e-12 : array->dtype == DType::f32 ? 1e-4 : 2e-2;
-        for (std::int64_t i = 0; i < element_count(array); ++i) {
-          double x = found.real(i), y = expected[k].real(i);
-          if (!(std::abs(x - y) <= tolerance * (1 + std::abs(y)))) {
-            ADD_FAILURE() << "output " << k << " element " << i << ": " << x << ", should be " << y;
-            return;
-          }
-        }
-      }
-    }
-  }
-}
-
-struct Maker {
-  std::shared_ptr<Arena> arena = std::make_shared<Arena>();
-  std::map<std::string, ArrayRef> inputs;
-  DType usual = DType::f32;
-  ArrayRef in(const std::string& name, std::vector<std::int64_t> shape) { return in(name, std::move(shape), usual); }
-  ArrayRef in(const std::string& name, std::vector<std::int64_t> shape, DType dtype, std::optional<Interval> range = {}) {
-    return inputs[name] = input(*arena, name, std::move(shape), dtype, range);
-  }
-  AxisRef axis(std::int64_t size) { return fresh_axis(*arena, size); }
-};
-struct Index {
-  Index(Expr x) : x(x) {}
-  Index(AxisRef axis) : x(value(axis)) {}
-  Expr x;
-};
-Expr at(ArrayRef array, std::initializer_list<Index> places) {
-  std::vector<Expr> indices;
-  for (const Index& place : places) indices.push_back(place.x);
-  return read(array, indices);
-}
-ArrayRef defined(std::vector<AxisRef> axes, Expr body, DType dtype = DType::f32) { return define(axes, body, dtype); }
-Expr summed(std::vector<AxisRef> axes, Expr body) { return sum(axes, body); }
-
-// Of factors in f32, and in bf16, which some processors multiply by pairs.
+// Of factors in f32, and in bf16, which some processors multiply by pairs or in matrices.
 class ProductOf : public testing::TestWithParam<DType> {
  protected:
   static void check_factors(const Region& region, std::vector<std::string_view> targets = {"host", "avx2", "plain"}) {
-    if (GetParam() == DType::bf16) targets = {runs_here(target_named("avx512bf16")) ? "avx512bf16" : "host"};
-    check(region, targets);
+    if (GetParam() == DType::bf16) {
+      const bool has_others = targets.size() > 1;
+      targets = {runs_here(target_named("avx512bf16")) ? "avx512bf16" : "host"};
+      if (has_others) targets.push_back("amx");
+    }
+    check_product(region, targets);
   }
 };
 INSTANTIATE_TEST_SUITE_P(Factors, ProductOf, testing::Values(DType::f32, DType::bf16),
@@ -216,7 +74,7 @@ TEST(Product, EveryTile) {
       Maker make;
       AxisRef i = make.axis(size.first), j = make.axis(size.second), l = make.axis(70);
       ArrayRef a = make.in("a", {size.first, 70}), b = make.in("b", {70, size.second});
-      check({{}, {defined({i, j}, summed({l}, multiply(at(a, {i, l}), at(b, {l, j}))))}, ""}, {name});
+      check_product({{}, {defined({i, j}, summed({l}, multiply(at(a, {i, l}), at(b, {l, j}))))}, ""}, {name});
     }
   }
 }
@@ -292,11 +150,11 @@ TEST(Product, MapsAtOtherPlaces) {
     Expr zero = integer(*make.arena, 0);
     AxisRef h = make.axis(3), p = make.axis(m), q = make.axis(n);
     ArrayRef scaled = defined({one, h, p, q}, multiply(at(product, {h, p, q}), at(row, {zero, h, p, zero})));
-    check({{product}, {scaled}, ""});
+    check_product({{product}, {scaled}, ""});
     AxisRef t = make.axis(3), u = make.axis(m), v = make.axis(n);
     ArrayRef turned = defined({v, t, last, u}, scale(0.5, at(scaled, {zero, t, u, v})));
-    check({{product, scaled}, {turned}, ""});
-    check({{}, {product, scaled, turned}, ""});
+    check_product({{product, scaled}, {turned}, ""});
+    check_product({{}, {product, scaled, turned}, ""});
   }
 }
 
@@ -317,12 +175,13 @@ TEST(Product, ComputedOperandsAndMaps) {
     ArrayRef masked = define(
         own, select(equal(at(mask, {own[0], own[1]}), boolean(*make.arena, true)), at(after, {own[0], own[1]}), real(*make.arena, 0)),
         DType::f16);
-    check({{}, {before, after, masked}, "all stored"});
-    check({{before, after}, {masked}, "the last alone"});
-    check({{before}, {after}, "a map"});
+    check_product({{}, {before, after, masked}, "all stored"});
+    check_product({{before, after}, {masked}, "the last alone"});
+    check_product({{before}, {after}, "a map"});
     // Rows chosen by data, on either side.
-    check({{}, {defined({i, j}, summed({l}, multiply(at(a, {at(ids, {i}), Index(l)}), at(b, {l, j}))))}, "gather"});
-    check({{}, {defined({j, i}, summed({l}, multiply(at(a, {at(ids, {i}), Index(l)}), at(b, {l, j}))))}, "gather on the other side"});
+    check_product({{}, {defined({i, j}, summed({l}, multiply(at(a, {at(ids, {i}), Index(l)}), at(b, {l, j}))))}, "gather"});
+    check_product(
+        {{}, {defined({j, i}, summed({l}, multiply(at(a, {at(ids, {i}), Index(l)}), at(b, {l, j}))))}, "gather on the other side"});
   }
 }
 
@@ -353,51 +212,19 @@ TEST(Product, Types) {
     Maker make;
     AxisRef i = make.axis(37), j = make.axis(29), l = make.axis(60);
     ArrayRef a = make.in("a", {37, 60}, dtype), b = make.in("b", {29, 60}, dtype);
-    check({{}, {defined({i, j}, summed({l}, multiply(at(a, {i, l}), at(b, {j, l}))), dtype)}, ""});
+    check_product({{}, {defined({i, j}, summed({l}, multiply(at(a, {i, l}), at(b, {j, l}))), dtype)}, ""});
     ArrayRef c = make.in("c", {60, 29}, dtype);
-    check({{}, {defined({i, j}, summed({l}, multiply(at(a, {i, l}), at(c, {l, j}))), dtype)}, ""});
+    check_product({{}, {defined({i, j}, summed({l}, multiply(at(a, {i, l}), at(c, {l, j}))), dtype)}, ""});
   }
 }
 
 TEST_P(ProductOf, ShapesAtRandom) {
   std::mt19937 random(3);
-  auto pick = [&](int low, int high) { return std::uniform_int_distribution<int>(low, high)(random); };
   for (int trial = 0; trial < 90; ++trial) {
     Maker make{.usual = GetParam()};
-    // Up to two axes a role, of sizes that make their product moderate; operands and result in a random order of axes.
-    auto axes = [&](int most) {
-      std::vector<AxisRef> out;
-      for (int count = pick(1, 2); count > 0; --count) out.push_back(make.axis(pick(2, most)));
-      return out;
-    };
-    std::vector<AxisRef> batch = pick(0, 2) == 0 ? axes(3) : std::vector<AxisRef>{}, m = axes(9), n = axes(9), k = axes(9);
-    if (pick(0, 3) == 0) k = {make.axis(pick(500, 3000))};
-    if (pick(0, 3) == 0) k = {make.axis(pick(2, 4)), make.axis(pick(17, 70))}, n = {make.axis(pick(16, 70))};
-    auto read_all = [&](const char* name, std::vector<AxisRef> all) {
-      std::shuffle(all.begin(), all.end(), random);
-      std::vector<std::int64_t> shape;
-      std::vector<Expr> indices;
-      for (AxisRef axis : all) {
-        std::int64_t step = pick(0, 6) == 0 ? 2 : 1, offset = pick(0, 6) == 0 ? 3 : 0;
-        shape.push_back(axis->size * step + offset);
-        bool reversed = pick(0, 8) == 0;
-        Expr index = reversed ? shift(scale(std::int64_t{-1}, value(axis)), axis->size - 1) : value(axis);
-        indices.push_back(shift(scale(step, index), offset));
-      }
-      return read(make.in(name, shape), indices);
-    };
-    auto joined = [](std::initializer_list<std::vector<AxisRef>> parts) {
-      std::vector<AxisRef> out;
-      for (const auto& part : parts) out.insert(out.end(), part.begin(), part.end());
-      return out;
-    };
-    Expr a = read_all("a", joined({batch, m, k})), b = read_all("b", joined({batch, n, k}));
-    std::vector<AxisRef> out = joined({batch, m, n});
-    std::shuffle(out.begin(), out.end(), random);
-    std::string text;
-    for (AxisRef axis : out) text += fmt::format(" {}", axis->size);
-    SCOPED_TRACE(fmt::format("trial {}: out{} k {}", trial, text, k[0]->size));
-    check_factors({{}, {define(out, sum(k, multiply(a, b)), DType::f32)}, ""}, {trial % 3 == 0 ? "avx2" : "host"});
+    const Region region = random_product(make, random, 9);
+    SCOPED_TRACE(fmt::format("trial {}", trial));
+    check_factors(region, {trial % 3 == 0 ? "avx2" : "host"});
     if (HasFailure()) return;
   }
 }

@@ -101,6 +101,34 @@ TEST_F(PrecisionOption, ExplainShowsTheTypes) {
   EXPECT_EQ(outcome.output.find("bf16"), std::string::npos) << outcome.output;
 }
 
+#if defined(__x86_64__)
+TEST_F(PrecisionOption, MatricesOfBf16AreForProcessorsThatHaveThem) {
+  folder.write("product.heed", "fn product(a: f32[M, K], b: f32[K, N]) -> f32[M, N] { return a @ b }\n");
+  auto instructions = [&](const std::string& precision) {
+    Outcome outcome = run_heed(
+        {"build", "product.heed", "--cpu", "amx", "--precision", precision, "--size", "M=200,N=200,K=200", "-o", precision}, folder.path());
+    EXPECT_EQ(outcome.status, 0) << outcome.errors;
+    std::string text;
+    for (const auto& file : std::filesystem::directory_iterator(folder / precision))
+      if (file.path().extension() == ".s") text += read_text(file.path());
+    return text;
+  };
+  EXPECT_NE(instructions("bf16").find("tdpbf16ps"), std::string::npos);
+  EXPECT_EQ(instructions("f32").find("tdpbf16ps"), std::string::npos);
+
+  const std::string devices = run_heed({"devices"}).output;
+  const bool is_used = devices.find("multiplied in matrices (AMX)") != std::string::npos;
+  EXPECT_NE(is_used, devices.find("AMX is not used: ") != std::string::npos) << devices;
+  Outcome outcome = run_heed({"run", "product.heed", "--cpu", "amx", "--precision", "bf16", "--size", "M=200,N=200,K=200"}, folder.path());
+  if (devices.find(" amx,") != std::string::npos) {
+    EXPECT_EQ(outcome.status, 0) << outcome.errors;
+  } else {
+    EXPECT_EQ(outcome.status, 1);
+    EXPECT_NE(outcome.errors.find("--cpu amx: this machine"), std::string::npos) << outcome.errors;
+  }
+}
+#endif
+
 TEST_F(PrecisionOption, WhatCannotBeIsRefused) {
   auto expect_mistake = [&](const std::vector<std::string>& arguments, const std::vector<std::string>& words) {
     Outcome outcome = run_heed(arguments, folder.path());
