@@ -3,9 +3,10 @@
 
   bench/measure.py attention --python PEERS/bin/python --results measured.json
   bench/measure.py all       --python PEERS/bin/python --results measured.json
+  bench/measure.py gpu       --python PEERS/bin/python --results measured.json
   bench/measure.py write     --results measured.json --output docs/performance.md
 
-Parts: attention, products, rows, adamw, training, compiling, memory, start. Each adds to the results, so that they can be measured one
+Parts: attention, products, rows, adamw, training, compiling, memory, start, gpu (skipped where there is none). Each adds to the results, so that they can be measured one
 at a time. --python names a Python with PyTorch and JAX (python3 -m venv peers && peers/bin/pip install torch jax); without it heed alone
 is measured. Every case is measured in rounds, heed and each peer in turn, and what is compared are the times of one round: machines are
 noisy, a ratio of one run holds where an absolute figure does not.
@@ -33,6 +34,8 @@ PRODUCTS = [(256, 256, 256), (512, 512, 512), (1024, 1024, 1024), (2048, 2048, 2
 # vocabulary, context, width, heads, depth; batch
 GPT = {"gpt": ((256, 256, 384, 6, 6), 8), "gpt2": ((50257, 1024, 768, 12, 12), 1)}
 ADAMW = 124_000_000
+GPU_PRODUCTS = [(1024, 1024, 1024), (2048, 2048, 2048), (4096, 4096, 4096), (8192, 8192, 8192), (8192, 3072, 768), (8192, 768, 3072)]
+GPU_LENGTHS, GPU_TOKENS, GPU_WIDTH = [2048, 4096, 8192, 16384], 16384, 2048  # positions of a row; of all rows; of all heads
 
 
 class Failed(Exception):
@@ -67,7 +70,7 @@ class Peer:
 
     def __init__(self, options, backend, environment=None):
         self.backend = backend
-        script = HERE / ("peer_jax.py" if backend == "xla" else "peer_torch.py")
+        script = HERE / {"xla": "peer_jax.py", "cuda": "peer_cuda.py"}.get(backend, "peer_torch.py")
         threads = str(options.threads)
         start = time.perf_counter()
         self.process = subprocess.Popen([options.python, str(script), threads], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -293,8 +296,43 @@ def start(options, heed, peers, add):
             add({"part": "start", "case": title, "s": taken})
 
 
+def gpu(options, heed, peers, add):
+    """Products and attention by the device's own clock, against PyTorch there, else against what the GPU does at most by its figures."""
+    lines = subprocess.run([options.heed, "devices", "--json"], capture_output=True, text=True, check=True).stdout.splitlines()
+    found = next((each for each in map(json.loads, lines) if each["device"] == "cuda:0" and each["target"]), None)
+    if not found:
+        print("gpu: SKIPPED, nothing was measured: `heed devices` lists no NVIDIA GPU that heed has kernels for", file=sys.stderr)
+        return
+    options.gpu = found["gpu"]
+    backends = ["cuda"] if options.python else []
+    if not backends:
+        print("gpu: no --python, so no PyTorch: compared with the GPU's nominal peak alone", file=sys.stderr)
+
+    def measure(part, title, case, precision, flop, entry, flags, size, **more):
+        flags = [*flags, "--device", "cuda", "--precision", precision]
+        row = compare(peers, backends, case | {"precision": precision},
+                      lambda n: heed.bench(f"bench/workloads.heed:{entry}", *flags, "--repeat", str(n), size=size), options, 20)
+        add({"part": part, "case": title, "tflop": flop / 1e12, "peak_share": flop / row["heed_s"] / found["flop_per_second"][precision],
+             "peak_of": precision, **more, **row})
+
+    for m, n, k in GPU_PRODUCTS:
+        for precision in ("bf16", "tf32", "f32"):
+            measure("gpu products", f"{m} x {n} x {k}, {precision}", {"case": "product", "shape": (m, n, k)}, precision, 2 * m * n * k,
+                    "product_bf16" if precision == "bf16" else "product", [], {"M": m, "N": n, "K": k})
+    for width in (64, 128):
+        for name in ("plain", "causal"):
+            for length in GPU_LENGTHS:
+                shape = (GPU_TOKENS // length, GPU_WIDTH // width, length, width)
+                once = 4 * shape[0] * shape[1] * length * length * width / (2 if name == "causal" else 1)
+                for backward in (False, True):
+                    measure("gpu attention", f"{name} T{length} d{width} {'both' if backward else 'forward'}",
+                            {"case": "attention", "name": name, "shape": shape, "backward": backward}, "bf16",
+                            once * (3.5 if backward else 1), f"{name}_bf16", ["--grad", "--cotangent", "out=random"] if backward else [],
+                            dict(zip("BHTE", shape)), name=name, length=length, width=width, backward=backward)
+
+
 PARTS = {"attention": attention, "products": products, "rows": rows, "adamw": adamw, "training": training, "compiling": compiling,
-         "memory": memory, "start": start}
+         "memory": memory, "start": start, "gpu": gpu}
 
 
 # ---- results ---------------------------------------------------------------------------------------------------------------------------
@@ -304,7 +342,7 @@ def machine(options):
     version = subprocess.run([options.heed, "--version"], capture_output=True, text=True, check=True).stdout.strip()
     commit = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
     return {"cpu": cpu, "cores": len(os.sched_getaffinity(0)), "memory_gib": round(memory_gib), "system": platform.platform(), "heed": version,
-            "commit": commit, "threads": options.threads}
+            "commit": commit, "threads": options.threads} | ({"gpu": options.gpu} if options.gpu else {})
 
 
 def main():
@@ -324,6 +362,7 @@ def main():
     parser.add_argument("--directions", type=lambda text: [{"forward": False, "both": True}[each] for each in text.split(",")],
                         default=[False, True], help="forward,both")
     options = parser.parse_args()
+    options.gpu = None
     path = Path(options.results)
     results = json.loads(path.read_text()) if path.exists() else {"rows": []}
     if options.part == "write":
@@ -337,7 +376,7 @@ def main():
         say(row)
         row["when"] = datetime.date.today().isoformat()
         results["rows"] = [each for each in results["rows"] if (each["part"], each["case"]) != (row["part"], row["case"])] + [row]
-        results["machine"] = machine(options) | {"peers": results.get("machine", {}).get("peers", {}) | peers.versions()}
+        results["machine"] = results.get("machine", {}) | machine(options) | {"peers": results.get("machine", {}).get("peers", {}) | peers.versions()}
         path.write_text(json.dumps(results, indent=1) + "\n")
 
     try:

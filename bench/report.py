@@ -1,5 +1,5 @@
 """The Markdown of docs/performance.md from the results of measure.py."""
-NAMES = {"eager": "PyTorch eager", "compile": "torch.compile", "sdpa": "PyTorch sdpa", "xla": "JAX (XLA)"}
+NAMES = {"eager": "PyTorch eager", "compile": "torch.compile", "sdpa": "PyTorch sdpa", "xla": "JAX (XLA)", "cuda": "PyTorch on the GPU"}
 
 
 def seconds(value):
@@ -86,6 +86,41 @@ def start(rows):
     return table(["command", "time"], [[f"`{row['case']}`", seconds(row["s"])] for row in rows])
 
 
+# Of published kernels, TFLOP/s in bf16, from their papers and release notes: fractions of one GPU compare with no row of another one.
+PUBLISHED = """\
+Published for head width 128 on an H100 or H200: forward FlashAttention-2 335 to 370, Triton 380 to 395, FlashAttention-3 521 to 648; forward,
+causal, 2k to 16k positions, cuDNN on an H200 484, 591, 644, 673; backward alone, causal, the same 370, 474, 541, 579. Products: cuBLAS in bf16 770 to 800
+on an H200."""
+
+
+def speed(row, taken):
+    return f"{row['tflop'] / taken:.0f}"
+
+
+def gpu_products(rows):
+    lines = []
+    for row in rows:
+        peer = against(row, "cuda")
+        lines.append([row["case"], speed(row, row["heed_s"]), f"{row['peak_share']:.2f}", speed(row, peer["s"]) if "s" in peer else "",
+                      ratio(peer["ratio"]) if "ratio" in peer else ""])
+    return table(["m x n x k", "heed, TFLOP/s", "of the nominal peak", "PyTorch (cuBLAS)", "times as fast"], lines)
+
+
+def gpu_attention(rows):
+    """Forward; the backward pass alone is both passes less the forward one, with 5 products for 2."""
+    forward = {(row["name"], row["length"], row["width"]): row for row in rows if not row["backward"]}
+    both = {(row["name"], row["length"], row["width"]): row for row in rows if row["backward"]}
+
+    def speeds(key, taken):
+        ahead, all_of_it = (taken(each[key]) if key in each else None for each in (forward, both))
+        backward = forward[key]["tflop"] * 2.5 / (all_of_it - ahead) if ahead and all_of_it and all_of_it > ahead else None
+        return [speed(forward[key], ahead) if ahead else "", f"{backward:.0f}" if backward else ""]
+
+    lines = [[f"{name}, T {length}, width {width}", *speeds((name, length, width), lambda row: row["heed_s"]),
+              *speeds((name, length, width), lambda row: against(row, "cuda").get("s"))] for name, length, width in forward]
+    return table(["attention", "heed, TFLOP/s: forward", "backward", "PyTorch sdpa: forward", "backward"], lines)
+
+
 SECTIONS = [
     ("attention", "Attention", attention,
      "Batch 1, 8 heads, f32; `examples/attention_variants.heed`. Backward takes the gradients of every floating input from a given cotangent of "
@@ -100,6 +135,11 @@ SECTIONS = [
      "less a later one, without the import."),
     ("memory", "Memory", memory, "The most a process had in memory, its libraries included."),
     ("start", "Start", start, "A whole process."),
+    ("gpu products", "Products on a GPU", gpu_products,
+     "a of m x k times the transpose of b of n x k, by the GPU's own clock, with empty caches; arrays in bf16, or f32. "
+     "The nominal peak is what `heed devices` tells."),
+    ("gpu attention", "Attention on a GPU", gpu_attention,
+     "bf16, rows of T positions, 16,384 in all, heads of 2048 values in all; causal ones count half of the operations. " + PUBLISHED),
 ]
 
 
@@ -108,6 +148,7 @@ def markdown(results):
     peers = ", ".join(f"{name} {version}" for name, version in sorted(machine["peers"].items()))
     text = "# Performance\n"
     text += "Written by `bench/measure.py`; do not edit. Rows in which a peer is faster have their ratio in bold.\n\n"
+    text += f"{machine['gpu']}; " if "gpu" in machine else ""
     text += f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, {machine['system']}; {machine['heed']}"
     text += f" at {machine['commit']}" if machine["commit"] else ""
     text += f"; {peers}; {machine['threads']} threads, denormals flushed.\n\n" if peers else ".\n\n"

@@ -43,17 +43,18 @@ void DeviceExecutor::launch(const Launch& launch, std::int64_t index) {
   device_.launch(code_.get(), *program_, launch, parameters_, where);
 }
 
-bool DeviceExecutor::run_steps(const std::vector<ProgramStep>& steps, std::int64_t index, const AfterLaunch* after) {
+bool DeviceExecutor::run_steps(const std::vector<ProgramStep>& steps, std::int64_t index, const Watch& watch) {
   for (const ProgramStep& step : steps) {
     if (const auto* next = std::get_if<Launch>(&step)) {
+      if (watch.before) watch.before();
       launch(*next, index);
-      if (after && !(*after)(*next)) return false;
+      if (watch.after && !watch.after(*next)) return false;
     } else if (const auto* copy = std::get_if<Copy>(&step)) {
       device_.copy(bases_[static_cast<std::size_t>(copy->to.buffer)] + index * copy->to.stride,
                    bases_[static_cast<std::size_t>(copy->from.buffer)] + index * copy->from.stride, copy->bytes);
     } else if (const auto* loop = std::get_if<std::shared_ptr<Loop>>(&step)) {
       for (std::int64_t trip = 0; trip < (*loop)->trips; ++trip)
-        if (!run_steps((*loop)->steps, (*loop)->reverse ? (*loop)->trips - 1 - trip : trip, after)) return false;
+        if (!run_steps((*loop)->steps, (*loop)->reverse ? (*loop)->trips - 1 - trip : trip, watch)) return false;
     } else {
       throw std::logic_error("execute: work in blocks is one kernel on a device");
     }
@@ -61,52 +62,69 @@ bool DeviceExecutor::run_steps(const std::vector<ProgramStep>& steps, std::int64
   return true;
 }
 
-// The first run with this memory goes kernel by kernel, each waited for, so that a mistake is found at its own; the next one is recorded.
-void DeviceExecutor::run_recorded(std::span<void* const> inputs, std::span<void* const> outputs) {
+void DeviceExecutor::run_all(const Watch& watch) {
+  device_.clear(fault_.data(), sizeof(Fault));
+  run_steps(program_->steps, 0, watch);
+}
+
+bool DeviceExecutor::is_first_with(const std::vector<void*>& memory) {
   constexpr std::size_t most = 8;  // batches take turns in their memory, values in theirs where updates are not in place
-  std::vector<void*> memory(inputs.begin(), inputs.end());
-  memory.insert(memory.end(), outputs.begin(), outputs.end());
-  auto run_once = [&](const AfterLaunch* after = nullptr) {
-    device_.clear(fault_.data(), sizeof(Fault));
-    run_steps(program_->steps, 0, after);
-  };
-  auto known = recordings_.find(memory);
-  if (known == recordings_.end()) {
-    if (recordings_.size() == most) return run_once();
-    recordings_.emplace(std::move(memory), nullptr);
-    const AfterLaunch wait = [&](const Launch&) {
-      device_.wait();
-      return true;
-    };
-    return run_once(&wait);
+  return recordings_.size() < most && recordings_.try_emplace(memory).second;
+}
+
+// The first run with this memory goes kernel by kernel, each waited for, so that a mistake is found at its own; the next one is recorded.
+void DeviceExecutor::run_recorded(const std::vector<void*>& memory) {
+  if (is_first_with(memory)) {
+    return run_all({{}, [&](const Launch&) {
+                      device_.wait();
+                      return true;
+                    }});
   }
-  if (!known->second) known->second = device_.record([&] { run_once(); });
+  const auto known = recordings_.find(memory);
+  if (known == recordings_.end()) return run_all();
+  if (!known->second) known->second = device_.record([&] { run_all(); });
   if (known->second)
     device_.replay(known->second.get());
   else
-    run_once();
+    run_all();
+}
+
+// Kernel by kernel, with a moment before and after each. What passes between two launches counts for neither.
+void DeviceExecutor::run_profiled(const std::vector<void*>& memory, Profile& profile) {
+  struct Timed {
+    std::int32_t region;
+    Device::Moment begin, end;
+  };
+  std::vector<Timed> timed;
+  const bool is_first = is_first_with(memory);
+  const double host_begin = std::chrono::duration<double>(std::chrono::steady_clock::now() - profile.start).count();
+  Device::Moment begin;
+  run_all({[&] { begin = device_.mark(); },
+           [&](const Launch& launch) {
+             timed.push_back({launch.region, begin, device_.mark()});
+             if (is_first) device_.wait();
+             return true;
+           }});
+  for (const Timed& each : timed) {
+    if (each.region < 0) continue;
+    const double seconds = device_.seconds_between(each.begin, each.end);
+    profile.seconds.at(static_cast<std::size_t>(each.region)) += seconds;
+    if (profile.spans.size() >= profile.most_spans) continue;
+    const double at = host_begin + device_.seconds_between(begun_, each.begin);
+    profile.spans.push_back({each.region, 0, at, at + seconds});
+  }
 }
 
 void DeviceExecutor::run(std::span<void* const> inputs, std::span<void* const> outputs, Profile* profile) {
-  using Clock = std::chrono::steady_clock;
   bind(inputs, outputs);
-  if (profile) {
-    device_.clear(fault_.data(), sizeof(Fault));
-    profile->seconds.resize(program_->regions.size());
-    device_.wait();
-    auto start = Clock::now();
-    const AfterLaunch measure = [&](const Launch& launch) {
-      device_.wait();
-      auto now = Clock::now();
-      if (launch.region >= 0)
-        profile->seconds.at(static_cast<std::size_t>(launch.region)) += std::chrono::duration<double>(now - start).count();
-      start = now;
-      return true;
-    };
-    run_steps(program_->steps, 0, &measure);
-  } else {
-    run_recorded(inputs, outputs);
-  }
+  std::vector<void*> memory(inputs.begin(), inputs.end());
+  memory.insert(memory.end(), outputs.begin(), outputs.end());
+  begun_ = device_.mark();
+  if (profile)
+    run_profiled(memory, *profile);
+  else
+    run_recorded(memory);
+  ended_ = device_.mark();
   Fault fault;
   device_.copy_out(&fault, fault_.data(), sizeof fault);
   throw_fault(fault, *program_);
@@ -134,17 +152,15 @@ std::optional<NanOrigin> DeviceExecutor::run_and_find_nan(std::span<void* const>
   device_.clear(arena_.data(), program_->arena_bytes);
   for (std::size_t k = 0; k < outputs.size(); ++k)
     if (program_->outputs[k].in_place < 0) device_.clear(outputs[k], program_->outputs[k].type.bytes());
-  device_.clear(fault_.data(), sizeof(Fault));
   std::optional<NanOrigin> found;
-  const AfterLaunch look = [&](const Launch& launch) {
-    for (const BufferUse& use : launch.buffers)
-      if (holds_nan(use, copy)) {
-        found = NanOrigin{launch.region, -1};
-        return false;
-      }
-    return true;
-  };
-  run_steps(program_->steps, 0, &look);
+  run_all({{}, [&](const Launch& launch) {
+             for (const BufferUse& use : launch.buffers)
+               if (holds_nan(use, copy)) {
+                 found = NanOrigin{launch.region, -1};
+                 return false;
+               }
+             return true;
+           }});
   device_.wait();
   return found;
 }

@@ -21,20 +21,29 @@ class DeviceExecutor {
   void run(std::span<void* const> inputs, std::span<void* const> outputs, Profile* profile);
   std::optional<NanOrigin> run_and_find_nan(std::span<void* const> inputs, std::span<void* const> outputs);
   std::int64_t memory_bytes() const { return arena_.bytes(); }
+  double seconds() const { return device_.seconds_between(begun_, ended_); }  // of the last run, by the device's clock
 
  private:
-  // Called with the region and the buffers of each kernel that has run; false ends the run.
-  using AfterLaunch = std::function<bool(const Launch& launch)>;
+  // Called around each launch; false ends the run. Either may be missing.
+  struct Watch {
+    std::function<void()> before;
+    std::function<bool(const Launch& launch)> after;
+  };
   void bind(std::span<void* const> inputs, std::span<void* const> outputs);
-  bool run_steps(const std::vector<ProgramStep>& steps, std::int64_t index, const AfterLaunch* after);
+  bool run_steps(const std::vector<ProgramStep>& steps, std::int64_t index, const Watch& watch);
   void launch(const Launch& launch, std::int64_t index);
-  void run_recorded(std::span<void* const> inputs, std::span<void* const> outputs);
+  void run_all(const Watch& watch = {});
+  // Whether no run before had this memory; it is remembered while there is room.
+  bool is_first_with(const std::vector<void*>& memory);
+  void run_recorded(const std::vector<void*>& memory);
+  void run_profiled(const std::vector<void*>& memory, Profile& profile);
   bool holds_nan(const BufferUse& use, std::vector<std::byte>& copy);
 
   std::shared_ptr<const Program> program_;
   Device& device_;
   std::shared_ptr<void> code_;
   DeviceMemory arena_, fault_;
+  Device::Moment begun_, ended_;
   // Runs that were recorded, by the memory they were given; null for one that was seen once.
   std::map<std::vector<void*>, std::shared_ptr<void>> recordings_;
   std::vector<std::byte*> bases_;  // of Program::buffers

@@ -272,13 +272,15 @@ bool Executor::run_steps(const std::vector<ProgramStep>& steps, std::int64_t ind
                      [&](const ProgramStep& step) { return std::visit(Overloaded{run_launch, run_copy, run_blocked, run_loop}, step); });
 }
 
+std::optional<double> Executor::device_seconds() const { return device_ ? std::optional(device_->seconds()) : std::nullopt; }
+
 std::int64_t Executor::memory_bytes() const { return device_ ? device_->memory_bytes() : arena_.bytes() + scratch_.bytes(); }
 
 void Executor::run(std::span<void* const> inputs, std::span<void* const> outputs, Profile* profile) {
+  if (profile) profile->seconds.resize(program_->regions.size()), ++profile->runs;
   if (device_) return device_->run(inputs, outputs, profile);
   const FlushDenormals flush;
   bind(inputs, outputs);
-  if (profile) profile->seconds.resize(program_->regions.size()), ++profile->runs;
   const bool keeps = profile && profile->spans.size() < profile->most_spans;
   worked_.assign(keeps ? static_cast<std::size_t>(pool_.size()) : 0, {});
   Fault fault;

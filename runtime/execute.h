@@ -48,6 +48,8 @@ class Executor {
 
   const Program& program() const { return *program_; }
   std::int64_t memory_bytes() const;
+  // Of the last run, by the device's own clock: without what the host does before and after. None on the processor.
+  std::optional<double> device_seconds() const;
 
  private:
   using Clock = std::chrono::steady_clock;

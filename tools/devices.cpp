@@ -7,6 +7,7 @@
 #include <map>
 
 #include "codegen/cpu/matrix_use.h"
+#include "codegen/cuda/peak.h"
 #include "input_error.h"
 #include "runtime/cuda/cuda_device.h"
 #include "runtime/cuda/driver.h"
@@ -60,11 +61,26 @@ DeviceName parse(const std::string& name) {
 
 }  // namespace
 
-std::shared_ptr<Device> open_device(const std::string& name) {
+GpuPeaks peaks_of(const cuda::DeviceFigures& figures) {
+  const auto flop = [&](Precision precision) {
+    return peak_flop_per_second(10 * figures.major + figures.minor, figures.multiprocessors, 1e3 * figures.clock_khz, precision);
+  };
+  return {flop(Precision::f32), flop(Precision::tf32), flop(Precision::bf16),
+          peak_bytes_per_second(1e3 * figures.memory_clock_khz, figures.memory_bits)};
+}
+GpuPeaks peaks_of_gpu(const std::string& name) { return peaks_of(cuda::device_figures().at(parse(name).number)); }
+
+bool is_gpu(const std::string& name) { return parse(name).kind == DeviceName::Kind::cuda; }
+
+std::shared_ptr<Device> open_device(const std::string& name, const CacheOptions& cache) {
   DeviceName parsed = parse(name);
   if (parsed.kind == DeviceName::Kind::cpu) return nullptr;
   static std::map<std::string, std::shared_ptr<Device>> opened;
   std::shared_ptr<Device>& device = opened[name];
+  if (!device && parsed.kind == DeviceName::Kind::cuda) {
+    const std::string folder = cache_folder(cache);
+    cuda::keep_machine_code(folder.empty() ? "" : folder + "/driver", cache.limit_bytes);
+  }
   try {
     if (!device)
       device = parsed.kind == DeviceName::Kind::cuda ? open_cuda_device(static_cast<int>(parsed.number)) : simulated_device(parsed.number);

@@ -14,6 +14,7 @@
 #include "runtime/cuda/driver.h"
 #include "runtime/memory.h"
 #include "tools/command.h"
+#include "tools/devices.h"
 #include "tools/ptxas.h"
 
 namespace heed {
@@ -42,6 +43,10 @@ void list_gpus() {
           k, gpu.name, gpu.major, gpu.minor, target.empty() ? "too old: heed needs 7.5 or later" : "kernels for " + target,
           gpu.multiprocessors, gpu.clock_khz / 1000, readable_bytes(static_cast<double>(gpu.memory_bytes)), gpu.shared_bytes >> 10,
           version / 1000, version % 1000 / 10);
+      if (target.empty()) continue;
+      const GpuPeaks peaks = peaks_of(gpu);
+      fmt::print("        peaks by its figures: {:.4g} TFLOP/s in bf16 and f16, {:.4g} in tf32, {:.4g} in f32, {:.4g} GB/s\n",
+                 peaks.half / 1e12, peaks.tf32 / 1e12, peaks.f32 / 1e12, peaks.bytes / 1e9);
     }
   } catch (const InputError& error) {
     fmt::print("cuda  none: {}\n", error.what());
@@ -57,11 +62,14 @@ void list_gpus_as_json() {
     auto gpus = cuda::device_figures();
     for (std::size_t k = 0; k < gpus.size(); ++k) {
       const auto& gpu = gpus[k];
+      const GpuPeaks peaks = peaks_of(gpu);
       nlohmann::ordered_json json = {{"device", fmt::format("cuda:{}", k)},
                                      {"gpu", gpu.name},
                                      {"capability", fmt::format("{}.{}", gpu.major, gpu.minor)},
                                      {"target", target_of(gpu)},
                                      {"multiprocessors", gpu.multiprocessors},
+                                     {"flop_per_second", {{"f32", peaks.f32}, {"tf32", peaks.tf32}, {"bf16", peaks.half}}},
+                                     {"bytes_per_second", peaks.bytes},
                                      {"memory_bytes", gpu.memory_bytes},
                                      {"shared_bytes", gpu.shared_bytes},
                                      {"driver", cuda::driver_version()}};

@@ -25,6 +25,7 @@ class Execution {
   HostTensor take_output(const std::string& name);
   const Program& program() const { return *program_; }
   std::int64_t memory_bytes() const { return executor_.memory_bytes(); }
+  std::optional<double> device_seconds() const { return executor_.device_seconds(); }  // Executor's
 
  private:
   HostTensor& fetched_output(const std::string& name);

@@ -74,12 +74,18 @@ RunOptions in_f32(RunOptions options) {
 
 namespace {
 
+CacheOptions cache_options(const RunOptions& options) {
+  CacheOptions cache;
+  if (options.cache == "off")
+    cache.enabled = false;
+  else if (!options.cache.empty())
+    cache.folder = options.cache;
+  return cache;
+}
+
 CompileOptions compile_options(const RunOptions& options) {
   CompileOptions out;
-  if (options.cache == "off")
-    out.settings.cache.enabled = false;
-  else if (!options.cache.empty())
-    out.settings.cache.folder = options.cache;
+  out.settings.cache = cache_options(options);
   out.settings.threads = options.thread_count();
   set_target(out, options.device, options.cpu);
   set_precision(out, options.precision);
@@ -99,7 +105,7 @@ std::string some_of(const std::vector<std::string>& labels) {
 CompiledProgram compile_graph(const Graph& graph, const RunOptions& options, bool verbose) {
   auto begin = std::chrono::steady_clock::now();
   auto seconds = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(); };
-  std::shared_ptr<Device> device = open_device(options.device);
+  std::shared_ptr<Device> device = open_device(options.device, cache_options(options));
   CompileOptions settings = compile_options(options);
   ProgramCache cache(
       fmt::format("{} {} {}\n{}", options.plan.exact, options.plan.memory, name_of(options.plan.precision), fingerprint(graph)), settings);

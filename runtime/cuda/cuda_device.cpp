@@ -79,6 +79,7 @@ class CudaDevice : public Device {
   void copy_out(void* to, const void* from, std::int64_t bytes) override {
     enter();
     check_work(lane_->copy_out(to, address_of(from), static_cast<std::size_t>(bytes)), "copying from the device");
+    unheard_launches_ = 0;
   }
   void copy(void* to, const void* from, std::int64_t bytes) override {
     enter();
@@ -144,7 +145,7 @@ class CudaDevice : public Device {
     auto result = driver().LaunchKernel(static_cast<LoadedCode*>(code)->functions[kernel], static_cast<unsigned>(launch.tasks), 1, 1,
                                         static_cast<unsigned>(known.threads), 1, 1, static_cast<unsigned>(known.shared_bytes), stream_,
                                         parameters_.data(), nullptr);
-    last_launch_ = where;
+    last_launch_ = where, ++unheard_launches_;
     check(result, where);
   }
 
@@ -168,16 +169,18 @@ class CudaDevice : public Device {
   }
   void replay(void* recording) override {
     enter();
-    last_launch_ = "a kernel of a recorded run (--profile has them one by one, and names it)";
+    last_launch_ = fmt::format("a kernel of a recorded run ({} with --profile names it)", one_by_one), unheard_launches_ = 1;
     check(driver().GraphLaunch(static_cast<cuda::ExecutableGraph>(recording), stream_), last_launch_);
   }
 
   void wait() override {
     enter();
     check_work(driver().StreamSynchronize(stream_), "waiting");
+    unheard_launches_ = 0;
   }
 
  private:
+  static constexpr const char* one_by_one = "CUDA_LAUNCH_BLOCKING=1";  // said to the driver: each launch waits for its kernel
   static cuda::Event event_of(const Moment& moment) { return static_cast<cuda::Event>(moment.get()); }
   Moment mark(cuda::Stream stream) const {
     cuda::EventHandle event;
@@ -208,7 +211,11 @@ class CudaDevice : public Device {
 
   // Of what is done in order after launches: the first to be told of a kernel's fault.
   void check_work(cuda::Result result, std::string_view doing) const {
-    if (result != 0) check(result, last_launch_.empty() ? std::string(doing) : fmt::format("{} after {}", doing, last_launch_));
+    if (result == 0) return;
+    if (last_launch_.empty()) check(result, doing);
+    if (unheard_launches_ < 2) check(result, fmt::format("{} after {}", doing, last_launch_));
+    check(result,
+          fmt::format("{} after {} kernels, the last of them {} ({} names the one)", doing, unheard_launches_, last_launch_, one_by_one));
   }
 
   // What went wrong, in words; empty if nothing did.
@@ -246,6 +253,7 @@ class CudaDevice : public Device {
   std::optional<cuda::MemoryPool> pool_;
   std::vector<void*> parameters_;
   std::string last_launch_;
+  int unheard_launches_ = 0;  // since somebody waited
 };
 
 }  // namespace

@@ -4,6 +4,10 @@
 #include <dlfcn.h>
 #include <fmt/format.h>
 
+#include <cstdlib>
+#include <filesystem>
+#include <system_error>
+
 #include "input_error.h"
 
 namespace heed::cuda {
@@ -11,7 +15,16 @@ namespace {
 
 constexpr int oldest_version = 12000;  // reads PTX 8.0
 
-enum Attribute { clock_rate = 13, multiprocessor_count = 16, level2_size = 38, major_version = 75, minor_version = 76, shared_optin = 97 };
+enum Attribute {
+  clock_rate = 13,
+  multiprocessor_count = 16,
+  memory_clock_rate = 36,
+  memory_bus_width = 37,
+  level2_size = 38,
+  major_version = 75,
+  minor_version = 76,
+  shared_optin = 97
+};
 
 template <class F>
 void find(void* library, const char* name, F& function) {
@@ -85,6 +98,16 @@ std::string Driver::text_of(Result result) const {
   return fmt::format("{} ({})", name ? name : fmt::format("error {}", result), text ? text : "unknown");
 }
 
+void keep_machine_code(const std::string& folder, std::int64_t limit_bytes) {
+  constexpr int keeps_what_is_there = 0;
+  const auto say = [&](const char* name, const std::string& value) { setenv(name, value.c_str(), keeps_what_is_there); };
+  if (folder.empty()) return say("CUDA_CACHE_DISABLE", "1");
+  std::error_code ignored;
+  std::filesystem::create_directories(folder, ignored);
+  say("CUDA_CACHE_PATH", folder);
+  say("CUDA_CACHE_MAXSIZE", fmt::format("{}", limit_bytes));
+}
+
 const Driver& driver() {
   static const Driver loaded = load();
   return loaded;
@@ -115,6 +138,7 @@ std::vector<DeviceFigures> device_figures() {
     };
     figures.major = attribute(major_version), figures.minor = attribute(minor_version);
     figures.multiprocessors = attribute(multiprocessor_count), figures.clock_khz = attribute(clock_rate);
+    figures.memory_clock_khz = attribute(memory_clock_rate), figures.memory_bits = attribute(memory_bus_width);
     figures.shared_bytes = attribute(shared_optin), figures.level2_bytes = attribute(level2_size);
     std::size_t bytes = 0;
     d.DeviceTotalMem(&bytes, index);

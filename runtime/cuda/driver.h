@@ -74,13 +74,17 @@ struct Driver {
   std::string text_of(Result result) const;
 };
 
+// Where the driver keeps the machine code that it makes of PTX, by content; an empty folder: nowhere. To be said before the driver is first
+// asked for; what the environment says already stays.
+void keep_machine_code(const std::string& folder, std::int64_t limit_bytes);
+
 // The driver, initialised; once a process. Throws InputError where there is none, it is too old, or it cannot start.
 const Driver& driver();
 
 // Of every device the driver shows.
 struct DeviceFigures {
   std::string name;
-  int major = 0, minor = 0, multiprocessors = 0, clock_khz = 0;
+  int major = 0, minor = 0, multiprocessors = 0, clock_khz = 0, memory_clock_khz = 0, memory_bits = 0;
   std::int64_t memory_bytes = 0, shared_bytes = 0, level2_bytes = 0;
 };
 std::vector<DeviceFigures> device_figures();

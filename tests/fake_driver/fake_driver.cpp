@@ -1,6 +1,7 @@
 // A libcuda.so.1 for tests of what heed does with drivers: it has memory of the host, and kernels that do nothing unless a test says what.
 // HEED_FAKE_DRIVER says what goes wrong: old, empty, refuse, memory=BYTES (more is not to be had), launch=NUMBER (that kernel cannot be
-// launched), kernel=NUMBER (that one faults while it runs), replay (a kernel of a graph does).
+// launched), kernel=NUMBER (that one faults while it runs), replay (a kernel of a graph does), tell-cache (nothing; it prints what it
+// is told of its cache).
 #include "tests/fake_driver/fake_driver.h"
 
 #include <atomic>
@@ -82,7 +83,12 @@ long fake_calls(const char* name) {
   return calls[name];
 }
 
-int cuInit(unsigned) { return 0; }
+int cuInit(unsigned) {
+  if (wrong() == "tell-cache")
+    for (const char* name : {"CUDA_CACHE_DISABLE", "CUDA_CACHE_PATH", "CUDA_CACHE_MAXSIZE"})
+      if (const char* value = std::getenv(name)) std::fprintf(stderr, "%s=%s\n", name, value);
+  return 0;
+}
 int cuDriverGetVersion(int* version) { return *version = wrong() == "old" ? 11080 : 12040, 0; }
 int cuGetErrorName(int result, const char** name) {
   *name = result == out_of_memory     ? "CUDA_ERROR_OUT_OF_MEMORY"
@@ -98,8 +104,22 @@ int cuDeviceGetName(char* name, int length, int device) {
   return std::snprintf(name, static_cast<std::size_t>(length), "Fake %d", device), 0;
 }
 int cuDeviceGetAttribute(int* value, int attribute, int device) {
-  *value = attribute == 75 ? (device == 0 ? 8 : 6) : attribute == 76 ? 0 : attribute == 16 ? 108 : attribute == 13 ? 1410000 : 164 << 10;
-  return 0;
+  switch (attribute) {
+    case 75:
+      return *value = device == 0 ? 8 : 6, 0;
+    case 76:
+      return *value = 0, 0;
+    case 16:
+      return *value = 108, 0;
+    case 13:
+      return *value = 1410000, 0;
+    case 36:
+      return *value = 1215000, 0;
+    case 37:
+      return *value = 5120, 0;
+    default:
+      return *value = 164 << 10, 0;
+  }
 }
 int cuDeviceTotalMem_v2(std::size_t* bytes, int) { return *bytes = std::size_t{8} << 30, 0; }
 int cuDevicePrimaryCtxRetain(void** context, int) { return give(context); }
@@ -138,6 +158,8 @@ int cuLaunchKernel(void* function, unsigned, unsigned, unsigned, unsigned, unsig
                                     if (kernel.function && state == 0) kernel.function(values.data());
                                   },
                                   kernel_seconds});
+  const char* blocking = std::getenv("CUDA_LAUNCH_BLOCKING");
+  if (blocking && *blocking == '1' && !captures) streams.run_all(call.lock, stream_of(stream));
   return state;
 }
 int cuStreamCreate(void** stream, unsigned) {
