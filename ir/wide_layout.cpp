@@ -52,6 +52,10 @@ WidePart wide_part(const RegisterProgram& program, const RegisterProgram::Part& 
   all.places.push_back(all.bytes);
   all.bytes += wide_stages * all.vectors_bytes;
   all.streams = streams_of(part, all);
+  all.places.push_back(all.bytes);
+  for (const SideValue& side : side_values(program, part, Side::rows))
+    if (side.is_start) all.row_starts.push_back(side);
+  all.bytes += static_cast<std::int64_t>(all.row_starts.size()) * row_start_bytes(program);
   return all;
 }
 

@@ -28,8 +28,9 @@ struct WidePart {
   std::vector<int> rows, columns;
   std::vector<SideValue> vectors{};
   std::vector<WideStream> streams{};
+  std::vector<SideValue> row_starts{};              // values of rows that scores start from
   std::int64_t bytes = 0;                           // with all stages
-  std::vector<std::int64_t> places{};               // of `rows`, then of `columns`, their first stage; then of all vectors
+  std::vector<std::int64_t> places{};               // of `rows`, then of `columns`, their first stage; of all vectors; of row_starts
   std::int64_t tiles_bytes = 0, vectors_bytes = 0;  // of a stage, whose tiles lie side by side
   std::size_t barriers() const { return 1 + 2 * wide_stages * streams.size(); }
 };
@@ -45,6 +46,10 @@ struct WideRegisters {
   int copying, multiplying, held;
 };
 constexpr WideRegisters wide_registers(int groups) { return groups > 2 ? WideRegisters{32, 160, 128} : WideRegisters{40, 232, 208}; }
+
+// In shared memory, of a value of rows that scores start from: a thread has two rows, of each two times the value, as sums of four have
+// them. Threads of a quad have it together.
+inline std::int64_t row_start_bytes(const RegisterProgram& program) { return program.rows / 2 * 16; }
 
 // Registers that a thread holds besides sums of products, as seen in machine code: values of columns that no score starts from; the factors
 // of products, where sums follow; else what conditions choose from.

@@ -93,7 +93,7 @@ Value* shared_word(llvm::IRBuilderBase& b, Value* pointer) {
 }
 
 // The same as an address, in 32 bits from what is known of it, and how instructions name it that add a constant to it.
-std::pair<Value*, std::string> shared_place(llvm::IRBuilderBase& b, Value* pointer) {
+std::pair<Value*, std::string> shared_place(llvm::IRBuilderBase& b, Value* pointer, int operand = 0) {
   const llvm::DataLayout& layout = b.GetInsertBlock()->getModule()->getDataLayout();
   llvm::APInt constant(64, 0);
   Value* base = pointer->stripAndAccumulateConstantOffsets(layout, constant, true);
@@ -104,7 +104,7 @@ std::pair<Value*, std::string> shared_place(llvm::IRBuilderBase& b, Value* point
   for (const auto& [index, size] : further)
     word =
         b.CreateAdd(word, b.CreateMul(b.CreateTrunc(index, b.getInt32Ty()), b.getInt32(static_cast<std::uint32_t>(size.getZExtValue()))));
-  return {word, "[$0+" + std::to_string(constant.getSExtValue()) + "]"};
+  return {word, "[$" + std::to_string(operand) + "+" + std::to_string(constant.getSExtValue()) + "]"};
 }
 
 std::int64_t constant_of(Value* value) { return llvm::cast<llvm::ConstantInt>(value)->getSExtValue(); }
@@ -251,8 +251,14 @@ const Lowering lowerings[] = {
     {"heed.hold_until_known",
      [](llvm::IRBuilderBase& b, Arguments a) -> Value* {
        // Nothing is below the lowest number but minus infinity. Stores alone are not moved over a wait for products.
-       assembly(b, "{ .reg .pred p; setp.lt.f32 p, $1, 0fFF7FFFFF; @p st.shared.f32 [$0], $2; }", "r,f,f",
-                {shared_word(b, a[2]), a[0], a[1]});
+       const auto [address, place] = shared_place(b, a[2]);
+       assembly(b, "{ .reg .pred p; setp.lt.f32 p, $1, 0fFF7FFFFF; @p st.shared.f32 " + place + ", $2; }", "r,f,f", {address, a[0], a[1]});
+       return nullptr;
+     }},
+    {"heed.read_quad",
+     [](llvm::IRBuilderBase& b, Arguments a) -> Value* {
+       const auto [address, place] = shared_place(b, a[1], 4);
+       with_sums(b, a[0], 4, "ld.volatile.shared::cta.v4.f32 {$0,$1,$2,$3}, " + place + ";", "r", {address}, true);
        return nullptr;
      }},
     {"heed.commit_products",
@@ -468,6 +474,7 @@ void multiply_wide(llvm::IRBuilderBase& b, const WideProduct& product, Value* su
 void hold_until_known(llvm::IRBuilderBase& b, Value* one, Value* other, Value* scratch) {
   call_together(b, "heed.hold_until_known", {one, other, scratch});
 }
+std::vector<Value*> read_quad(llvm::IRBuilderBase& b, Value* shared) { return with_results(b, "heed.read_quad", b.getFloatTy(), {shared}); }
 void commit_products(llvm::IRBuilderBase& b) { call_together(b, "heed.commit_products", {}); }
 void wait_for_products(llvm::IRBuilderBase& b, int groups, Value* sums, int count) {
   if (!sums) sums = llvm::ConstantPointerNull::get(b.getPtrTy());

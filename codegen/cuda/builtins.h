@@ -80,6 +80,8 @@ void multiply_wide(llvm::IRBuilderBase& b, const WideProduct& product, llvm::Val
 // The left operand's fragments are in registers: of each warp 16 rows, four words as mma.sync has them.
 void multiply_wide(llvm::IRBuilderBase& b, const WideProduct& product, llvm::Value* sums, const std::vector<llvm::Value*>& left,
                    llvm::Value* right);
+// Four f32 of shared memory, aligned to 16 bytes, into registers of their own, although others have them.
+std::vector<llvm::Value*> read_quad(llvm::IRBuilderBase& b, llvm::Value* shared);
 void commit_products(llvm::IRBuilderBase& b);
 // Until at most so many groups are under way. Where sums are used after it, `sums` are so many f32.
 void wait_for_products(llvm::IRBuilderBase& b, int groups, llvm::Value* sums = nullptr, int count = 0);

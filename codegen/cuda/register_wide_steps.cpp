@@ -119,13 +119,38 @@ void WideRegisterWriter::begin_scores(const RegisterSteps& steps, const Turn& tu
     if (step.kind == Kind::score) own.push_back(&step);
   // Before all products: while some are under way ptxas waits for them before it sets what others begin with.
   for (std::size_t k = 0; k < own.size(); ++k)
-    for (int r = 0; own[k]->value && r < 2; ++r)
-      for (int c = 0; c < columns_of(program_.column); ++c)
-        b_.CreateStore(hidden(b_, values_->start(own[k]->value, r, c)), at(b_.getFloatTy(), scores_[k].memory, fragment::place_of(r, c)));
+    if (own[k]->value) start_score(scores_[k], own[k]->value);
   begin_products(b_);
   for (std::size_t k = 0; k < own.size(); ++k) {
     add_score(scores_[k], !own[k]->value, turn);
     commit_products(b_);
+  }
+}
+
+void WideRegisterWriter::store_row_starts() {
+  for (std::size_t k = 0; k < layout_.row_starts.size(); ++k) {
+    llvm::Value* quad = llvm::PoisonValue::get(llvm::FixedVectorType::get(b_.getFloatTy(), 4));
+    for (int r = 0; r < 2; ++r)
+      for (int e = 0; e < 2; ++e)
+        quad = b_.CreateInsertElement(quad, values_->value(layout_.row_starts[k].x, r, -1), static_cast<std::uint64_t>(2 * r + e));
+    when(b_.CreateICmpEQ(pair_, number(0)), [&] { b_.CreateAlignedStore(quad, row_start_place(k), llvm::Align(16)); });
+  }
+  if (!layout_.row_starts.empty()) warp_barrier(b_);
+}
+
+void WideRegisterWriter::start_score(const WideScore& score, Expr from) {
+  const int columns = columns_of(program_.column);
+  auto store = [&](llvm::Value* value, std::int64_t place) { b_.CreateStore(value, at(b_.getFloatTy(), score.memory, place)); };
+  const auto of_rows = std::ranges::find(layout_.row_starts, from, &SideValue::x);
+  if (of_rows == layout_.row_starts.end()) {
+    for (int r = 0; r < 2; ++r)
+      for (int c = 0; c < columns; ++c) store(hidden(b_, values_->start(from, r, c)), fragment::place_of(r, c));
+    return;
+  }
+  llvm::Value* place = row_start_place(static_cast<std::size_t>(of_rows - layout_.row_starts.begin()));
+  for (int c = 0; c < columns; c += 2) {
+    const Values quad = read_quad(b_, place);
+    for (std::size_t k = 0; k < quad.size(); ++k) store(quad[k], fragment::place_of(0, c) + static_cast<std::int64_t>(k));
   }
 }
 

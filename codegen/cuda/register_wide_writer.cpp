@@ -84,7 +84,15 @@ llvm::Value* WideRegisterWriter::stage_place(std::size_t place, llvm::Value* sta
 }
 
 llvm::Value* WideRegisterWriter::vectors_place(llvm::Value* stage) {
-  return b_.CreateAdd(b_.CreateMul(stage, number(layout_.vectors_bytes)), number(layout_.places.back()));
+  const std::size_t place = layout_.rows.size() + layout_.columns.size();
+  return b_.CreateAdd(b_.CreateMul(stage, number(layout_.vectors_bytes)), number(layout_.places[place]));
+}
+
+llvm::Value* WideRegisterWriter::row_start_place(std::size_t k) {
+  constexpr std::int64_t of_warp = 8, bytes = 16;  // pairs of rows
+  llvm::Value* pair = b_.CreateAdd(b_.CreateMul(warp_, number(of_warp)), b_.CreateLShr(lane_, number(2)));
+  const std::int64_t first = layout_.places.back() + static_cast<std::int64_t>(k) * row_start_bytes(program_);
+  return shared(b_.CreateAdd(b_.CreateMul(pair, number(bytes)), number(first)));
 }
 
 void WideRegisterWriter::begin_part(std::size_t part) {
@@ -224,6 +232,7 @@ void WideRegisterWriter::go_over_columns(const RegisterProgram::Part& part, std:
   const std::vector<WideRun> runs = runs_of(part, first_run);
   find_products(part);
   keep_state();
+  store_row_starts();
   set_turn({number(1), number(1)});
   wait_for_phase(b_, rows_barrier(), number(0));
   if (sums_follow(part))

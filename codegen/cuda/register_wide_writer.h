@@ -66,6 +66,9 @@ class WideRegisterWriter : public RegisterWriter {
   void end_block(const RegisterProgram::Part& part, const KeptNext& next, const Turn& turn);
   void bind_vectors(const Turn& turn);
   void begin_scores(const RegisterSteps& steps, const Turn& turn);
+  // What scores start from: of rows it is the same for all columns, and comes from shared memory, four values by one instruction.
+  void store_row_starts();
+  void start_score(const WideScore& score, Expr from);
   void add_score(const WideScore& score, bool is_first, const Turn& turn);
   void add_sum(const WideSum& sum, const Turn& turn);
   void add_sums(const Turn& turn);
@@ -98,6 +101,7 @@ class WideRegisterWriter : public RegisterWriter {
   // Of one of WidePart::streams, and one of its stages.
   llvm::Value* barrier(Sign sign, std::size_t stream, llvm::Value* stage);
   llvm::Value* vectors_place(llvm::Value* stage);
+  llvm::Value* row_start_place(std::size_t k);  // of the thread's rows
   llvm::Value* stage_place(std::size_t place, llvm::Value* stage);
   // At a place known ahead, and units of descriptors (i64) further.
   llvm::Value* matrix(int tile, std::int64_t place, llvm::Value* units);

@@ -157,6 +157,11 @@ void multiply_wide_held(std::int32_t kind, std::int32_t columns, std::int32_t, s
 
 void hold_until_known(float, float, float*) {}
 
+void read_quad(float* results, const std::byte* shared) {
+  check(simulation->watch.access(shared, 16, AccessKind::read, own_touch()));
+  std::memcpy(results, shared, 16);
+}
+
 void commit_products() { ++simulation->running->product_groups; }
 
 // A thread has, of each 8 columns, two neighbours of its row, and two of the row 8 below.
@@ -219,13 +224,13 @@ Word pack_bf16(float low, float high) {
 }  // namespace
 
 Builtins product_builtins() {
-  return {{"heed.load_matrices", pointer_to(load_plain)},           {"heed.load_matrices_transposed", pointer_to(load_transposed)},
-          {"heed.multiply_tf32", pointer_to(multiply_tf32)},        {"heed.multiply_bf16", pointer_to(multiply_bf16)},
-          {"heed.multiply_f16", pointer_to(multiply_f16)},          {"heed.pack_bf16", pointer_to(pack_bf16)},
-          {"heed.matrix_place", pointer_to(matrix_place)},          {"heed.begin_products", pointer_to(begin_products)},
-          {"heed.multiply_wide", pointer_to(multiply_wide)},        {"heed.multiply_wide_held", pointer_to(multiply_wide_held)},
-          {"heed.hold_until_known", pointer_to(hold_until_known)},  {"heed.commit_products", pointer_to(commit_products)},
-          {"heed.wait_for_products", pointer_to(wait_for_products)}};
+  return {{"heed.load_matrices", pointer_to(load_plain)},          {"heed.load_matrices_transposed", pointer_to(load_transposed)},
+          {"heed.multiply_tf32", pointer_to(multiply_tf32)},       {"heed.multiply_bf16", pointer_to(multiply_bf16)},
+          {"heed.multiply_f16", pointer_to(multiply_f16)},         {"heed.pack_bf16", pointer_to(pack_bf16)},
+          {"heed.matrix_place", pointer_to(matrix_place)},         {"heed.begin_products", pointer_to(begin_products)},
+          {"heed.multiply_wide", pointer_to(multiply_wide)},       {"heed.multiply_wide_held", pointer_to(multiply_wide_held)},
+          {"heed.hold_until_known", pointer_to(hold_until_known)}, {"heed.read_quad", pointer_to(read_quad)},
+          {"heed.commit_products", pointer_to(commit_products)},   {"heed.wait_for_products", pointer_to(wait_for_products)}};
 }
 
 }  // namespace heed::simulated
