@@ -64,11 +64,13 @@ bool sums_follow(const RegisterProgram::Part& part) {
 }
 
 std::int64_t wide_held(const RegisterProgram& program, const RegisterProgram::Part& part) {
-  constexpr std::int64_t of_vector = 8, selected = 8;  // registers of a vector's values on their way; columns a register of choices
+  constexpr std::int64_t of_vector = 8;              // registers of a vector's values on their way
+  constexpr std::int64_t selected = 8, another = 8;  // columns a register: of choices; of a further factor that waits
   std::int64_t held = 0;
   for (const SideValue& vector : side_values(program, part, Side::columns)) held += vector.is_start ? 0 : of_vector;
+  const std::int64_t sums = std::ranges::count(part.kinds[0].steps, RegisterStep::Kind::sum, &RegisterStep::kind);
   if (sums_follow(part))
-    held += wide_words(program) * std::ranges::count(part.kinds[0].steps, RegisterStep::Kind::sum, &RegisterStep::kind);
+    held += wide_words(program) * sums + (sums > 1 ? (sums - 1) * program.columns / another : 0);
   else if (part.kinds.size() > 1)
     held += program.columns / selected;
   return held;

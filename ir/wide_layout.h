@@ -52,7 +52,7 @@ constexpr WideRegisters wide_registers(int groups) { return groups > 2 ? WideReg
 inline std::int64_t row_start_bytes(const RegisterProgram& program) { return program.rows / 2 * 16; }
 
 // Registers that a thread holds besides sums of products, as seen in machine code: values of columns that no score starts from; the factors
-// of products, where sums follow; else what conditions choose from.
+// of products, where sums follow, and those that wait until these are read; else what conditions choose from.
 std::int64_t wide_held(const RegisterProgram& program, const RegisterProgram::Part& part);
 // Of the factor of a sum.
 inline std::int64_t wide_words(const RegisterProgram& program) { return program.columns / 4; }

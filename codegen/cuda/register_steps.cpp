@@ -157,7 +157,7 @@ llvm::Value* RegisterWriter::factor(Expr x, AxisRef over, Reduction reduction, i
 }
 
 // Neighbours are put together first, and what comes of them in the same way.
-RegisterWriter::Values RegisterWriter::reduced(const RegisterStep& step, bool spread) {
+RegisterWriter::Values RegisterWriter::reduced(const RegisterStep& step, bool spread, const std::function<void(int r, int c)>& also) {
   struct Partial {
     int columns;
     llvm::Value* value;
@@ -171,6 +171,7 @@ RegisterWriter::Values RegisterWriter::reduced(const RegisterStep& step, bool sp
   for_elements(rows(), columns_of(step.over), [&](int r, int c) {
     auto& row = partial[static_cast<std::size_t>(r)];
     row.push_back({1, factor(step.factor, step.over, step.reduction, r, c)});
+    if (also) also(r, c);
     while (row.size() > 1 && row[row.size() - 2].columns == row.back().columns) put_last_together(row);
   });
   Values all;

@@ -258,11 +258,10 @@ llvm::Value* RegisterValues::product(Expr x, int r, int c) {
     const double size = std::abs(power);
     if (size == 0.5)
       factor = b_.CreateUnaryIntrinsic(llvm::Intrinsic::sqrt, factor);
-    else if (size == 2)
-      factor = b_.CreateFMul(factor, factor);
-    else if (size != 1)
+    else if (size != 1 && size != 2)
       factor = emit_power(b_, factor, real(size));
     if (power < 0) factor = reciprocal(b_, factor);
+    if (size == 2) factor = b_.CreateFMul(factor, factor);  // after that: others may need the reciprocal
     total = total ? b_.CreateFMul(total, factor) : factor;
   }
   return total;

@@ -239,9 +239,39 @@ void WideRegisterWriter::end_block(const RegisterProgram::Part& part, const Kept
   set_turn(turn);
 }
 
+std::set<Expr> WideRegisterWriter::all_nodes(Expr x) const {
+  std::set<Expr> all;
+  for (Expr node : nodes_of(x)) {
+    all.insert(node);
+    if (Expr named = node->op == Op::read ? p_.accesses.named(node->array) : nullptr) all.merge(all_nodes(named));
+  }
+  return all;
+}
+
+// Else all that both are made of would be held for all elements.
+bool WideRegisterWriter::are_made_together(Expr reduced, Expr factor) const {
+  const std::set<Expr> known = all_nodes(reduced);
+  std::set<Expr> shared;
+  auto is_element = [&](Expr x) { return is_floating(x->dtype) && has(x->free, program_.row) && has(x->free, program_.column); };
+  for (Expr node : all_nodes(factor))
+    for (Expr operand : node->operands)
+      if (!known.contains(node) && known.contains(operand) && is_element(operand)) shared.insert(operand);
+  return shared.size() > 1;
+}
+
+void WideRegisterWriter::make_factors(const RegisterSteps& steps, const RegisterStep& reduction, int r, int c) {
+  const auto later = std::span(steps).subspan(static_cast<std::size_t>(&reduction - steps.data()));
+  for (const RegisterStep& sum : steps) {
+    if (sum.kind != Kind::sum || !are_made_together(reduction.factor, sum.factor)) continue;
+    if (std::ranges::none_of(later, [&](const RegisterStep& step) { return meets(sum.factor, step.into); }))
+      factor(sum.factor, program_.column, Reduction::sum, r, c);
+  }
+}
+
 void WideRegisterWriter::do_step(const RegisterSteps& steps, const RegisterStep& step, KeptNext& next) {
   if (step.kind == Kind::store) store(step);
-  if (step.kind == Kind::reduce) values_->bind(step.into, reduced(step, is_spread(steps, step)), 0);
+  if (step.kind == Kind::reduce)
+    values_->bind(step.into, reduced(step, is_spread(steps, step), [&](int r, int c) { make_factors(steps, step, r, c); }), 0);
   if (step.kind == Kind::keep && std::ranges::find(sums_, kept_number(step.into), &WideSum::kept) == sums_.end())
     next.emplace_back(kept_number(step.into), kept(step));
 }

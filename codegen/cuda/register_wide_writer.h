@@ -3,6 +3,7 @@
 // columns of the block before it are under way; where a block has several scores, other products of its own are.
 #pragma once
 #include <functional>
+#include <set>
 
 #include "codegen/cuda/register_writer.h"
 #include "ir/wide_layout.h"
@@ -73,6 +74,10 @@ class WideRegisterWriter : public RegisterWriter {
   void add_sum(const WideSum& sum, const Turn& turn);
   void add_sums(const Turn& turn);
   void do_step(const RegisterSteps& steps, const RegisterStep& step, KeptNext& next);  // but products
+  // Factors of sums, while an element of a reduction is made.
+  void make_factors(const RegisterSteps& steps, const RegisterStep& reduction, int r, int c);
+  bool are_made_together(Expr reduced, Expr factor) const;
+  std::set<Expr> all_nodes(Expr x) const;  // names and what they stand for
   // What the sum was, scaled; its factor's words.
   void set_sum(const WideSum& sum, const RegisterStep& step);
   void set_words(const WideSum& sum, const std::function<llvm::Value*(int r, int c)>& factor);

@@ -97,7 +97,7 @@ class RegisterWriter {
   void for_elements(int rows, int columns, const std::function<void(int r, int c)>& visit);
   // Of what a reduction goes over; its identity where the element does not exist.
   llvm::Value* factor(Expr x, AxisRef over, Reduction reduction, int r, int c);
-  Values reduced(const RegisterStep& step, bool spread);
+  Values reduced(const RegisterStep& step, bool spread, const std::function<void(int r, int c)>& also = {});  // for each element
   Values kept(const RegisterStep& step);
   // Two neighbours at once where they lie side by side.
   void store(const RegisterStep& step);
