@@ -48,7 +48,7 @@ class Device {
     return {};
   }
   virtual void replay(void* recording) { (void)recording; }
-  // Until everything asked for is done; faults of kernels end here at the latest, as std::runtime_error.
+  // Until everything asked for, but copies ahead, is done; faults of kernels end here at the latest, as std::runtime_error.
   virtual void wait() = 0;
 };
 

@@ -15,7 +15,7 @@ constexpr Rate rates[] = {{75, 64, 512},   {80, 64, 1024},   {86, 128, 512}, {89
 }  // namespace
 
 double peak_flop_per_second(int chip, int multiprocessors, double clock_hz, Precision precision) {
-  Rate known = rates[0];
+  Rate known{};  // of older chips nothing is known
   for (const Rate& rate : rates)
     if (rate.chip <= chip) known = rate;
   const double multiply_adds = precision == Precision::f32 ? known.plain : precision == Precision::tf32 ? known.half / 2 : known.half;
