@@ -29,8 +29,8 @@ double flop(const ProductForm& form) {
          static_cast<double>(span_of(form.k));
 }
 
-std::optional<ProductForm> product_form(Expr sum) {
-  if (sum->op != Op::reduction || sum->reduction != Reduction::sum || !is_floating(sum->dtype)) return {};
+std::optional<ProductForm> product_form(Expr sum, Numbers numbers) {
+  if (sum->op != Op::reduction || sum->reduction != Reduction::sum || (numbers == Numbers::floating && !is_floating(sum->dtype))) return {};
   Expr body = sum->operands[0];
   if (body->op != Op::product || body->has_reduction) return {};
 
@@ -69,7 +69,7 @@ std::optional<ProductForm> product_form(Expr sum) {
   return form;
 }
 
-std::optional<ProductForm> product_form_of(ArrayRef array) {
+std::optional<ProductForm> product_form_of(ArrayRef array, Numbers numbers) {
   if (array->kind != Array::Kind::definition || !array->body->has_reduction) return {};
   Expr only = nullptr;
   for (Expr x : nodes_of(array->body)) {
@@ -83,7 +83,7 @@ std::optional<ProductForm> product_form_of(ArrayRef array) {
   // A position that the sum lacks is no axis of the product: the sum is not computed again for it.
   for (AxisRef axis : positions(array))
     if (axis->size != 1 && !contains(only->free, axis)) return {};
-  return product_form(only);
+  return product_form(only, numbers);
 }
 
 }  // namespace heed

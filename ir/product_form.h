@@ -1,6 +1,7 @@
 // Matrix products, recognised by axes: a sum whose body is a product of two groups of factors. No operation's name matters, so
 // convolutions, merged heads, slices of one stored array and strided gradients are products like any other.
 #pragma once
+#include <cstdint>
 #include <optional>
 
 #include "ir/graph.h"
@@ -16,12 +17,14 @@ struct ProductForm {
   AxisSet batch, m, n, k;
 };
 
-// `sum` is a reduction of floating values; nothing if it is no product.
-std::optional<ProductForm> product_form(Expr sum);
+enum class Numbers : std::uint8_t { floating, all };  // all: integers, too
+
+// Nothing if `sum` is no product, or none of such numbers.
+std::optional<ProductForm> product_form(Expr sum, Numbers numbers = Numbers::floating);
 
 // The product in an array's body: the only reduction in it, at all of the array's positions and free of other axes; the rest of the body
 // maps its value at the array's own positions.
-std::optional<ProductForm> product_form_of(ArrayRef array);
+std::optional<ProductForm> product_form_of(ArrayRef array, Numbers numbers = Numbers::floating);
 
 // Number of positions that the axes span.
 std::int64_t span_of(const AxisSet& axes);

@@ -244,7 +244,7 @@ std::string key_of(const Prepared& p) {
 
 std::optional<ProductPieces> product_pieces(const Region& region, const Slices& slices, Precision precision, const ProductPlace& place,
                                             FaultPlaces& places) {
-  std::optional<FlatProduct> flat = flat_product(region, false, slices);
+  std::optional<FlatProduct> flat = flat_product(region, false, slices, Numbers::floating);
   if (!flat || std::min(flat->row->size, flat->column->size) < fewest_lines || flat->depth->size < 1) return {};
   auto prepared = std::make_shared<Prepared>(places);
   prepared->product = std::move(*flat);

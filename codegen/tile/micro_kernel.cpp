@@ -60,26 +60,40 @@ llvm::Value* multiply_pairs(llvm::IRBuilderBase& builder, llvm::Value* x, llvm::
   return builder.CreateIntrinsic(intrinsic, {}, {sum, builder.CreateBitCast(x, halves), builder.CreateBitCast(y, halves)});
 }
 
+llvm::Type* element_type(llvm::IRBuilderBase& builder, DType dtype) {
+  return dtype == DType::f64 ? builder.getDoubleTy() : dtype == DType::f32 ? builder.getFloatTy() : builder.getInt64Ty();
+}
+
+// The same values, known to have so few bits: then LLVM multiplies these alone, and this itself costs nothing.
+llvm::Value* lower_half(llvm::IRBuilderBase& builder, llvm::Value* x) { return builder.CreateAShr(builder.CreateShl(x, 32), 32); }
+
 }  // namespace
+
+llvm::Value* plus_vector(llvm::IRBuilderBase& builder, llvm::Value* x, llvm::Value* y) {
+  return x->getType()->isFPOrFPVectorTy() ? builder.CreateFAdd(x, y) : builder.CreateAdd(x, y);
+}
 
 std::vector<llvm::Value*> emit_sums(llvm::IRBuilderBase& builder, const MicroKernel& kernel, llvm::Value* a, llvm::Value* b,
                                     llvm::Value* count) {
   const Tile& tile = kernel.tile;
   llvm::LLVMContext& context = builder.getContext();
   llvm::Function* function = builder.GetInsertBlock()->getParent();
-  llvm::Type* element = kernel.is_double ? builder.getDoubleTy() : builder.getFloatTy();
+  llvm::Type* element = element_type(builder, kernel.dtype);
   llvm::Type* vector = llvm::FixedVectorType::get(element, static_cast<unsigned>(tile.lanes));
   llvm::Type* pointer = builder.getPtrTy();
   llvm::Type* index = builder.getInt64Ty();
-  llvm::Align alignment(kernel.is_double ? 8 : 4);
+  llvm::Align alignment(static_cast<std::uint64_t>(byte_size(kernel.dtype)));
 
   auto at = [&](llvm::Value* base, std::int64_t offset) {
     return offset == 0 ? base : builder.CreateInBoundsGEP(element, base, builder.getInt64(static_cast<std::uint64_t>(offset)));
   };
   auto multiply_add = [&](llvm::Value* x, llvm::Value* y, llvm::Value* sum) {
     if (kernel.multiplier == Multiplier::pairs) return multiply_pairs(builder, x, y, sum);
-    if (kernel.has_fma) return static_cast<llvm::Value*>(builder.CreateIntrinsic(llvm::Intrinsic::fma, {vector}, {x, y, sum}));
-    return builder.CreateFAdd(sum, builder.CreateFMul(x, y));
+    if (kernel.has_fma && kernel.dtype != DType::i64)
+      return static_cast<llvm::Value*>(builder.CreateIntrinsic(llvm::Intrinsic::fma, {vector}, {x, y, sum}));
+    if (kernel.dtype != DType::i64) return builder.CreateFAdd(sum, builder.CreateFMul(x, y));
+    if (kernel.multiplier == Multiplier::halves) x = lower_half(builder, x), y = lower_half(builder, y);
+    return builder.CreateAdd(sum, builder.CreateMul(x, y));
   };
   using Sums = std::vector<llvm::Value*>;
   auto step = [&](Sums& sums, llvm::Value* a_k, llvm::Value* b_k) {
@@ -147,18 +161,18 @@ std::vector<llvm::Value*> emit_sums(llvm::IRBuilderBase& builder, const MicroKer
 
 llvm::Function* emit_micro_kernel(llvm::Module& module, const MicroKernel& kernel) {
   const Tile& tile = kernel.tile;
-  constexpr std::string_view suffixes[] = {"", "p", "m"};
+  constexpr std::string_view suffixes[] = {"", "h", "p", "m"};
   std::string name =
       fmt::format("tile_{}x{}{}_{}_{}_{}_{}", tile.rows, tile.columns(), suffixes[static_cast<std::size_t>(kernel.multiplier)],
                   kernel.a_row_stride, kernel.a_k_stride, kernel.b_k_stride, kernel.c_row_stride);
   if (llvm::Function* known = module.getFunction(name)) return known;
   llvm::LLVMContext& context = module.getContext();
   llvm::IRBuilder<> builder(context);
-  llvm::Type* element = kernel.is_double ? builder.getDoubleTy() : builder.getFloatTy();
+  llvm::Type* element = element_type(builder, kernel.dtype);
   llvm::Type* vector = llvm::FixedVectorType::get(element, static_cast<unsigned>(tile.lanes));
   llvm::Type* pointer = builder.getPtrTy();
   llvm::Type* index = builder.getInt64Ty();
-  llvm::Align alignment(kernel.is_double ? 8 : 4);
+  llvm::Align alignment(static_cast<std::uint64_t>(byte_size(kernel.dtype)));
 
   auto* type = llvm::FunctionType::get(builder.getVoidTy(), {pointer, pointer, pointer, index, index}, false);
   auto* function = llvm::Function::Create(type, llvm::Function::InternalLinkage, name, module);
@@ -186,7 +200,7 @@ llvm::Function* emit_micro_kernel(llvm::Module& module, const MicroKernel& kerne
       for (int v = 0; v < tile.vectors; ++v) {
         llvm::Value* sum = sums[static_cast<std::size_t>(i * tile.vectors + v)];
         llvm::Value* place = at(c, i * kernel.c_row_stride + v * tile.lanes);
-        if (block == add) sum = builder.CreateFAdd(builder.CreateAlignedLoad(vector, place, alignment), sum);
+        if (block == add) sum = plus_vector(builder, builder.CreateAlignedLoad(vector, place, alignment), sum);
         builder.CreateAlignedStore(sum, place, alignment);
       }
     builder.CreateRetVoid();

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "codegen/cpu/target.h"
+#include "ir/dtype.h"
 
 namespace llvm {
 class Function;
@@ -28,20 +29,23 @@ Tile choose_tile(const Target& target, std::int64_t element_bytes, std::int64_t 
 
 // What an instruction of the inner loop multiplies.
 enum class Multiplier : std::uint8_t {
-  factors,   // vectors of f32 or f64
+  factors,   // vectors of f32, f64 or i64
+  halves,    // vectors of i64 that hold no more than 32 bits: one instruction where whole ones take several
   pairs,     // vectors of pairs of bf16
   matrices,  // matrices of such pairs, in registers of their own (codegen/tile/matrix_registers.h)
 };
 
 struct MicroKernel {
   Tile tile;
-  bool is_double;
+  DType dtype;  // of sums: f32, f64, i64
   bool has_fma;
   Multiplier multiplier;
   std::int64_t a_row_stride, a_k_stride;  // all strides in elements
   std::int64_t b_k_stride;                // vectors of one k lie side by side
   std::int64_t c_row_stride;
 };
+
+llvm::Value* plus_vector(llvm::IRBuilderBase& builder, llvm::Value* x, llvm::Value* y);  // floating, or integers that wrap
 
 // Writes the loop over k into a function: sums of `count` products at the builder's place, which is after them then. In order of rows,
 // then of vectors. a and b are the first element of the tile's operands. Not for matrices.

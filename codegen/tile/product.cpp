@@ -85,7 +85,7 @@ class Writer {
       if (s.parts > 1) {
         llvm::Value* part = e.open_counter(number(1), number(s.parts));
         llvm::Value* next = load_vector(start, plus(place, times(part, s.batches * s.m * padded_columns())));
-        e.set(total, b().CreateFAdd(e.get(total), next));
+        e.set(total, plus_vector(b(), e.get(total), next));
         e.close_loop();
       }
       store_outputs(e, p, e.get(total), whole);
@@ -244,7 +244,7 @@ class Writer {
   void tiles(PackPlace& place, const TileRow& tile_row, bool is_mapped) {
     const auto [height, row, first_row, accumulate] = tile_row;
     e.open_counter(number(0), number(1));
-    MicroKernel kernel{s.tile, p.product.dtype == DType::f64, p.shape.has_fma, s.multiplier, 0, 0, s.tile.columns(), c_stride()};
+    MicroKernel kernel{s.tile, p.product.dtype, p.shape.has_fma, s.multiplier, 0, 0, s.tile.columns(), c_stride()};
     kernel.tile.rows = static_cast<int>(height);
     llvm::Value* a = nullptr;
     if (s.a_packing == Packing::in_place) {
@@ -324,7 +324,7 @@ class Writer {
 
 // Over pairs of the depth where the processor multiplies them and the factors allow it.
 std::optional<FlatProduct> flat_product_for(const Target& target, const Region& region, bool swapped, const Slices& slices) {
-  std::optional<FlatProduct> flat = flat_product(region, swapped, slices);
+  std::optional<FlatProduct> flat = flat_product(region, swapped, slices, Numbers::all);
   const bool wants_pairs = target.multiplies_pairs || target.multiplies_matrices;
   std::optional<FlatProduct> paired = flat && wants_pairs ? over_pairs(*flat) : std::nullopt;
   return paired ? paired : flat;

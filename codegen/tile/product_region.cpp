@@ -143,7 +143,7 @@ std::vector<AxisRef> by_position(const AxisSet& axes) {
 
 }  // namespace
 
-std::optional<FlatProduct> flat_product(const Region& region, bool swapped, const Slices& slices) {
+std::optional<FlatProduct> flat_product(const Region& region, bool swapped, const Slices& slices, Numbers numbers) {
   std::vector<ArrayRef> arrays = region.locals;
   arrays.insert(arrays.end(), region.outputs.begin(), region.outputs.end());
   ArrayRef product = nullptr;
@@ -154,7 +154,7 @@ std::optional<FlatProduct> flat_product(const Region& region, bool swapped, cons
     product = array;
   }
   if (!product) return {};
-  std::optional<ProductForm> form = product_form_of(product);
+  std::optional<ProductForm> form = product_form_of(product, numbers);
   if (!form) return {};
   if (swapped) {
     std::swap(form->a, form->b);

@@ -10,7 +10,7 @@
 namespace heed {
 
 struct FlatProduct {
-  DType dtype;                        // of the sum: f32 or f64
+  DType dtype;                        // of the sum: f32, f64 or i64
   AxisRef batch, row, column, depth;  // of any size; those of size 1 appear in no expression
   Expr a, b;                          // over batch, row, depth; batch, column, depth
   ArrayRef sum;                       // stands for the sum at the present positions, in the values below
@@ -32,6 +32,6 @@ struct FlatProduct {
 };
 
 // Nothing if the region is no product followed by maps at its positions. `swapped`: b's own axes are the rows.
-std::optional<FlatProduct> flat_product(const Region& region, bool swapped, const Slices& slices);
+std::optional<FlatProduct> flat_product(const Region& region, bool swapped, const Slices& slices, Numbers numbers);
 
 }  // namespace heed

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "codegen/tile/interval.h"
 #include "codegen/tile/matrix_registers.h"
 #include "codegen/tile/operand_cost.h"
 #include "codegen/tile/vectors.h"
@@ -66,7 +67,7 @@ std::optional<PlainOperand> plain_operand(Expr operand, DType dtype, AxisRef lin
 }
 
 std::string ProductSchedule::text() const {
-  constexpr std::string_view of[] = {"", " of pairs", " of matrices"};
+  constexpr std::string_view of[] = {"", " of halves", " of pairs", " of matrices"};
   return fmt::format(
       "tile{} {}x{}x{} of {}x{}x{}x{}; tiles {} {} {}; panels {} {}; depth {} {}; tasks {} {} {} {}; strip {}; pack {} {} {} {}",
       of[static_cast<std::size_t>(multiplier)], tile.rows, tile.vectors, tile.lanes, batches, m, n, k, row_tiles, high_tiles, height,
@@ -82,6 +83,11 @@ bool stores_contiguously(const FlatProduct& product, int lanes) {
 }
 
 namespace {
+
+bool fit_32_bits(const FlatProduct& product) {
+  Intervals intervals;
+  return fits_32_bits(intervals.of(product.a)) && fits_32_bits(intervals.of(product.b));
+}
 
 // Chooses step by step: tiles, blocks of the depth, how b and a are brought in, tasks.
 class Scheduler {
@@ -111,7 +117,8 @@ class Scheduler {
   bool uses_matrices() const { return s.multiplier == Multiplier::matrices; }
 
   void cut_into_tiles() {
-    s.multiplier = !product_.is_paired ? Multiplier::factors : target_.multiplies_matrices ? Multiplier::matrices : Multiplier::pairs;
+    if (product_.is_paired) s.multiplier = target_.multiplies_matrices ? Multiplier::matrices : Multiplier::pairs;
+    if (product_.dtype == DType::i64 && fit_32_bits(product_)) s.multiplier = Multiplier::halves;
     s.batches = product_.batch->size, s.m = product_.row->size, s.n = product_.column->size, s.k = product_.depth->size;
     s.tile = uses_matrices() ? choose_matrix_tile(s.m, s.n) : choose_tile(target_, bytes_, s.m, s.n);
     s.row_tiles = ceil_divide(s.m, s.tile.rows);

@@ -28,7 +28,7 @@ struct PlainOperand {
 };
 
 struct ProductSchedule {
-  Multiplier multiplier;
+  Multiplier multiplier = Multiplier::factors;
   Tile tile;
   std::int64_t batches, m, n, k;
   std::int64_t row_tiles, high_tiles, height;  // the first `high_tiles` have height + 1 rows

@@ -89,7 +89,7 @@ llvm::Function* emit_mapped_tile(llvm::Module& module, const std::string& symbol
     e.open_if(e.builder().CreateICmpNE(given[MappedTile::accumulate], e.number(0)));
     for (std::size_t k = 0; k < sums.size(); ++k) {
       const int row = static_cast<int>(k) / kernel.tile.vectors, v = static_cast<int>(k) % kernel.tile.vectors;
-      llvm::Value* total = e.builder().CreateFAdd(earlier(row, v), e.get(slots[k]));
+      llvm::Value* total = plus_vector(e.builder(), earlier(row, v), e.get(slots[k]));
       e.set(slots[k], total);
     }
     e.close_if();

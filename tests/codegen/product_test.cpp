@@ -218,6 +218,51 @@ TEST(Product, Types) {
   }
 }
 
+// Integers wrap, so every bit counts; i32 have halves to multiply.
+class ProductOfOthers : public testing::TestWithParam<DType> {};
+INSTANTIATE_TEST_SUITE_P(Factors, ProductOfOthers, testing::Values(DType::f64, DType::i32, DType::i64),
+                         [](const auto& info) { return std::string(name_of(info.param)); });
+
+TEST_P(ProductOfOthers, ShapesAtRandom) {
+  std::mt19937 random(4);
+  constexpr std::string_view levels[] = {"host", "avx2", "plain"};
+  for (int trial = 0; trial < 36; ++trial) {
+    Maker make{.usual = GetParam()};
+    const Region region = random_product(make, random, 9);
+    SCOPED_TRACE(fmt::format("trial {}", trial));
+    check_product(region, {levels[trial % 3]});
+    if (HasFailure()) return;
+  }
+}
+
+TEST_P(ProductOfOthers, BlocksAndParts) {
+  for (auto [m, n, k] : std::vector<std::tuple<int, int, int>>{{65, 49, 300}, {40, 100, 1500}, {3, 200, 2500}, {33, 2, 40}}) {
+    SCOPED_TRACE(fmt::format("{} {} {}", m, n, k));
+    Maker make{.usual = GetParam()};
+    AxisRef i = make.axis(m), j = make.axis(n), l = make.axis(k);
+    ArrayRef a = make.in("a", {m, k}), b = make.in("b", {n, k}), residual = make.in("residual", {m, n});
+    Expr x = summed({l}, multiply(at(a, {i, l}), at(b, {j, l})));
+    check_product({{}, {defined({i, j}, add(x, at(residual, {i, j})), GetParam())}, ""});
+  }
+}
+
+// Not of integers of which more than 32 bits may be set.
+TEST(Product, HalvesAreMultiplied) {
+  auto schedule = [](DType left, DType right) {
+    Maker make;
+    AxisRef i = make.axis(40), j = make.axis(50), l = make.axis(60);
+    ArrayRef a = make.in("a", {40, 60}, left), b = make.in("b", {60, 50}, right);
+    std::string text;
+    EXPECT_EQ(
+        product_fault({{}, {defined({i, j}, summed({l}, multiply(at(a, {i, l}), at(b, {l, j}))), DType::i64)}, ""}, host_target(), &text),
+        "");
+    return text;
+  };
+  EXPECT_NE(schedule(DType::i32, DType::i32).find("of halves"), std::string::npos);
+  EXPECT_NE(schedule(DType::i32, DType::i8).find("of halves"), std::string::npos);
+  EXPECT_EQ(schedule(DType::i32, DType::i64).find("of halves"), std::string::npos);
+}
+
 TEST_P(ProductOf, ShapesAtRandom) {
   std::mt19937 random(3);
   for (int trial = 0; trial < 90; ++trial) {
