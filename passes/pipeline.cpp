@@ -25,9 +25,11 @@
 #include "passes/place_sums.h"
 #include "passes/plan_memory.h"
 #include "passes/reuse_stored.h"
+#include "passes/rewrite.h"
 #include "passes/sharpen_masks.h"
 #include "passes/split_positions.h"
 #include "passes/stage_operands.h"
+#include "passes/sum_in_parts.h"
 
 namespace heed {
 
@@ -87,6 +89,27 @@ Graph run(const Pass& pass, const Graph& graph) {
   }
 }
 
+// Of regions in blocks that could have them in registers but for what `not_in_registers` says.
+std::unordered_set<ArrayRef> values_outside_registers(const Plan& plan) {
+  std::unordered_set<ArrayRef> values;
+  for (const Plan::Step& step : plan.steps) {
+    const auto* region = std::get_if<Region>(&step);
+    if (region && region->blocks && !region->blocks->not_in_registers.empty()) values.insert(region->locals.begin(), region->locals.end());
+  }
+  return values;
+}
+
+// Sums of blocks are made in parts where more of them run in registers then.
+Plan fuse_in_registers(const Graph& graph, const Machine& machine) {
+  Plan plan = fuse(graph, machine);
+  const std::unordered_set<ArrayRef> values = values_outside_registers(plan);
+  if (values.empty()) return plan;
+  const Graph parts = sum_in_parts(graph, values);
+  if (outputs_of(parts) == outputs_of(graph)) return plan;
+  Plan in_parts = fuse(parts, machine);
+  return values_outside_registers(in_parts).size() < values.size() ? in_parts : plan;
+}
+
 }  // namespace
 
 std::span<const Pass> passes() { return pass_list; }
@@ -128,7 +151,7 @@ Plan make_plan(const Graph& graph, const PipelineOptions& options) {
     if (options.fitted) options.fitted(fit);
     return std::move(fit.plan);
   }
-  Plan plan = fuse(run_passes(graph, options), options.machine);
+  Plan plan = fuse_in_registers(run_passes(graph, options), options.machine);
   plan_memory(plan);
   return plan;
 }
