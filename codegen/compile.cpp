@@ -5,6 +5,7 @@
 #include <chrono>
 #include <set>
 #include <stdexcept>
+#include <utility>
 
 #include "codegen/lower_plan.h"
 #include "codegen/program_bytes.h"
@@ -16,6 +17,14 @@ double seconds_since(std::chrono::steady_clock::time_point begin) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
+// The launch that each source is of.
+std::vector<Launch*> launches_by_source(LoweredPlan& lowered) {
+  std::vector<Launch*> launches(lowered.sources.size());
+  for (Launch* launch : launches_of(lowered.program)) launches.at(static_cast<std::size_t>(launch->kernel)) = launch;
+  if (std::ranges::find(launches, nullptr) != launches.end()) throw std::logic_error("compile: kernels and launches differ in number");
+  return launches;
+}
+
 }  // namespace
 
 Compilation compile(const Plan& plan, const CompileOptions& options) {
@@ -23,8 +32,7 @@ Compilation compile(const Plan& plan, const CompileOptions& options) {
   LoweredPlan lowered = lower_plan(plan, options);
   Compilation result;
   result.lower_seconds = seconds_since(begin);
-  std::vector<Launch*> launches = launches_of(lowered.program);
-  if (launches.size() != lowered.sources.size()) throw std::logic_error("compile: kernels and launches differ in number");
+  const std::vector<Launch*> launches = launches_by_source(lowered);
   auto take = [&](auto& code) {
     for (std::size_t source : code.built) {
       const std::int32_t region = launches[source]->region;
@@ -45,10 +53,13 @@ Compilation compile(const Plan& plan, const CompileOptions& options) {
     return result;
   }
   CompiledKernels kernels = compile_kernels(lowered.sources, options.target, options.settings);
-  for (std::size_t k = 0; k < launches.size(); ++k) launches[k]->function = kernels.functions[k];
   take(kernels);
+  for (Launch* launch : launches_of(result.program)) {
+    const auto source = static_cast<std::size_t>(std::exchange(launch->kernel, -1));
+    launch->function = kernels.functions[source];
+    result.kernels.push_back(std::move(kernels.names[source]));
+  }
   result.codes = kernels.codes;
-  result.kernels = std::move(kernels.names);
   return result;
 }
 
@@ -59,7 +70,7 @@ Program program_without_code(const Plan& plan, const CompileOptions& options) {
 
 std::vector<ListedKernel> kernel_sources(const Plan& plan, const CompileOptions& options) {
   LoweredPlan lowered = lower_plan(plan, options);
-  std::vector<Launch*> launches = launches_of(lowered.program);
+  const std::vector<Launch*> launches = launches_by_source(lowered);
   std::vector<ListedKernel> distinct;
   std::set<std::string> keys;
   for (std::size_t k = 0; k < lowered.sources.size(); ++k) {

@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
+#include <span>
 #include <stdexcept>
+#include <utility>
 
 #include "codegen/cuda/block_kernel.h"
 #include "codegen/cuda/nest_piece.h"
@@ -66,6 +68,7 @@ class Lowering {
       scope.outputs[static_cast<std::size_t>(output)] =
           buffers_.of(Buffer::Kind::input, input, plan.graph.outputs[static_cast<std::size_t>(output)].array);
     }
+    scope.before = &program_.preparation;
     program_.steps = steps(plan, scope);
     program_.arena_bytes = buffers_.finish(plan.arena_bytes);
     program_.fault_places = faults_.texts();
@@ -80,6 +83,10 @@ class Lowering {
     std::int64_t base = 0;           // of the plan's arena in the whole one
     BlockedWork* blocked = nullptr;  // whose body it is: one thread runs it in memory of its own
     std::int32_t region = -1;        // of Program::regions: the step of that body
+    // What is the same each time that the steps are run, and where to put what is made of it alone: before a loop, or into the preparation.
+    std::unordered_set<ArrayRef> stays;
+    std::vector<ProgramStep>* before = nullptr;
+    const Scope* outer = nullptr;  // of a loop's body
   };
 
   void describe(const Plan& plan) {
@@ -109,7 +116,13 @@ class Lowering {
   // A plan's steps, and copies for outputs that lie elsewhere: inputs, and arrays that are several outputs.
   std::vector<ProgramStep> steps(const Plan& plan, Scope& scope) {
     std::vector<ProgramStep> out;
+    int done = 0;
     for (const Plan::Step& step : plan.steps) {
+      if (done++ == plan.invariant_steps && !plan.invariants.empty()) {
+        program_.preparation = std::exchange(out, {});
+        multiply_runs(0, 0);
+        scope.stays = plan.invariants;
+      }
       if (const auto* region = std::get_if<Region>(&step))
         add_region(*region, scope, out);
       else
@@ -156,6 +169,8 @@ class Lowering {
       copy(scan.starts[k], use(scan.starts[k], outer), carried[k], out);
     }
     for (ArrayRef array : planned.captured) scope.uses[array] = fixed(array, use(array, outer), out);
+    scope.stays.insert(planned.captured.begin(), planned.captured.end());
+    scope.before = &out, scope.outer = &outer;
     for (std::size_t k = 0; k < scan.yields.size(); ++k) {
       if (results[k].buffer >= 0)
         scope.outputs.push_back({results[k].buffer, byte_count(scan.yields[k])});
@@ -169,7 +184,9 @@ class Lowering {
 
     auto loop = std::make_shared<Loop>();
     loop->trips = scan.length, loop->reverse = scan.reverse;
+    const std::size_t first_region = program_.regions.size();
     loop->steps = steps(planned.body, scope);
+    multiply_runs(first_region, static_cast<double>(scan.length));
     for (std::size_t k = 0; k < scan.next.size(); ++k) copy(scan.next[k], scope.outputs[scan.yields.size() + k], carried[k], loop->steps);
     out.push_back(loop);
     for (ArrayRef result : planned.results) {
@@ -296,9 +313,10 @@ class Lowering {
 
   void add_device_launch(KernelSource source, BlockLimits limit, std::int64_t tasks, std::vector<BufferUse> buffers, std::int32_t region,
                          std::vector<ProgramStep>& out, std::vector<TensorMap> maps = {}) {
+    out.push_back(
+        Launch{.tasks = tasks, .buffers = std::move(buffers), .region = region, .kernel = next_source(), .maps = std::move(maps)});
     result_.sources.push_back(std::move(source));
     result_.limits.push_back(limit);
-    out.push_back(Launch{.tasks = tasks, .buffers = std::move(buffers), .region = region, .maps = std::move(maps)});
   }
 
   // The bytes of one element.
@@ -342,13 +360,21 @@ class Lowering {
     if (cuda_) {
       add_pieces(region, own_slices, is_shared, info, add_workspace, uses_of, out);
     } else {
-      LoweredRegion made = lowered_.of(region, own_slices, is_shared);
+      LoweredRegion made = lowered_.of(region, {own_slices, is_shared, scope.stays});
       for (ArrayRef array : made.workspace) add_workspace(array);
-      for (RegionLaunch& launch : made.launches) {
+      auto add = [&](RegionLaunch& launch, std::vector<ProgramStep>& to) {
+        to.push_back(Launch{.tasks = launch.tasks,
+                            .buffers = uses_of(launch.buffers),
+                            .scratch_bytes = launch.scratch_bytes,
+                            .region = info,
+                            .kernel = next_source()});
         result_.sources.push_back(std::move(launch.source));
-        out.push_back(
-            Launch{.tasks = launch.tasks, .buffers = uses_of(launch.buffers), .scratch_bytes = launch.scratch_bytes, .region = info});
+      };
+      if (made.preparation) {
+        workspace[made.kept] = buffers_.kept(made.kept);
+        add(*made.preparation, before(scope, made.kept_from));
       }
+      for (RegionLaunch& launch : made.launches) add(launch, out);
     }
   }
 
@@ -376,6 +402,22 @@ class Lowering {
     Lowered lowered = lower_region(region, stand_ins_, shape);
     for (ArrayRef array : lowered.workspace) add_workspace(array);
     for (Nest& nest : lowered.nests) add_piece(nest_piece(std::move(nest), faults_, is_shared));
+  }
+
+  // Regions from the first on are run so many times as often in one run of the program.
+  void multiply_runs(std::size_t first, double factor) {
+    for (RegionInfo& region : std::span(program_.regions).subspan(first))
+      region.flop *= factor, region.bytes *= factor, region.times *= factor;
+  }
+
+  std::int32_t next_source() const { return static_cast<std::int32_t>(result_.sources.size()); }
+
+  // Before the outermost loop in which none of these changes.
+  static std::vector<ProgramStep>& before(const Scope& scope, const std::vector<ArrayRef>& arrays) {
+    const Scope* found = &scope;
+    while (found->outer && std::ranges::all_of(arrays, [&](ArrayRef array) { return found->outer->stays.contains(array); }))
+      found = found->outer;
+    return *found->before;
   }
 
   std::int32_t describe(const Region& region) {

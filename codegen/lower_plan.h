@@ -10,7 +10,7 @@ namespace heed {
 struct LoweredPlan {
   std::shared_ptr<Scratch> made;  // what kernels are built from is in the plan's arena for so long
   Program program;
-  std::vector<KernelSource> sources;  // in the order of the launches
+  std::vector<KernelSource> sources;  // one a launch, whose `kernel` is its number here
   std::vector<BlockLimits> limits;    // of each, on a GPU
 };
 LoweredPlan lower_plan(const Plan& plan, const CompileOptions& options);

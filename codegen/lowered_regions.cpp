@@ -10,17 +10,24 @@
 
 namespace heed {
 
-LoweredRegion LoweredRegions::lower(const Region& region, const Slices& slices, bool is_shared) {
+LoweredRegion LoweredRegions::lower(const Region& region, const Place& place) {
   LoweredRegion out;
   const int asked = faults_.asked();
   bool empty = std::ranges::any_of(region.outputs, [](ArrayRef array) { return element_count(array) == 0; });
-  if (auto product = empty ? std::nullopt : product_kernels(region, target_, {slices, is_shared}, faults_)) {
+  const ProductOptions options{place.slices, place.is_shared, place.stays};
+  if (auto product = empty ? std::nullopt : product_kernels(region, target_, options, faults_)) {
     if (product->workspace) out.workspace = {product->workspace};
-    for (ProductLaunch& launch : product->launches)
-      out.launches.push_back({std::move(launch.source), launch.tasks, launch.scratch_bytes, std::move(launch.buffers)});
+    auto launch_of = [](ProductLaunch& launch) {
+      return RegionLaunch{std::move(launch.source), launch.tasks, launch.scratch_bytes, std::move(launch.buffers)};
+    };
+    for (ProductLaunch& launch : product->launches) out.launches.push_back(launch_of(launch));
+    if (product->preparation) {
+      out.preparation = launch_of(*product->preparation);
+      out.kept = product->kept, out.kept_from = std::move(product->kept_from);
+    }
   } else {
     VectorShape shape = shape_;
-    shape.is_shared = is_shared;
+    shape.is_shared = place.is_shared;
     Lowered lowered = lower_region(region, stand_ins_, shape);
     out.workspace = std::move(lowered.workspace);
     for (Nest& nest : lowered.nests) {
@@ -38,23 +45,26 @@ LoweredRegion LoweredRegions::lower(const Region& region, const Slices& slices, 
   return out;
 }
 
-LoweredRegion LoweredRegions::of(const Region& region, const Slices& slices, bool is_shared) {
+LoweredRegion LoweredRegions::of(const Region& region, const Place& place) {
   std::vector<ArrayRef> members = region.locals;
   members.insert(members.end(), region.outputs.begin(), region.outputs.end());
-  Fragment fragment = fingerprint(members, slices);
-  auto [found, is_new] = known_.try_emplace(fmt::format("{} {} {}", is_shared, region.locals.size(), fragment.bytes));
+  Fragment fragment = fingerprint(members, place.slices);
+  std::string staying;  // which of its arrays
+  for (std::size_t k = 0; k < fragment.arrays.size(); ++k)
+    if (place.stays.contains(fragment.arrays[k])) staying += fmt::format("{} ", k);
+  auto [found, is_new] = known_.try_emplace(fmt::format("{} {} {}\n{}", place.is_shared, region.locals.size(), staying, fragment.bytes));
   LoweredRegion& known = found->second;
   if (is_new) {
-    known = lower(region, slices, is_shared);
+    known = lower(region, place);
     known.arrays = std::move(fragment.arrays);
     auto is_known = [&](ArrayRef buffer) {
-      return std::ranges::find(known.workspace, buffer) != known.workspace.end() ||
+      return std::ranges::find(known.workspace, buffer) != known.workspace.end() || buffer == known.kept ||
              std::ranges::find(known.arrays, stand_ins_.original(buffer)) != known.arrays.end();
     };
     for (const RegionLaunch& launch : known.launches) known.serves_others &= std::ranges::all_of(launch.buffers, is_known);
     return known;
   }
-  if (!known.serves_others) return lower(region, slices, is_shared);
+  if (!known.serves_others) return lower(region, place);
   std::unordered_map<ArrayRef, ArrayRef> table;  // Workspace may be one of the region's locals, or the lowering's own.
   for (std::size_t k = 0; k < known.arrays.size(); ++k) table.emplace(known.arrays[k], fragment.arrays[k]);
   LoweredRegion out = known;
@@ -63,6 +73,8 @@ LoweredRegion LoweredRegions::of(const Region& region, const Slices& slices, boo
     if (own != table.end()) array = own->second;
   };
   std::ranges::for_each(out.workspace, move);
+  std::ranges::for_each(out.kept_from, move);
+  if (out.preparation) std::ranges::for_each(out.preparation->buffers, move);
   for (RegionLaunch& launch : out.launches) std::ranges::for_each(launch.buffers, move);
   return out;
 }

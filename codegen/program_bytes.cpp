@@ -20,8 +20,8 @@ void members(Archive& archive, T& x) {
     auto& [program, kernels, note] = x;
     archive(program, kernels, note);
   } else if constexpr (std::is_same_v<Type, Program>) {
-    auto& [device, kernels, inputs, outputs, buffers, steps, regions, fault_places, arena_bytes, code] = x;
-    archive(kernels, inputs, outputs, buffers, steps, regions, fault_places, arena_bytes);
+    auto& [device, kernels, inputs, outputs, buffers, preparation, steps, regions, fault_places, arena_bytes, code] = x;
+    archive(kernels, inputs, outputs, buffers, preparation, steps, regions, fault_places, arena_bytes);
   } else if constexpr (std::is_same_v<Type, DeviceKernel>) {
     auto& [name, code, entry, threads, shared_bytes] = x;
     archive(name, threads, shared_bytes);
@@ -41,8 +41,8 @@ void members(Archive& archive, T& x) {
     auto& [buffer, stride] = x;
     archive(buffer, stride);
   } else if constexpr (std::is_same_v<Type, RegionInfo>) {
-    auto& [label, source, flop, bytes, whole, layer, line, not_always_finite] = x;
-    archive(label, source, flop, bytes, whole, layer, line, not_always_finite);
+    auto& [label, source, flop, bytes, times, whole, layer, line, not_always_finite] = x;
+    archive(label, source, flop, bytes, times, whole, layer, line, not_always_finite);
   } else if constexpr (std::is_same_v<Type, Launch>) {
     auto& [function, tasks, buffers, scratch_bytes, region, kernel, maps] = x;
     archive(tasks, buffers, scratch_bytes, region, kernel, maps);
@@ -191,6 +191,7 @@ std::optional<StoredProgram> program_of(std::string_view bytes) {
 
 std::vector<Launch*> launches_of(Program& program) {
   std::vector<Launch*> launches;
+  collect(program.preparation, launches);
   collect(program.steps, launches);
   return launches;
 }

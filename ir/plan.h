@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <variant>
 #include <vector>
 
@@ -55,6 +56,10 @@ struct Plan {
   std::int64_t arena_bytes = 0;
   // Outputs that are updates written over what they replace: output's index and input's, in order. The caller binds both to one buffer.
   std::vector<std::pair<int, int>> in_place;
+  // What is the same in every run until a parameter or a state is given another value: inputs of these kinds that no output updates, and
+  // what the first `invariant_steps` steps make. Those need not run again; what later steps read of them keeps its place.
+  std::unordered_set<ArrayRef> invariants;
+  int invariant_steps = 0;
   // Of the body of a region in blocks: outputs that are parts of the region's outputs. The memory it works in is one thread's.
   std::unordered_map<ArrayRef, Slice> slices;
 };

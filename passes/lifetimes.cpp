@@ -40,7 +40,11 @@ std::vector<Lifetime> lifetimes(const Plan& plan) {
   std::unordered_map<ArrayRef, std::size_t> of;
   for (int step = 0; step < static_cast<int>(plan.steps.size()); ++step) {
     for (ArrayRef array : read_by(plan.steps[step]))
-      if (auto found = of.find(array); found != of.end()) result[found->second].last_read = step;
+      if (auto found = of.find(array); found != of.end()) {
+        Lifetime& life = result[found->second];
+        const bool is_for_all_runs = life.made < plan.invariant_steps && step >= plan.invariant_steps;
+        life.last_read = is_for_all_runs ? static_cast<int>(plan.steps.size()) : std::max(life.last_read, step);
+      }
     for (ArrayRef array : stored_by(plan.steps[step])) {
       of[array] = result.size();
       result.push_back({array, step, step});

@@ -15,7 +15,8 @@ struct Lifetime {
 std::vector<ArrayRef> stored_by(const Plan::Step& step);
 std::vector<ArrayRef> read_by(const Plan::Step& step);
 
-// Of every array a step stores, in the order they are made; a value nothing reads is live in its own step. Results live to the end.
+// Of every array a step stores, in the order they are made; a value nothing reads is live in its own step. Results live to the end, and so
+// does what invariant steps make for others.
 std::vector<Lifetime> lifetimes(const Plan& plan);
 
 }  // namespace heed

@@ -13,6 +13,7 @@
 #include "passes/differentiate.h"
 #include "passes/erase_stop_gradient.h"
 #include "passes/fuse.h"
+#include "passes/hoist_invariants.h"
 #include "passes/isolate_reductions.h"
 #include "passes/lower_precision.h"
 #include "passes/merge_sums.h"
@@ -152,6 +153,7 @@ Plan make_plan(const Graph& graph, const PipelineOptions& options) {
     return std::move(fit.plan);
   }
   Plan plan = fuse_in_registers(run_passes(graph, options), options.machine);
+  hoist_invariants(plan);
   plan_memory(plan);
   return plan;
 }

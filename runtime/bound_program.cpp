@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <stdexcept>
 
 namespace heed {
@@ -97,8 +98,13 @@ void BoundProgram::fetch(NamedTensors& values) {
   is_newer_ = false;
 }
 
-void BoundProgram::forget() { there_.assign(there_.size(), false); }
+void BoundProgram::forget() {
+  there_.assign(there_.size(), false);
+  executor_.forget();
+}
 void BoundProgram::forget(const std::string& name) {
+  const auto updates_it = [&](const ProgramValue& output) { return output.role == Role::update && output.name == name; };
+  if (std::ranges::none_of(program().outputs, updates_it)) executor_.forget();  // nothing is kept of what each run changes
   for (std::size_t k = 0; k < there_.size(); ++k)
     if (program().inputs[k].name == name) there_[k] = false;
 }

@@ -28,7 +28,7 @@ class BoundProgram {
   std::optional<NanOrigin> run_and_find_nan(NamedTensors& values, const Batch& batch, std::int64_t seed, std::int64_t step);
 
   // Of a program for a device: parameters and states stay there from run to run, and the caller's values are old until they are fetched.
-  // What the caller has changed since must be forgotten.
+  // What the caller has changed since the last run must be forgotten, whatever runs the program.
   void fetch(NamedTensors& values);
   void forget();
   void forget(const std::string& name);

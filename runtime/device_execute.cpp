@@ -19,7 +19,8 @@ DeviceExecutor::DeviceExecutor(std::shared_ptr<const Program> program)
       code_(device_.load(*program_)),
       arena_(device_, program_->arena_bytes, "values between kernels"),
       fault_(device_, sizeof(Fault), "the record of faults"),
-      bases_(program_->buffers.size()) {}
+      bases_(program_->buffers.size()),
+      preparation_(*program_) {}
 
 void DeviceExecutor::bind(std::span<void* const> inputs, std::span<void* const> outputs) {
   for (std::size_t b = 0; b < bases_.size(); ++b) {
@@ -119,15 +120,28 @@ void DeviceExecutor::run(std::span<void* const> inputs, std::span<void* const> o
   bind(inputs, outputs);
   std::vector<void*> memory(inputs.begin(), inputs.end());
   memory.insert(memory.end(), outputs.begin(), outputs.end());
+  if (!preparation_.is_made_for(inputs)) prepare(inputs);
   begun_ = device_.mark();
   if (profile)
     run_profiled(memory, *profile);
   else
     run_recorded(memory);
   ended_ = device_.mark();
+  throw_faults();
+}
+
+void DeviceExecutor::throw_faults() {
   Fault fault;
   device_.copy_out(&fault, fault_.data(), sizeof fault);
   throw_fault(fault, *program_);
+}
+
+void DeviceExecutor::prepare(std::span<void* const> inputs) {
+  forget();
+  device_.clear(fault_.data(), sizeof(Fault));
+  run_steps(program_->preparation, 0, {});
+  throw_faults();
+  preparation_.made_for(inputs);
 }
 
 bool DeviceExecutor::holds_nan(const BufferUse& use, std::vector<std::byte>& copy) {
@@ -153,14 +167,16 @@ std::optional<NanOrigin> DeviceExecutor::run_and_find_nan(std::span<void* const>
   for (std::size_t k = 0; k < outputs.size(); ++k)
     if (program_->outputs[k].in_place < 0) device_.clear(outputs[k], program_->outputs[k].type.bytes());
   std::optional<NanOrigin> found;
-  run_all({{}, [&](const Launch& launch) {
-             for (const BufferUse& use : launch.buffers)
-               if (holds_nan(use, copy)) {
-                 found = NanOrigin{launch.region, -1};
-                 return false;
-               }
-             return true;
-           }});
+  const Watch look{{}, [&](const Launch& launch) {
+                     for (const BufferUse& use : launch.buffers)
+                       if (holds_nan(use, copy)) {
+                         found = NanOrigin{launch.region, -1};
+                         return false;
+                       }
+                     return true;
+                   }};
+  forget();
+  if (run_steps(program_->preparation, 0, look)) run_all(look);
   device_.wait();
   return found;
 }

@@ -9,6 +9,7 @@
 
 #include "runtime/device.h"
 #include "runtime/execute.h"
+#include "runtime/preparation.h"
 
 namespace heed {
 
@@ -20,6 +21,7 @@ class DeviceExecutor {
   // As Executor's, with memory of the device.
   void run(std::span<void* const> inputs, std::span<void* const> outputs, Profile* profile);
   std::optional<NanOrigin> run_and_find_nan(std::span<void* const> inputs, std::span<void* const> outputs);
+  void forget() { preparation_.forget(); }
   std::int64_t memory_bytes() const { return arena_.bytes(); }
   double seconds() const { return device_.seconds_between(begun_, ended_); }  // of the last run, by the device's clock
 
@@ -32,6 +34,8 @@ class DeviceExecutor {
   void bind(std::span<void* const> inputs, std::span<void* const> outputs);
   bool run_steps(const std::vector<ProgramStep>& steps, std::int64_t index, const Watch& watch);
   void launch(const Launch& launch, std::int64_t index);
+  void prepare(std::span<void* const> inputs);
+  void throw_faults();
   void run_all(const Watch& watch = {});
   // Whether no run before had this memory; it is remembered while there is room.
   bool is_first_with(const std::vector<void*>& memory);
@@ -47,6 +51,7 @@ class DeviceExecutor {
   // Runs that were recorded, by the memory they were given; null for one that was seen once.
   std::map<std::vector<void*>, std::shared_ptr<void>> recordings_;
   std::vector<std::byte*> bases_;  // of Program::buffers
+  Preparation preparation_;
   std::vector<void*> parameters_;
 };
 

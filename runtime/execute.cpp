@@ -40,14 +40,16 @@ std::int64_t largest_scratch(const std::vector<ProgramStep>& steps) {
 }
 
 // Two threads never write to one cache line, nor to lines that are fetched in pairs.
-std::int64_t scratch_stride(const Program& program) { return whole_units(largest_scratch(program.steps), 256); }
+std::int64_t scratch_stride(const Program& program) {
+  return whole_units(std::max(largest_scratch(program.preparation), largest_scratch(program.steps)), 256);
+}
 
 // Waking the other threads takes longer than this much work.
 bool is_small(const Program& program, const Launch& launch) {
   if (launch.tasks <= 1) return true;
   if (launch.region < 0) return false;
   const auto& region = program.regions.at(static_cast<std::size_t>(launch.region));
-  return region.flop + region.bytes > 0 && region.flop < 50e3 && region.bytes < 50e3;
+  return region.flop + region.bytes > 0 && region.flop < 50e3 * region.times && region.bytes < 50e3 * region.times;
 }
 
 void check_count(const char* what, std::size_t given, std::size_t wanted) {
@@ -81,6 +83,7 @@ Executor::Executor(std::shared_ptr<const Program> program, ThreadPool& pool)
       scratch_(scratch_stride(*program_) * pool.size()),
       scratch_stride_(scratch_stride(*program_)),
       bases_(program_->buffers.size()),
+      preparation_(*program_),
       arguments_(static_cast<std::size_t>(pool.size())) {}
 
 Executor::~Executor() = default;
@@ -284,9 +287,20 @@ void Executor::run(std::span<void* const> inputs, std::span<void* const> outputs
   const bool keeps = profile && profile->spans.size() < profile->most_spans;
   worked_.assign(keeps ? static_cast<std::size_t>(pool_.size()) : 0, {});
   Fault fault;
+  if (!preparation_.is_made_for(inputs)) {
+    forget();
+    run_steps(program_->preparation, 0, fault, nullptr, profile);
+    throw_fault(fault, *program_);
+    preparation_.made_for(inputs);
+  }
   run_steps(program_->steps, 0, fault, nullptr, profile);
   worked_.clear();
   throw_fault(fault, *program_);
+}
+
+void Executor::forget() {
+  preparation_.forget();
+  if (device_) device_->forget();
 }
 
 std::optional<NanOrigin> Executor::run_and_find_nan(std::span<void* const> inputs, std::span<void* const> outputs) {
@@ -314,7 +328,8 @@ std::optional<NanOrigin> Executor::run_and_find_nan(std::span<void* const> input
     }
     return true;
   };
-  run_steps(program_->steps, 0, fault, &look, nullptr);
+  forget();
+  if (run_steps(program_->preparation, 0, fault, &look, nullptr)) run_steps(program_->steps, 0, fault, &look, nullptr);
   return found;
 }
 

@@ -9,6 +9,7 @@
 
 #include "input_error.h"
 #include "runtime/memory.h"
+#include "runtime/preparation.h"
 #include "runtime/profile.h"
 #include "runtime/program.h"
 #include "runtime/thread_pool.h"
@@ -39,12 +40,15 @@ class Executor {
 
   // One pointer an input and an output of the program, in its order, each to memory of its type's bytes, aligned to 64; of a program
   // for a device, to memory of the device. An update
-  // in place is given the memory of its input. Throws IndexFault when a data-dependent index leaves its range; what was written
-  // is then of no use.
+  // in place is given the memory of its input. What follows from parameters and states that no output updates is kept from run to run: when
+  // their values have changed in the same memory, `forget` must be called. Throws IndexFault when a data-dependent index leaves its range;
+  // what was written is then of no use.
   void run(std::span<void* const> inputs, std::span<void* const> outputs, Profile* profile = nullptr);
 
   // Runs the program and looks into the buffers of every kernel after it: slow, to be called after a NaN was seen.
   std::optional<NanOrigin> run_and_find_nan(std::span<void* const> inputs, std::span<void* const> outputs);
+
+  void forget();
 
   const Program& program() const { return *program_; }
   std::int64_t memory_bytes() const;
@@ -75,7 +79,8 @@ class Executor {
   std::unique_ptr<DeviceExecutor> device_;  // of a program for a device: it does everything
   Memory arena_, scratch_;
   std::int64_t scratch_stride_ = 0;
-  std::vector<std::byte*> bases_;              // of Program::buffers, but local ones
+  std::vector<std::byte*> bases_;  // of Program::buffers, but local ones
+  Preparation preparation_;
   std::vector<std::vector<void*>> arguments_;  // of the launch under way, by thread
   // While spans are kept: of the launch under way, when each thread began its first task and ended its last.
   struct Worked {

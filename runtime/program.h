@@ -126,6 +126,7 @@ struct ProgramValue {
 struct RegionInfo {
   std::string label, source;                   // "softmax over keys", "h.3.attn (gpt.heed:14)"
   double flop = 0, bytes = 0;                  // of all that one run does
+  double times = 1;                            // that it is run in it: in a loop many, in the preparation none
   std::int32_t whole = -1;                     // of a step inside a region in blocks: that region
   std::string layer, line;                     // "h.3.attn", "gpt.heed:14"; "" where there is none
   std::vector<std::string> not_always_finite;  // what it computes that may be infinite or NaN of finite arguments: "log", "a quotient"
@@ -150,6 +151,8 @@ struct Program {
   std::vector<DeviceKernel> kernels;  // of a program for a device
   std::vector<ProgramValue> inputs, outputs;
   std::vector<Buffer> buffers;
+  // What depends on parameters and states alone that no output updates: runs before the first run's steps, then only after a change.
+  std::vector<ProgramStep> preparation;
   std::vector<ProgramStep> steps;
   std::vector<RegionInfo> regions;
   std::vector<std::string> fault_places;  // what was read and where: "table (gpt.heed:34)"

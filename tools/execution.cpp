@@ -85,6 +85,7 @@ void Execution::set(const std::string& name, HostTensor value) {
   for (std::size_t output = 0; output < outputs_.size(); ++output)
     if (program_->outputs[output].in_place == static_cast<std::int32_t>(k)) output_memory_[output] = input.data();
   if (device_) device_->put(k, input.data());
+  executor_.forget();
 }
 
 void Execution::run(Profile* profile) {

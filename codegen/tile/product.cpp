@@ -21,6 +21,11 @@ namespace {
 constexpr std::int64_t alignment = 64;
 std::int64_t aligned(std::int64_t bytes) { return round_up(bytes, alignment); }
 
+// What packing so many panels works in.
+std::int64_t spare_elements(const ProductSchedule& s, std::int64_t panels) {
+  return std::max<std::int64_t>(s.tile.lanes * s.tile.lanes, panels * s.tile.columns() + 2 * s.b_run + 2 * s.tile.lanes);
+}
+
 // Where a task keeps what, in elements from the start of its scratch memory.
 struct Scratch {
   std::int64_t b, a, c, spare, end;
@@ -29,15 +34,19 @@ Scratch scratch_of(const ProductSchedule& s, std::int64_t bytes) {
   auto elements = [&](std::int64_t count) { return aligned(count * bytes) / bytes; };
   Scratch out{};
   std::int64_t packed_panels = s.b_packing == Packing::in_place ? 1 : s.most_panels();
-  out.a = out.b + elements(packed_panels * s.depth_block * s.tile.columns() + s.tile.lanes * s.tile.columns());
+  out.a = out.b + (s.keeps_b ? 0 : elements(packed_panels * s.depth_block * s.tile.columns() + s.tile.lanes * s.tile.columns()));
   out.c = out.a + (s.a_packing == Packing::in_place ? 0 : elements(packed_lines(s) * packed_depth(s)));
   // A block of sums is kept from one block of the depth to the next; else it is one tile high, and gone after it.
   bool keeps = s.parts == 1 && s.depth_blocks > 1;
   std::int64_t rows = s.parts > 1 ? 0 : keeps ? s.most_tiles() * (s.height + 1) : s.height + 1;
   out.spare = out.c + elements(rows * s.most_panels() * s.tile.columns());
-  out.end = out.spare + elements(std::max<std::int64_t>(s.tile.lanes * s.tile.lanes,
-                                                        s.most_panels() * s.tile.columns() + 2 * s.b_run + 2 * s.tile.lanes));
+  out.end = out.spare + elements(spare_elements(s, s.keeps_b ? 0 : s.most_panels()));
   return out;
+}
+
+// How b is packed whole: a task has some panels of one block of the depth, about 256 kB.
+std::int64_t panels_a_packing_task(const ProductSchedule& s, std::int64_t bytes) {
+  return std::clamp<std::int64_t>((1 << 18) / (s.kept_panel() * bytes), 1, s.panels);
 }
 
 class Writer {
@@ -65,6 +74,22 @@ class Writer {
     e.close_loop();
     e.close_loop();
     if (s.multiplier == Multiplier::matrices) release_matrices(b());
+    e.finish();
+  }
+
+  // Packs panels of b for all tasks of many runs.
+  void keep_b(std::int64_t panels_a_task) {
+    llvm::Value* rest = e.task();
+    llvm::Value* group = e.take_digit(rest, ceil_divide(s.panels, panels_a_task));
+    llvm::Value* block = e.take_digit(rest, s.depth_blocks);
+    batch_ = rest;
+    e.bind_axis(p.product.batch, batch_);
+    e.bind_axis(p.block, block);
+    llvm::Value* begin = times(block, s.depth_block);
+    PackPlace place{e, begin, smaller(number(s.depth_block), minus(number(s.k), begin))};
+    llvm::Value* first = times(group, panels_a_task);
+    llvm::Value* end = smaller(times(plus(first, number(panels_a_task)), s.tile.columns()), number(s.n));
+    pack(place, {kept_panel(block, first), times(first, s.tile.columns()), end, scratch(0), s.tile.vectors, s.kept_panel()});
     e.finish();
   }
 
@@ -142,7 +167,21 @@ class Writer {
     return s.last_vectors < s.tile.vectors || (may_be_partial && s.n % s.tile.columns() != 0);
   }
 
+  llvm::Value* kept_panel(llvm::Value* block, llvm::Value* panel) {
+    llvm::Value* line = plus(times(batch_, s.depth_blocks), block);
+    return at(e.buffer(p.kept_b), times(plus(times(line, s.panels), panel), s.kept_panel()));
+  }
+
+  void pack(PackPlace& place, const PanelLayout& layout) {
+    if (s.b_packing == Packing::along_depth)
+      pack_transposed(place, p.b, s.n, layout);
+    else
+      pack_panels(place, p.b, layout);
+    if (s.fills_depth()) fill_panels(place, layout, s.tile.lanes);
+  }
+
   void pack_b(PackPlace& place) {
+    if (s.keeps_b) return;
     llvm::Value* first = first_panel_;
     if (s.b_packing == Packing::in_place) {
       if (!last_is_special()) return;
@@ -153,11 +192,7 @@ class Writer {
                        s.tile.vectors,      s.depth_block * s.tile.columns()};
     bool conditional = s.b_packing == Packing::in_place;
     if (conditional) e.open_if(b().CreateICmpEQ(end_panel_, number(s.panels)));
-    if (s.b_packing == Packing::along_depth)
-      pack_transposed(place, p.b, s.n, layout);
-    else
-      pack_panels(place, p.b, layout);
-    if (s.fills_depth()) fill_panels(place, layout, s.tile.lanes);
+    pack(place, layout);
     if (conditional) e.close_if();
   }
 
@@ -181,7 +216,7 @@ class Writer {
       std::int64_t height = s.height + 1 - low;
       llvm::Value* is_high = b().CreateICmpSLT(tile, number(s.high_tiles));
       if (heights[0] && heights[1]) e.open_if(low ? b().CreateNot(is_high) : is_high);
-      const TileRow tile_row{height, row, first_row, accumulate};
+      const TileRow tile_row{height, row, first_row, block, accumulate};
       if (p.maps_in_registers && !is_last_known) {
         e.open_if(is_last);
         tiles(place, tile_row, true);
@@ -237,12 +272,12 @@ class Writer {
 
   struct TileRow {
     std::int64_t height;
-    llvm::Value *row, *first_row, *accumulate;
+    llvm::Value *row, *first_row, *block, *accumulate;
   };
 
   // One row of tiles.
   void tiles(PackPlace& place, const TileRow& tile_row, bool is_mapped) {
-    const auto [height, row, first_row, accumulate] = tile_row;
+    const auto [height, row, first_row, block, accumulate] = tile_row;
     e.open_counter(number(0), number(1));
     MicroKernel kernel{s.tile, p.product.dtype, p.shape.has_fma, s.multiplier, 0, 0, s.tile.columns(), c_stride()};
     kernel.tile.rows = static_cast<int>(height);
@@ -269,6 +304,11 @@ class Writer {
       b().CreateCall(tile, {e.buffers(), e.scratch(), b().CreatePtrToInt(arguments(), b().getInt64Ty()), e.fault()});
     };
 
+    // Of this task's panels, the one with this index.
+    auto packed_panel = [&](llvm::Value* index) {
+      if (s.keeps_b) return kept_panel(block, plus(first_panel_, index));
+      return at(scratch(scratch_.b), times(index, s.depth_block * s.tile.columns()));
+    };
     llvm::Value* panels = minus(end_panel_, first_panel_);
     std::int64_t plain_panels = last_is_special() ? s.panels - 1 : s.panels;
     if (plain_panels > 0) {
@@ -282,7 +322,7 @@ class Writer {
         llvm::Value* column = times(panel, s.tile.columns());
         call(in_place, panel, at(e.buffer(p.plain_b->array), plus(e.address_of(p.plain_b->origin), column)), false);
       } else {
-        call(kernel, panel, at(scratch(scratch_.b), times(index, s.depth_block * s.tile.columns())), false);
+        call(kernel, panel, packed_panel(index), false);
       }
       e.close_loop();
       e.close_if();
@@ -290,9 +330,8 @@ class Writer {
     if (last_is_special()) {
       e.open_if(b().CreateICmpEQ(end_panel_, number(s.panels)));
       kernel.tile.vectors = static_cast<int>(s.last_vectors);
-      llvm::Value* packed =
-          s.b_packing == Packing::in_place ? number(0) : times(minus(panels, number(1)), s.depth_block * s.tile.columns());
-      call(kernel, number(s.panels - 1), at(scratch(scratch_.b), packed), true);
+      llvm::Value* index = s.b_packing == Packing::in_place ? number(0) : minus(panels, number(1));
+      call(kernel, number(s.panels - 1), packed_panel(index), true);
       e.close_if();
     }
     e.close_loop();
@@ -330,6 +369,22 @@ std::optional<FlatProduct> flat_product_for(const Target& target, const Region& 
   return paired ? paired : flat;
 }
 
+// What b reads.
+std::vector<ArrayRef> right_reads(const FlatProduct& product) {
+  std::vector<ArrayRef> found;
+  for (Expr half : {product.b, product.b_odd})
+    for (Expr node : half ? nodes_of(half) : std::vector<Expr>()) {
+      if (node->op != Op::read) continue;
+      auto words = std::ranges::find(product.words, node->array, &FlatProduct::Words::words);
+      found.push_back(words == product.words.end() ? node->array : words->array);
+    }
+  return found;
+}
+
+bool right_stays(const FlatProduct& product, const ProductOptions& options) {
+  return std::ranges::all_of(right_reads(product), [&](ArrayRef array) { return options.stays.contains(array); });
+}
+
 struct ScheduledProduct {
   FlatProduct product;
   ProductSchedule schedule;
@@ -339,11 +394,11 @@ struct ScheduledProduct {
 std::optional<ScheduledProduct> choose_sides(const Region& region, const Target& target, const ProductOptions& options) {
   std::optional<FlatProduct> flat = flat_product_for(target, region, false, options.slices);
   if (!flat) return {};
-  ScheduledProduct plain{*flat, schedule_product(*flat, target, options.is_shared)};
+  ScheduledProduct plain{*flat, schedule_product(*flat, target, {options.is_shared, right_stays(*flat, options)})};
   const int lanes = plain.schedule.tile.lanes;
   if (plain.product.column->size >= 2 * lanes && stores_contiguously(plain.product, lanes)) return plain;
   flat = flat_product_for(target, region, true, options.slices);
-  ScheduledProduct swapped{*flat, schedule_product(*flat, target, options.is_shared)};
+  ScheduledProduct swapped{*flat, schedule_product(*flat, target, {options.is_shared, right_stays(*flat, options)})};
   return swapped.schedule.cost < plain.schedule.cost ? swapped : plain;
 }
 
@@ -398,6 +453,10 @@ void prepare(PreparedProduct& p) {
     p.workspace = input(arena, "workspace", {s.parts, s.batches, s.m, s.panels * s.tile.columns()}, product.dtype);
     p.accesses.add_buffer(p.workspace);
   }
+  if (s.keeps_b) {
+    p.kept_b = input(arena, "packed", {s.batches, s.depth_blocks, s.panels, s.kept_panel()}, product.dtype);
+    p.accesses.add_buffer(p.kept_b);
+  }
 }
 
 std::string key_of(const PreparedProduct& p) {
@@ -431,7 +490,7 @@ std::optional<ProductKernels> product_kernels(const Region& region, const Target
   prepare(*prepared);
   const ProductSchedule& s = prepared->schedule;
 
-  ProductKernels out{{}, prepared->workspace, s.text()};
+  ProductKernels out{.launches = {}, .workspace = prepared->workspace, .schedule = s.text()};
   std::string key = key_of(*prepared);
   std::vector<ArrayRef> buffers = prepared->accesses.buffers();
   for (const auto& each : prepared->product.words) std::ranges::replace(buffers, each.words, each.array);
@@ -442,6 +501,16 @@ std::optional<ProductKernels> product_kernels(const Region& region, const Target
        buffers,
        groups * s.parts * s.row_tasks * s.column_tasks,
        scratch_of(s, bytes).end * bytes});
+  if (s.keeps_b) {
+    const std::int64_t panels = panels_a_packing_task(s, bytes);
+    out.kept = prepared->kept_b, out.kept_from = right_reads(prepared->product);
+    out.preparation = {
+        {"right factor\n" + key,
+         [prepared, panels](llvm::Module& module, const std::string& symbol) { Writer(module, symbol, *prepared).keep_b(panels); }},
+        buffers,
+        s.batches * s.depth_blocks * ceil_divide(s.panels, panels),
+        spare_elements(s, panels) * bytes};
+  }
   if (s.parts > 1) {
     std::int64_t rows = std::max<std::int64_t>(1, 32768 / (s.parts * s.n));
     out.launches.push_back(

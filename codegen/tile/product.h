@@ -2,6 +2,7 @@
 // computed operands.
 #pragma once
 #include <optional>
+#include <unordered_set>
 #include <vector>
 
 #include "codegen/cpu/jit.h"
@@ -20,12 +21,17 @@ struct ProductLaunch {
 struct ProductKernels {
   std::vector<ProductLaunch> launches;  // one after the other
   ArrayRef workspace = nullptr;         // a buffer that is needed from the first launch to the last; null: none
-  std::string schedule;                 // for people
+  // Fills a buffer that the launches read; to be run again only when what it reads has changed.
+  std::optional<ProductLaunch> preparation;
+  ArrayRef kept = nullptr;
+  std::vector<ArrayRef> kept_from;
+  std::string schedule;  // for people
 };
 
 struct ProductOptions {
-  const Slices& slices;   // outputs of the region, and arrays it reads, that are parts of others
-  bool is_shared = true;  // the work is for all threads; else one does all of its tasks
+  const Slices& slices;                     // outputs of the region, and arrays it reads, that are parts of others
+  bool is_shared = true;                    // the work is for all threads; else one does all of its tasks
+  std::unordered_set<ArrayRef> stays = {};  // arrays that are the same in many runs
 };
 
 // Nothing if the region is no product followed by maps at its positions.

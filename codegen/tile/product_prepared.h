@@ -33,6 +33,7 @@ struct PreparedProduct {
   PackedOperand a, b;
   std::vector<ProductOutput> outputs;
   ArrayRef workspace = nullptr;  // sums of the parts: [part, batch, row, padded column]
+  ArrayRef kept_b = nullptr;     // [batch, block of depth, panel, what is in it]
   Accesses accesses;
 
   explicit PreparedProduct(FaultPlaces& places) : accesses(places) {}

@@ -69,10 +69,10 @@ std::optional<PlainOperand> plain_operand(Expr operand, DType dtype, AxisRef lin
 std::string ProductSchedule::text() const {
   constexpr std::string_view of[] = {"", " of halves", " of pairs", " of matrices"};
   return fmt::format(
-      "tile{} {}x{}x{} of {}x{}x{}x{}; tiles {} {} {}; panels {} {}; depth {} {}; tasks {} {} {} {}; strip {}; pack {} {} {} {}",
+      "tile{} {}x{}x{} of {}x{}x{}x{}; tiles {} {} {}; panels {} {}; depth {} {}; tasks {} {} {} {}; strip {}; pack {} {} {} {}{}",
       of[static_cast<std::size_t>(multiplier)], tile.rows, tile.vectors, tile.lanes, batches, m, n, k, row_tiles, high_tiles, height,
       panels, last_vectors, depth_block, depth_blocks, row_tasks, column_tasks, parts, batches_a_task, tiles_a_strip,
-      static_cast<int>(a_packing), a_run, static_cast<int>(b_packing), b_run);
+      static_cast<int>(a_packing), a_run, static_cast<int>(b_packing), b_run, keeps_b ? " kept" : "");
 }
 
 bool stores_contiguously(const FlatProduct& product, int lanes) {
@@ -92,8 +92,8 @@ bool fit_32_bits(const FlatProduct& product) {
 // Chooses step by step: tiles, blocks of the depth, how b and a are brought in, tasks.
 class Scheduler {
  public:
-  Scheduler(const FlatProduct& product, const Target& target, bool is_shared)
-      : product_(product), target_(target), is_shared_(is_shared), bytes_(byte_size(product.dtype)) {}
+  Scheduler(const FlatProduct& product, const Target& target, const ScheduleOptions& options)
+      : product_(product), target_(target), options_(options), bytes_(byte_size(product.dtype)) {}
 
   ProductSchedule schedule() {
     cut_into_tiles();
@@ -126,7 +126,7 @@ class Scheduler {
     s.high_tiles = s.m % s.row_tiles;
     s.panels = ceil_divide(s.n, s.tile.columns());
     s.last_vectors = ceil_divide(s.n - (s.panels - 1) * s.tile.columns(), s.tile.lanes);
-    wanted_ = is_shared_ ? between(1, flop() * static_cast<double>(s.batches) / flop_a_task(), 32) : 1;
+    wanted_ = options_.is_shared ? between(1, flop() * static_cast<double>(s.batches) / flop_a_task(), 32) : 1;
     if (uses_matrices()) {
       arithmetic_ = static_cast<double>(s.row_tiles * s.panels * ceil_divide(s.k, matrix_side)) *
                     matrix_cycles({static_cast<int>(ceil_divide(s.m, s.row_tiles)), s.tile.vectors, s.tile.lanes});
@@ -187,29 +187,38 @@ class Scheduler {
   double packing_cost(const VectorCost& cost) const { return cost.cycles / s.tile.lanes + cycles_per_byte * static_cast<double>(bytes_); }
 
   // Few rows do not repay packing b: its rows are read where they are, in short blocks so that they stay in the cache. Neither do more rows
-  // where panels are whole lines, and lie in memory much as they would be packed.
+  // where panels are whole lines, and lie in memory much as they would be packed. What is the same in many runs is packed once where either
+  // would be felt.
   void bring_in_b() {
     const int lanes = s.tile.lanes;
     VectorCost across = best_cost(product_.b, product_.b_odd, product_.column);
-    s.b_packing = Packing::across_depth, s.b_run = across.run;
     const bool has_few_rows = s.m <= 32;
+    std::int64_t in_place_block = 0;
+    double in_place_cost = 0;
     if (has_few_rows || (s.n % s.tile.columns() == 0 && s.tile.columns() * bytes_ % line_bytes == 0)) {
       std::int64_t block = has_few_rows ? std::min<std::int64_t>(s.depth_block, 32) : s.depth_block;
       auto plain = plain_at(product_.b, product_.column, block);
-      if (plain && plain->line_stride == 1 && plain->depth_stride >= 0 && s.n >= lanes && !s.fills_depth() &&
-          (has_few_rows || arithmetic_ * in_place_penalty(s.tile.columns() * bytes_, plain->depth_stride * bytes_, block, target_) <=
-                               packing_cost(across) * static_cast<double>(s.n * s.k))) {
-        s.b_packing = Packing::in_place;
-        s.depth_block = block;
+      if (plain && plain->line_stride == 1 && plain->depth_stride >= 0 && s.n >= lanes && !s.fills_depth()) {
+        in_place_block = block;
+        in_place_cost = arithmetic_ * in_place_penalty(s.tile.columns() * bytes_, plain->depth_stride * bytes_, block, target_);
+        if (has_few_rows && s.m > 1) in_place_cost = std::max(in_place_cost, few_rows_loss * arithmetic_);
       }
     }
-    if (s.b_packing != Packing::in_place) {
-      if (across.run > 0) across.cycles += 3;  // a line is put together first
-      b_along_.cycles += transposing_cycles;
-      const bool along = b_along_.cycles < across.cycles;
-      s.b_packing = along ? Packing::along_depth : Packing::across_depth;
-      if (along) s.b_run = b_along_.run;
-      b_cost_ = packing_cost(along ? b_along_ : across);
+    const auto elements = static_cast<double>(s.n * s.k);
+    const double plain_packing = packing_cost(across) * elements;
+    if (across.run > 0) across.cycles += 3;  // a line is put together first
+    b_along_.cycles += transposing_cycles;
+    const bool along = b_along_.cycles < across.cycles;
+    s.b_packing = along ? Packing::along_depth : Packing::across_depth;
+    s.b_run = along ? b_along_.run : across.run;
+    b_cost_ = packing_cost(along ? b_along_ : across);
+    const bool is_in_place = in_place_block > 0 && (has_few_rows || in_place_cost <= plain_packing);
+    s.keeps_b = options_.b_stays && (is_in_place ? in_place_cost : b_cost_ * elements) > least_gain * arithmetic_;
+    if (s.keeps_b) {
+      b_cost_ = 0;
+    } else if (is_in_place) {
+      s.b_packing = Packing::in_place, s.b_run = across.run, b_cost_ = 0;
+      s.depth_block = in_place_block;
     }
     if (a_along_.run > 0 && s.depth_block < s.k && s.depth_block % a_along_.run != 0)
       a_along_ = cost_at(product_.a, product_.a_odd, product_.depth, 0);
@@ -279,7 +288,7 @@ class Scheduler {
         tried.row_tasks = rows;
         if (rows > fewest_rows && ceil_divide(out.row_tiles, tried.most_tiles()) < rows) continue;
         double cost = b_cost_ * elements_b * static_cast<double>(rows) + a_cost * elements_a * static_cast<double>(columns);
-        if (is_shared_) {
+        if (options_.is_shared) {
           auto tasks = static_cast<double>(out.batches * out.parts * columns * rows);
           double longest = static_cast<double>(tried.most_tiles() * tried.most_panels()) /
                            static_cast<double>(out.row_tiles * out.panels * out.batches * out.parts);
@@ -313,10 +322,12 @@ class Scheduler {
   static constexpr std::int64_t most_tasks = 64;
   static constexpr double transposing_cycles = 8;  // of a vector
   static constexpr double left_share = 0.7;        // of the first cache, for a tile's rows of a
+  static constexpr double few_rows_loss = 0.4;     // of the arithmetic, where few rows read b where it lies: 0.2 to 0.9 for 2 to 32
+  static constexpr double least_gain = 0.05;       // of the arithmetic, for which memory is spent on b once more
 
   const FlatProduct& product_;
   const Target& target_;
-  const bool is_shared_;
+  const ScheduleOptions& options_;
   const std::int64_t bytes_;
   ProductSchedule s{};
   VectorCost a_along_{}, a_across_{}, b_along_{};
@@ -326,8 +337,8 @@ class Scheduler {
 
 }  // namespace
 
-ProductSchedule schedule_product(const FlatProduct& product, const Target& target, bool is_shared) {
-  return Scheduler(product, target, is_shared).schedule();
+ProductSchedule schedule_product(const FlatProduct& product, const Target& target, const ScheduleOptions& options) {
+  return Scheduler(product, target, options).schedule();
 }
 
 }  // namespace heed

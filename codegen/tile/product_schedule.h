@@ -40,6 +40,7 @@ struct ProductSchedule {
   std::int64_t batches_a_task;
   std::int64_t tiles_a_strip;  // rows of a that are packed at a time
   Packing a_packing, b_packing;
+  bool keeps_b;               // packed by a launch of its own, whole: b is the same in many runs
   std::int64_t a_run, b_run;  // lengths within which addresses along the packed vectors are plain; 0: everywhere
   double cost;                // in cycles; to compare one schedule of a product with another
 
@@ -47,11 +48,16 @@ struct ProductSchedule {
   bool fills_depth() const { return multiplier == Multiplier::matrices && k % tile.lanes != 0; }
   std::int64_t most_tiles() const { return ceil_divide(row_tiles, row_tasks); }
   std::int64_t most_panels() const { return ceil_divide(panels, column_tasks); }
+  // Elements of a panel of b that is kept: what is packed along runs of the depth ends in a part of a vector.
+  std::int64_t kept_panel() const { return (depth_block + (b_run > 0 ? tile.lanes : 0)) * tile.columns(); }
   std::string text() const;
 };
 
-// `is_shared`: cut into tasks for all threads; else only as the caches ask for.
-ProductSchedule schedule_product(const FlatProduct& product, const Target& target, bool is_shared);
+struct ScheduleOptions {
+  bool is_shared = true;  // cut into tasks for all threads; else only as the caches ask for
+  bool b_stays = false;   // b is the same in many runs
+};
+ProductSchedule schedule_product(const FlatProduct& product, const Target& target, const ScheduleOptions& options);
 
 // Whether all outputs are written by whole vectors along the columns.
 bool stores_contiguously(const FlatProduct& product, int lanes);

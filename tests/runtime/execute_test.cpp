@@ -145,6 +145,33 @@ TEST(Execute, PartsOfColumnsAreLeftOutByData) {
   }
 }
 
+// y = 2 w by the preparation, into the arena; then what is there goes out.
+TEST(Execute, WhatFollowsFromParametersIsMadeOnce) {
+  constexpr std::int64_t count = 3;
+  const TensorType type{"f32", {count}};
+  Program program;
+  program.inputs = {{"w", Role::parameter, type}};
+  program.outputs = {{"y", Role::result, type}};
+  program.arena_bytes = 64;
+  program.buffers = {{Buffer::Kind::input, 0, 4 * count}, {Buffer::Kind::arena, 0, 4 * count}, {Buffer::Kind::output, 0, 4 * count}};
+  program.preparation = {Launch{twice, count, {{0}, {1}}, 4}};
+  program.steps = {Copy{{1}, {2}, 4 * count}};
+  ThreadPool pool(2);
+  Executor executor(std::make_shared<Program>(program), pool);
+  HostTensor w = floats({1, 2, 3}), other = floats({5, 6, 7});
+  const HostTensor y(type);
+  run(executor, w, y);
+  EXPECT_EQ(at(y, 2), 6);
+  reinterpret_cast<float*>(w.data())[2] = 4;
+  run(executor, w, y);
+  EXPECT_EQ(at(y, 2), 6);  // nobody said so
+  executor.forget();
+  run(executor, w, y);
+  EXPECT_EQ(at(y, 2), 8);
+  run(executor, other, y);  // other memory says it
+  EXPECT_EQ(at(y, 2), 14);
+}
+
 void add_one(void* const* buffers, void*, std::int64_t, Fault*) { static_cast<float*>(buffers[0])[0] += 1; }
 
 // What blocks add to has its first value everywhere before, also where threads share its filling and its end is no whole piece.
