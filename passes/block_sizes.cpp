@@ -309,9 +309,12 @@ std::vector<BlockPlace> block_places(const BlockRegion& region, std::int64_t row
   for (std::int64_t row = 0; row < all; row += rows) places.push_back({row, std::min(rows, all - row), 0, columns});
   if (axes.column < 0) return places;
   auto together = static_cast<std::size_t>(ceil_divide(std::ssize(places), most_asked));
+  std::optional<ColumnRange> before, guess;  // most masks move evenly with the rows
   for (std::size_t first = 0; first < places.size(); first += together) {
     std::size_t last = std::min(first + together, places.size()) - 1;
-    ColumnRange needed = needed_columns(region, places[first].row, places[last].row + places[last].rows - 1);
+    const ColumnRange needed = needed_columns(region, places[first].row, places[last].row + places[last].rows - 1, guess);
+    guess = before ? ColumnRange{2 * needed.begin - before->begin, 2 * needed.end - before->end} : needed;
+    before = needed;
     for (std::size_t k = first; k <= last; ++k) {
       places[k].column = needed.begin / 16 * 16;
       places[k].columns = std::max<std::int64_t>(needed.end - places[k].column, 1);

@@ -90,8 +90,8 @@ struct ColumnRange {
   std::int64_t begin, end;  // end excluded; empty where begin = end
 };
 // The columns outside of which no reduction of the region receives anything but its identity from rows first … last, by the intervals of
-// the indices in its conditions. Values that are read are taken to be finite.
-ColumnRange needed_columns(const BlockRegion& region, std::int64_t first, std::int64_t last);
+// the indices in its conditions. Values that are read are taken to be finite. A good guess saves time.
+ColumnRange needed_columns(const BlockRegion& region, std::int64_t first, std::int64_t last, std::optional<ColumnRange> guess = {});
 // Some columns that rows need, and what of the conditions is decided there.
 struct ColumnPart {
   std::int64_t column, columns;

@@ -99,7 +99,7 @@ class Summaries {
 
 }  // namespace
 
-ColumnRange needed_columns(const BlockRegion& region, std::int64_t first, std::int64_t last) {
+ColumnRange needed_columns(const BlockRegion& region, std::int64_t first, std::int64_t last, std::optional<ColumnRange> guess) {
   Arena& arena = *region.arrays[0]->arena;
   std::int64_t count = size_of(region, region.axes.column);
   auto is_idle = [&](std::int64_t begin, std::int64_t end) {
@@ -111,19 +111,23 @@ ColumnRange needed_columns(const BlockRegion& region, std::int64_t first, std::i
   };
   // The most columns from either end that are idle together, in steps; what is idle together is idle in part.
   std::int64_t step = std::max<std::int64_t>(1, count / finest);
-  auto most_idle = [&](auto are_idle_from_end) {
+  auto most_idle = [&](std::int64_t guessed, auto are_idle_from_end) {
     std::int64_t low = 0, high = count / step;
-    while (low < high) {
-      std::int64_t middle = low + (high - low + 1) / 2;
-      if (are_idle_from_end(middle * step))
-        low = middle;
+    auto look = [&](std::int64_t at) {
+      if (at <= low || at > high) return;
+      if (are_idle_from_end(at * step))
+        low = at;
       else
-        high = middle - 1;
-    }
+        high = at - 1;
+    };
+    const std::int64_t at = std::clamp<std::int64_t>(guessed / step, 0, high);
+    look(at);
+    look(at + 1);
+    while (low < high) look(low + (high - low + 1) / 2);
     return low * step;
   };
-  std::int64_t begin = most_idle([&](std::int64_t n) { return is_idle(0, n); });
-  std::int64_t end = count - most_idle([&](std::int64_t n) { return is_idle(count - n, count); });
+  const std::int64_t begin = most_idle(guess ? guess->begin : 0, [&](std::int64_t n) { return is_idle(0, n); });
+  const std::int64_t end = count - most_idle(guess ? count - guess->end : 0, [&](std::int64_t n) { return is_idle(count - n, count); });
   if (begin >= end) return {0, 0};
   return {begin, end};
 }
