@@ -113,17 +113,15 @@ ColumnRange needed_columns(const BlockRegion& region, std::int64_t first, std::i
   std::int64_t step = std::max<std::int64_t>(1, count / finest);
   auto most_idle = [&](std::int64_t guessed, auto are_idle_from_end) {
     std::int64_t low = 0, high = count / step;
-    auto look = [&](std::int64_t at) {
-      if (at <= low || at > high) return;
+    const std::int64_t expected = std::clamp<std::int64_t>(guessed / step, 0, high);
+    for (int turn = 0; low < high; ++turn) {
+      const std::int64_t at = turn < 2 ? expected + turn : low + (high - low + 1) / 2;
+      if (at <= low || at > high) continue;
       if (are_idle_from_end(at * step))
         low = at;
       else
         high = at - 1;
-    };
-    const std::int64_t at = std::clamp<std::int64_t>(guessed / step, 0, high);
-    look(at);
-    look(at + 1);
-    while (low < high) look(low + (high - low + 1) / 2);
+    }
     return low * step;
   };
   const std::int64_t begin = most_idle(guess ? guess->begin : 0, [&](std::int64_t n) { return is_idle(0, n); });
