@@ -6,7 +6,7 @@
   bench/measure.py gpu       --python PEERS/bin/python --results measured.json
   bench/measure.py write     --results measured.json --output docs/performance.md
 
-Parts: attention, products, rows, adamw, training, compiling, memory, start, gpu (skipped where there is none). Each adds to the results, so that they can be measured one
+Parts: attention, products, inference, rows, adamw, training, compiling, memory, start, gpu (skipped where there is none). Each adds to the results, so that they can be measured one
 at a time. --python names a Python with PyTorch and JAX (python3 -m venv peers && peers/bin/pip install torch jax); without it heed alone
 is measured. Every case is measured in rounds, heed and each peer in turn, and what is compared are the times of one round: machines are
 noisy, a ratio of one run holds where an absolute figure does not.
@@ -34,6 +34,7 @@ PRODUCTS = [(256, 256, 256), (512, 512, 512), (1024, 1024, 1024), (2048, 2048, 2
 # vocabulary, context, width, heads, depth; batch
 GPT = {"gpt": ((256, 256, 384, 6, 6), 8), "gpt2": ((50257, 1024, 768, 12, 12), 1)}
 ADAMW = 124_000_000
+INFERENCE = [1, 2, 8, 16, 32, 64, 128, 256, 1024]  # rows
 GPU_PRODUCTS = [(1024, 1024, 1024), (2048, 2048, 2048), (4096, 4096, 4096), (8192, 8192, 8192), (8192, 3072, 768), (8192, 768, 3072)]
 GPU_LENGTHS, GPU_TOKENS, GPU_WIDTH = [2048, 4096, 8192, 16384], 16384, 2048  # positions of a row; of all rows; of all heads
 
@@ -198,6 +199,16 @@ def products(options, heed, peers, add):
         add({"part": "products", "case": f"{m} x {n} x {k}", "gflop": 2e-9 * m * n * k, **row})
 
 
+def inference(options, heed, peers, add):
+    for precision in ("f32", "bf16"):
+        for m in INFERENCE:
+            row = compare(peers, [each for each in options.peers if each in ("eager", "compile")],
+                          {"case": "inference", "rows": m, "precision": precision},
+                          lambda n: heed.bench("bench/workloads.heed:layers", "--precision", precision, "--repeat", str(n), size={"M": m}),
+                          options, max(10, 2000 // (m + 30)))
+            add({"part": "inference", "case": f"{m} rows, {precision}", **row})
+
+
 def rows(options, heed, peers, add):
     row = compare(peers, [each for each in options.peers if each != "sdpa"], {"case": "rows", "shape": (4096, 768)},
                   lambda n: heed.bench("bench/workloads.heed:rows", "--grad", "--cotangent", "out=random", "--repeat", str(n), size={"N": 4096, "W": 768}),
@@ -331,7 +342,7 @@ def gpu(options, heed, peers, add):
                             dict(zip("BHTE", shape)), name=name, length=length, width=width, backward=backward)
 
 
-PARTS = {"attention": attention, "products": products, "rows": rows, "adamw": adamw, "training": training, "compiling": compiling,
+PARTS = {"attention": attention, "products": products, "inference": inference, "rows": rows, "adamw": adamw, "training": training, "compiling": compiling,
          "memory": memory, "start": start, "gpu": gpu}
 
 

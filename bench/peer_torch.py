@@ -199,6 +199,19 @@ def product(request):
     return lambda: a @ b.T
 
 
+def inference(request):
+    dtype = torch.bfloat16 if request["precision"] == "bf16" else torch.float32
+    model = nn.Sequential(nn.Linear(768, 3072), nn.GELU(approximate="tanh"), nn.Linear(3072, 768)).to(dtype)
+    x = torch.randn(request["rows"], 768, dtype=dtype)
+    function = torch.compile(model) if request["backend"] == "compile" else model
+
+    def run():
+        with torch.no_grad():
+            return function(x)
+
+    return run
+
+
 def rows(request):
     n, width = request["shape"]
     leaves = [torch.randn(n, width), torch.randn(n, width), torch.ones(width), torch.zeros(width)]
@@ -220,7 +233,7 @@ def adamw(request):
 def prepare(request):
     torch.manual_seed(0)
     torch._dynamo.reset()
-    return {"attention": attention, "training": training, "product": product, "rows": rows, "adamw": adamw}[request["case"]](request)
+    return {"attention": attention, "training": training, "product": product, "inference": inference, "rows": rows, "adamw": adamw}[request["case"]](request)
 
 
 if __name__ == "__main__":

@@ -129,6 +129,9 @@ SECTIONS = [
      "gpt: 10.7 M parameters, 8 x 256 bytes; gpt2: its network at 124 M parameters, 1 x 1024 tokens; attention_cnn: 32 images of 32 x 32. heed's "
      "gpt step also clips the gradient's norm and has a schedule, which the peers' programs leave out."),
     ("products", "Products", products, "a of m x k times the transpose of b of n x k, f32."),
+    ("inference", "Few rows", compared,
+     "A model that runs and does not train: linear layers of 768 x 3072 and 3072 x 768 with gelu between them. heed keeps the weights packed "
+     "from run to run, in bf16 rounded, too; PyTorch's weights are bf16 there."),
     ("rows", "Bound by memory", compared, ""),
     ("compiling", "Compiling", compiling,
      "From nothing / from the cache that an earlier process left, in a process of its own. heed: passes and machine code. Peers: the first step "
