@@ -206,7 +206,7 @@ def inference(options, heed, peers, add):
                           {"case": "inference", "rows": m, "precision": precision},
                           lambda n: heed.bench("bench/workloads.heed:layers", "--precision", precision, "--repeat", str(n), size={"M": m}),
                           options, max(10, 2000 // (m + 30)))
-            add({"part": "inference", "case": f"{m} rows, {precision}", **row})
+            add({"part": "inference", "case": f"{m} row{'s' if m > 1 else ''}, {precision}", **row})
 
 
 def rows(options, heed, peers, add):
