@@ -9,20 +9,18 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
-#include <chrono>
 #include <cstdint>
 #include <cstring>
-#include <limits>
+
+#include "codegen/cpu/instruction_race.h"
 
 namespace heed {
 namespace {
 
 constexpr int matrix_data = 18;             // number of the registers' state; 17 is their configuration
 constexpr int request_permission = 0x1023;  // ARCH_REQ_XCOMP_PERM
-constexpr double must_gain = 1.25;          // products do more than multiply
 
 bool has_bit(unsigned word, int bit) { return (word >> bit & 1U) != 0; }
 
@@ -40,19 +38,6 @@ std::string why_none() {
   return "";
 }
 
-// For as much as 16 x 16 x 16 pairs, least of some rounds: whatever else runs makes it longer.
-template <class Loop>
-double least_seconds(Loop loop, double amount) {
-  constexpr int rounds = 9, trips = 200;
-  double least = std::numeric_limits<double>::infinity();
-  for (int round = 0; round < rounds; ++round) {
-    auto begin = std::chrono::steady_clock::now();
-    loop(trips);
-    least = std::min(least, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
-  }
-  return least / amount;
-}
-
 struct alignas(64) Configuration {
   std::uint8_t palette = 1, start_row = 0, reserved[14] = {};
   std::uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
@@ -60,7 +45,7 @@ struct alignas(64) Configuration {
 };
 static_assert(sizeof(Configuration) == 64);
 
-// A trip is one step of 2 x 2 registers of sums: four of the measure.
+// A trip is one step of 2 x 2 registers of sums, each of 16 x 16 x 16 pairs.
 void multiply_matrices(long trips) {
   const Configuration configuration;
   alignas(64) static const std::array<std::uint8_t, 1024> operand{};
@@ -83,27 +68,12 @@ void multiply_matrices(long trips) {
       : "cc", "memory");
 }
 
-// A trip is twelve multiply-adds of 16 factors: 12 * 16 of the measure's 2 * 4096 factors.
-void multiply_factors(long trips) {
-  __asm__ volatile(
-      "vzeroall\n"
-      "1:\n"
-      ".irp sum, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11\n"
-      "vfmadd231ps %%zmm14, %%zmm15, %%zmm\\sum\n"
-      ".endr\n"
-      "dec %0\n"
-      "jnz 1b\n"
-      "vzeroupper\n"
-      : "+r"(trips)
-      :
-      : "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm14", "xmm15");
-}
-
 MatrixUse find_use() {
   MatrixUse use{.why_not = why_none()};
   use.is_allowed = use.why_not.empty();
   if (!use.is_allowed) return use;
-  const double by_matrices = least_seconds(multiply_matrices, 4), by_factors = least_seconds(multiply_factors, 12 * 16 / 8192.0);
+  // For as much as 16 x 16 x 16 pairs: 2 * 4096 factors.
+  const double by_matrices = seconds_of_trip(multiply_matrices) / 4, by_factors = seconds_of_trip(multiply_factors) * 8192 / (12 * 16);
   if (must_gain * by_matrices >= by_factors)
     use.why_not = fmt::format("they are not faster than vectors of f32 ({:.2g} times the speed)", by_factors / by_matrices);
   return use;
