@@ -21,7 +21,8 @@ std::map<std::string, Tensor> inputs_for(const Graph& graph, std::uint64_t seed)
 
 std::vector<Tensor> run_compiled(const Program& program, const std::map<std::string, Tensor>& inputs, int threads = 1);
 
-// Compares with the evaluator in f64; `tolerance` is relative to the largest magnitude of an output.
+// Compares with the evaluator in f64; `tolerance` is relative to the largest magnitude of an output. Outputs that are zero but for rounding
+// may have that of the others.
 void expect_as_evaluated(const Plan& plan, const std::map<std::string, Tensor>& inputs, double tolerance = 2e-6);
 // The same where the plan was made by passes: the evaluator runs `before`, what they were given, without gradients.
 void expect_as_evaluated(const Plan& plan, const Graph& before, const std::map<std::string, Tensor>& inputs, double tolerance);
