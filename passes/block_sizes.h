@@ -11,6 +11,9 @@ namespace heed {
 // already.
 std::int64_t rows_of_block(const BlockRegion& region, const std::unordered_set<ArrayRef>& virtual_arrays, const Machine& machine);
 
+// The longest axis of a virtual value that blocks do not cut; -1 if there is none.
+int longest_axis(const BlockRegion& region, const std::unordered_set<ArrayRef>& virtual_arrays);
+
 // Sets `rows`, `axes.column`: the axis of which blocks need a part alone, if there is one, and `by_data` if data decides about it; `passes`
 // and `columns` where columns are better cut into blocks, too.
 void choose_columns(BlockRegion& region, const std::unordered_set<ArrayRef>& virtual_arrays, const Machine& machine);

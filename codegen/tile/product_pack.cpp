@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "codegen/tile/transpose.h"
+
 namespace heed {
 namespace {
 
@@ -52,32 +54,6 @@ void for_depth_vectors(PackPlace& place, const VectorAxis& depth, const std::fun
   llvm::Value* end = e.builder().CreateAdd(place.begin, place.count);
   for_vectors(e, depth, place.begin, end,
               [&](llvm::Value* position, bool whole) { body(e.builder().CreateSub(position, place.begin), whole); });
-}
-
-// Rows become columns: in step s, blocks of s x s change places across the diagonals of blocks of 2s x 2s.
-void transpose(llvm::IRBuilderBase& b, std::vector<llvm::Value*>& rows) {
-  int lanes = static_cast<int>(rows.size());
-  for (int s = 1; s < lanes; s *= 2) {
-    std::vector<int> low, high;
-    for (int lane = 0; lane < lanes; ++lane) {
-      low.push_back(lane & s ? lanes + lane - s : lane);
-      high.push_back(lane & s ? lanes + lane : lane + s);
-    }
-    for (int i = 0; i < lanes; ++i) {
-      if (i & s) continue;
-      llvm::Value *x = rows[static_cast<std::size_t>(i)], *y = rows[static_cast<std::size_t>(i + s)];
-      rows[static_cast<std::size_t>(i)] = b.CreateShuffleVector(x, y, low);
-      rows[static_cast<std::size_t>(i + s)] = b.CreateShuffleVector(x, y, high);
-    }
-  }
-}
-
-// The rows that lie at `start`, lanes elements each, as columns.
-std::vector<llvm::Value*> transposed(Emitter& e, DType dtype, llvm::Value* start) {
-  std::vector<llvm::Value*> rows;
-  for (std::int64_t i = 0; i < e.lanes(); ++i) rows.push_back(e.load(dtype, start, e.number(i * e.lanes()), true));
-  transpose(e.builder(), rows);
-  return rows;
 }
 
 // Where a vector of columns lies in its panel; `offset` is a multiple of the lanes.

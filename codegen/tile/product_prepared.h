@@ -1,11 +1,13 @@
 // A product region with all that is decided before code is written; it is written on another thread.
 #pragma once
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "codegen/tile/access.h"
 #include "codegen/tile/emitter.h"
+#include "codegen/tile/product.h"
 #include "codegen/tile/product_pack.h"
 #include "codegen/tile/product_schedule.h"
 #include "codegen/tile/vectors.h"
@@ -35,9 +37,17 @@ struct PreparedProduct {
   ArrayRef workspace = nullptr;  // sums of the parts: [part, batch, row, padded column]
   ArrayRef kept_b = nullptr;     // [batch, block of depth, panel, what is in it]
   Accesses accesses;
+  std::string key;  // determines what is written
 
   explicit PreparedProduct(FaultPlaces& places) : accesses(places) {}
 };
+
+// Nothing if the region is no product followed by maps at its positions.
+std::shared_ptr<const PreparedProduct> prepare_product(const Region& region, const Target& target, const ProductOptions& options,
+                                                       FaultPlaces& places);
+
+// What b reads.
+std::vector<ArrayRef> right_reads(const FlatProduct& product);
 
 // --- product_tile.cpp
 // Stores what is made of a vector of sums at the bound batch, row and columns.

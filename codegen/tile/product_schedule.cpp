@@ -186,39 +186,44 @@ class Scheduler {
   // Of an operand that is packed, for an element: its instructions, and its way from memory.
   double packing_cost(const VectorCost& cost) const { return cost.cycles / s.tile.lanes + cycles_per_byte * static_cast<double>(bytes_); }
 
-  // Few rows do not repay packing b: its rows are read where they are, in short blocks so that they stay in the cache. Neither do more rows
-  // where panels are whole lines, and lie in memory much as they would be packed. What is the same in many runs is packed once where either
-  // would be felt.
+  bool has_few_rows() const { return s.m <= 32; }
+
+  // How b is read where it lies: by blocks of the depth, for so many cycles more than the arithmetic takes. Few rows, which do not repay
+  // packing it, have short blocks, so that its rows stay in the cache; else panels have to be whole lines. Nothing where it cannot be.
+  struct InPlace {
+    std::int64_t block;
+    double cost;
+  };
+  std::optional<InPlace> b_in_place() const {
+    const std::int64_t panel_bytes = s.tile.columns() * bytes_;
+    const bool has_whole_lines = s.n % s.tile.columns() == 0 && panel_bytes % line_bytes == 0;
+    if ((!has_few_rows() && !has_whole_lines) || s.n < s.tile.lanes || s.fills_depth()) return {};
+    const std::int64_t block = has_few_rows() ? std::min<std::int64_t>(s.depth_block, 32) : s.depth_block;
+    auto plain = plain_at(product_.b, product_.column, block);
+    if (!plain || plain->line_stride != 1 || plain->depth_stride < 0) return {};
+    const double cost = arithmetic_ * in_place_penalty(panel_bytes, plain->depth_stride * bytes_, block, target_);
+    return InPlace{block, has_few_rows() && s.m > 1 ? std::max(cost, few_rows_loss * arithmetic_) : cost};
+  }
+
+  // In place where rows are few, or that costs no more than packing. What is the same in many runs is packed once where either would be
+  // felt.
   void bring_in_b() {
-    const int lanes = s.tile.lanes;
     VectorCost across = best_cost(product_.b, product_.b_odd, product_.column);
-    const bool has_few_rows = s.m <= 32;
-    std::int64_t in_place_block = 0;
-    double in_place_cost = 0;
-    if (has_few_rows || (s.n % s.tile.columns() == 0 && s.tile.columns() * bytes_ % line_bytes == 0)) {
-      std::int64_t block = has_few_rows ? std::min<std::int64_t>(s.depth_block, 32) : s.depth_block;
-      auto plain = plain_at(product_.b, product_.column, block);
-      if (plain && plain->line_stride == 1 && plain->depth_stride >= 0 && s.n >= lanes && !s.fills_depth()) {
-        in_place_block = block;
-        in_place_cost = arithmetic_ * in_place_penalty(s.tile.columns() * bytes_, plain->depth_stride * bytes_, block, target_);
-        if (has_few_rows && s.m > 1) in_place_cost = std::max(in_place_cost, few_rows_loss * arithmetic_);
-      }
-    }
     const auto elements = static_cast<double>(s.n * s.k);
-    const double plain_packing = packing_cost(across) * elements;
+    const std::optional<InPlace> in_place = b_in_place();
+    const bool is_in_place = in_place && (has_few_rows() || in_place->cost <= packing_cost(across) * elements);
     if (across.run > 0) across.cycles += 3;  // a line is put together first
     b_along_.cycles += transposing_cycles;
     const bool along = b_along_.cycles < across.cycles;
     s.b_packing = along ? Packing::along_depth : Packing::across_depth;
     s.b_run = along ? b_along_.run : across.run;
     b_cost_ = packing_cost(along ? b_along_ : across);
-    const bool is_in_place = in_place_block > 0 && (has_few_rows || in_place_cost <= plain_packing);
-    s.keeps_b = options_.b_stays && (is_in_place ? in_place_cost : b_cost_ * elements) > least_gain * arithmetic_;
+    s.keeps_b = options_.b_stays && (is_in_place ? in_place->cost : b_cost_ * elements) > least_gain * arithmetic_;
     if (s.keeps_b) {
       b_cost_ = 0;
     } else if (is_in_place) {
       s.b_packing = Packing::in_place, s.b_run = across.run, b_cost_ = 0;
-      s.depth_block = in_place_block;
+      s.depth_block = in_place->block;
     }
     if (a_along_.run > 0 && s.depth_block < s.k && s.depth_block % a_along_.run != 0)
       a_along_ = cost_at(product_.a, product_.a_odd, product_.depth, 0);

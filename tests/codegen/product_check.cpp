@@ -207,4 +207,15 @@ Region random_product(Maker& make, std::mt19937& random, int most) {
   return {{}, {define(out, sum(k, multiply(a, b)), compute_type(make.usual))}, ""};
 }
 
+std::string product_assembly(DType left, DType right, std::int64_t depth, std::string_view target_name) {
+  Maker make;
+  AxisRef i = make.axis(40), j = make.axis(50), l = make.axis(depth);
+  ArrayRef a = make.in("a", {40, depth}, left), b = make.in("b", {depth, 50}, right);
+  ArrayRef c = defined({i, j}, summed({l}, multiply(at(a, {i, l}), at(b, {l, j}))));
+  const Target target = target_named(target_name);
+  FaultPlaces places;
+  auto kernels = product_kernels({{}, {c}, ""}, target, {Slices{}}, places);
+  return kernel_text(kernels->launches[0].source, target).assembly;
+}
+
 }  // namespace heed

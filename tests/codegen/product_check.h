@@ -22,6 +22,9 @@ std::string product_fault(const Region& region, const Target& target, std::strin
 // On all of these that this machine runs (tests/processor.h).
 void check_product(const Region& region, const std::vector<std::string_view>& targets = {"host", "avx2", "plain"});
 
+// What becomes of a product of two stored arrays, 40 x `depth` and `depth` x 50.
+std::string product_assembly(DType left, DType right, std::int64_t depth, std::string_view target);
+
 struct Maker {
   std::shared_ptr<Arena> arena = std::make_shared<Arena>();
   std::map<std::string, ArrayRef> inputs;

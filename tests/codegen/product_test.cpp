@@ -187,18 +187,8 @@ TEST(Product, ComputedOperandsAndMaps) {
 
 // Only where both factors hold bf16, and the processor has them.
 TEST(Product, PairsAreMultiplied) {
-  auto assembly = [](DType left, DType right, std::string_view target_name) {
-    Maker make;
-    AxisRef i = make.axis(40), j = make.axis(50), l = make.axis(60);
-    ArrayRef a = make.in("a", {40, 60}, left), b = make.in("b", {60, 50}, right);
-    ArrayRef c = defined({i, j}, summed({l}, multiply(at(a, {i, l}), at(b, {l, j}))));
-    const Target target = target_named(target_name);
-    FaultPlaces places;
-    auto kernels = product_kernels({{}, {c}, ""}, target, {Slices{}}, places);
-    return kernel_text(kernels->launches[0].source, target).assembly;
-  };
-  auto has_pairs = [&](DType left, DType right, std::string_view target) {
-    return assembly(left, right, target).find("vdpbf16ps") != std::string::npos;
+  auto has_pairs = [](DType left, DType right, std::string_view target) {
+    return product_assembly(left, right, 60, target).find("vdpbf16ps") != std::string::npos;
   };
   EXPECT_TRUE(has_pairs(DType::bf16, DType::bf16, "avx512bf16"));
   EXPECT_FALSE(has_pairs(DType::bf16, DType::bf16, "avx512"));
