@@ -4,6 +4,7 @@
 #include "codegen/tile/emitter_state.h"
 #include "codegen/tile/nest.h"
 #include "codegen/tile/reduce.h"
+#include "codegen/tile/transpose.h"
 
 namespace heed {
 namespace {
@@ -14,7 +15,7 @@ class NestEmitter {
       : e_(module, symbol, accesses, shape), nest_(nest) {}
 
   void emit() {
-    bind_strips();
+    if (!nest_.square) bind_strips();
     llvm::IRBuilderBase& b = e_.builder();
     std::int64_t lane_size = nest_.lane_row ? nest_.lane_row->size : 1;
     std::int64_t lane_tasks = (lane_size + nest_.lanes_per_task - 1) / nest_.lanes_per_task;
@@ -23,7 +24,9 @@ class NestEmitter {
     auto [first_row, last_row] = range(row_task, nest_.rows_per_task, nest_.row_count());
     auto [first_lane, last_lane] = range(lane_task, nest_.lanes_per_task, lane_size);
     clear_parts();
-    bind_rows(e_.open_counter(first_row, last_row));
+    llvm::Value* row = e_.open_counter(first_row, last_row);
+    if (nest_.square) take_square(row);
+    bind_rows(row);
     bind_parts();
     if (nest_.lane_row)
       e_.for_lanes(nest_.lane_row, first_lane, last_lane, lane_size, nest_.unroll, [&](int copies) { sweeps(copies); });
@@ -42,6 +45,35 @@ class NestEmitter {
     llvm::Value* last = b.CreateAdd(first, e_.number(part));
     if (size % part != 0) last = b.CreateBinaryIntrinsic(llvm::Intrinsic::smin, last, e_.number(size));
     return {first, last};
+  }
+
+  // Of an axis of a sweep.
+  struct Range {
+    llvm::Value *begin, *end;
+  };
+  Range range(AxisRef axis) {
+    if (nest_.square && axis == nest_.square->row) return square_rows_;
+    if (nest_.square && axis == nest_.square->lane) return square_lanes_;
+    return {e_.number(0), e_.number(axis->size)};
+  }
+
+  // The lowest digits of a row tell which square it is. Strips of squares begin at its first element.
+  void take_square(llvm::Value*& row) {
+    const Square& square = *nest_.square;
+    auto take = [&](AxisRef axis) {
+      llvm::Value* index = e_.take_digit(row, ceil_divide(axis->size, square.side));
+      const auto [begin, end] = range(index, square.side, axis->size);
+      return Range{begin, end};
+    };
+    square_lanes_ = take(square.lane);
+    square_rows_ = take(square.row);
+    llvm::IRBuilderBase& b = e_.builder();
+    llvm::Value* first = b.CreateAdd(b.CreateMul(square_rows_.begin, e_.number(square.side)), square_lanes_.begin);
+    for (const Strip& strip : nest_.strips) {
+      llvm::Value* place = b.CreateConstInBoundsGEP1_64(b.getInt8Ty(), e_.scratch(), static_cast<std::uint64_t>(strip.offset));
+      llvm::Value* before = b.CreateNeg(b.CreateMul(first, e_.number(byte_size(strip.array->dtype))));
+      e_.bind_strip(strip.array, b.CreateGEP(b.getInt8Ty(), place, before), 0);
+    }
   }
 
   void bind_strips() {
@@ -88,7 +120,65 @@ class NestEmitter {
   }
 
   void sweeps(int copies) {
-    for (const Sweep& sweep : nest_.sweeps) emit(sweep, copies);
+    for (const Sweep& sweep : nest_.sweeps) sweep.turns ? turn(sweep) : emit(sweep, copies);
+  }
+
+  // Vectors along the lanes, one below the other for as many places as a vector has lanes, are stored as columns.
+  void turn(const Sweep& sweep) {
+    llvm::IRBuilderBase& b = e_.builder();
+    const AxisRef along = sweep.lane_axis, across = sweep.axes[0];
+    const auto [first_across, end_across] = range(across);
+    const auto [first_along, end_along] = range(along);
+    llvm::Value* first = e_.open_counter(first_across, end_across, e_.lanes());
+    llvm::Value* left = b.CreateBinaryIntrinsic(llvm::Intrinsic::smin, e_.number(e_.lanes()), b.CreateSub(end_across, first));
+    e_.for_lanes(along, first_along, end_along, along->size, 1, [&](int) {
+      for (const NestStore& store : sweep.stores) {
+        llvm::Value* is_whole = e_.builder().CreateICmpEQ(left, e_.number(e_.lanes()));
+        if (across->size >= e_.lanes()) {
+          e_.open_if(is_whole);
+          store_columns(store, first, whole_lines(store.value, across, first));
+          e_.close_if();
+        }
+        if (across->size % e_.lanes() == 0) continue;
+        e_.open_if(e_.builder().CreateNot(is_whole));
+        store_columns(store, first, some_lines(store, across, first, left));
+        e_.close_if();
+      }
+    });
+    e_.close_loop();
+  }
+
+  std::vector<llvm::Value*> whole_lines(Expr x, AxisRef across, llvm::Value* first) {
+    std::vector<llvm::Value*> lines;
+    for (int line = 0; line < e_.lanes(); ++line) {
+      e_.open_counter(e_.number(0), e_.number(1));
+      e_.bind_axis(across, e_.builder().CreateAdd(first, e_.number(line)));
+      lines.push_back(e_.emit_lanes(x));
+      e_.close_loop();
+    }
+    transpose(e_.builder(), lines);
+    return lines;
+  }
+
+  std::vector<llvm::Value*> some_lines(const NestStore& store, AxisRef across, llvm::Value* first, llvm::Value* count) {
+    llvm::IRBuilderBase& b = e_.builder();
+    llvm::Value* spare = b.CreateConstInBoundsGEP1_64(b.getInt8Ty(), e_.scratch(), static_cast<std::uint64_t>(nest_.spare_offset));
+    llvm::Value* line = e_.open_counter(e_.number(0), count);
+    e_.bind_axis(across, e_.builder().CreateAdd(first, line));
+    llvm::Value* values = e_.emit_lanes(store.value);
+    e_.store(store.array->dtype, spare, e_.builder().CreateMul(line, e_.number(e_.lanes())), values);
+    e_.close_loop();
+    return transposed(e_, store.array->dtype, spare);
+  }
+
+  void store_columns(const NestStore& store, llvm::Value* first, const std::vector<llvm::Value*>& columns) {
+    const Emitter::State& s = e_.state();
+    llvm::IRBuilderBase& b = e_.builder();
+    for (std::size_t k = 0; k < columns.size(); ++k) {
+      llvm::Value* position = b.CreateAdd(s.lanes.base, e_.number(static_cast<std::int64_t>(k)));
+      llvm::Value* element = b.CreateAdd(b.CreateMul(position, e_.number(nest_.square->side)), first);
+      e_.store(store.array->dtype, s.arrays.at(store.array).strip, element, columns[k]);
+    }
   }
 
   void emit(const Sweep& sweep, int copies) {
@@ -112,9 +202,9 @@ class NestEmitter {
       stores(sweep, now);
     };
     for (AxisRef axis : sweep.axes)
-      if (axis != sweep.lane_axis) e_.open_loop(axis, axis->size);
+      if (axis != sweep.lane_axis) e_.open_loop(axis, range(axis).begin, range(axis).end);
     if (lanes_inside)
-      e_.for_lanes(sweep.lane_axis, sweep.lane_axis->size, sweep.unroll, body);
+      e_.for_lanes(sweep.lane_axis, range(sweep.lane_axis).begin, range(sweep.lane_axis).end, sweep.lane_axis->size, sweep.unroll, body);
     else
       body(copies);
     for (AxisRef axis : sweep.axes)
@@ -182,6 +272,7 @@ class NestEmitter {
 
   Emitter e_;
   const Nest& nest_;
+  Range square_rows_{}, square_lanes_{};
 };
 
 }  // namespace

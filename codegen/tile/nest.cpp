@@ -8,7 +8,7 @@ namespace heed {
 std::int64_t Nest::row_count() const {
   std::int64_t count = 1;
   for (AxisRef row : rows) count *= row->size;
-  return count;
+  return square ? count * square->count() : count;
 }
 
 bool Nest::has_part(ArrayRef array) const { return std::ranges::find(parts, array, &Part::array) != parts.end(); }

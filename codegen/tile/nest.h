@@ -1,11 +1,13 @@
 // A kernel as loops: what lies between arrays in index notation and machine code. For each row (a position of the outer axes) sweeps
 // over inner axes run one after another; reductions of a sweep are values of the row for the sweeps after it.
 #pragma once
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "codegen/tile/access.h"
 #include "codegen/tile/emitter.h"
+#include "ir/integer.h"
 
 namespace heed {
 
@@ -30,6 +32,7 @@ struct Sweep {
   std::vector<AxisRef> axes;    // outermost first; none: once a row
   AxisRef lane_axis = nullptr;  // the one along the lanes, unless the nest has a lane_row
   int unroll = 1;               // vectors at a time along lane_axis
+  bool turns = false;           // stores to strips that lie along axes[0], where values lie along the lanes
   std::vector<Accumulation> accumulations;
   std::vector<NestStore> stores;
 };
@@ -38,6 +41,13 @@ struct Sweep {
 struct Strip {
   ArrayRef array;
   std::int64_t offset = 0;  // bytes in scratch
+};
+
+// Two axes of sweeps that go by blocks of so many positions each: what lies along one of them stays near while it is read along the other.
+struct Square {
+  AxisRef row, lane;
+  std::int64_t side;
+  std::int64_t count() const { return ceil_divide(row->size, side) * ceil_divide(lane->size, side); }
 };
 
 // Sums over the rows of a task: a local array, no larger than a row's, that starts at zero and lies in the task's line of `into`.
@@ -61,12 +71,14 @@ struct Nest {
   std::vector<ArrayRef> locals;
   std::vector<Strip> strips;
   std::vector<Part> parts;
+  std::optional<Square> square;   // each is a row of its own, inside of the others
+  std::int64_t spare_offset = 0;  // bytes in scratch, where a sweep that turns has lanes vectors
   std::int64_t scratch_bytes = 0;
   std::int64_t rows_per_task = 1, lanes_per_task = 1, tasks = 1;
   Spread spread;      // of a GPU
   double cycles = 0;  // an estimate
 
-  std::int64_t row_count() const;
+  std::int64_t row_count() const;  // times the squares, if it goes by them
   bool has_part(ArrayRef array) const;
   // Every expression in it.
   std::vector<Expr> roots() const;
@@ -80,6 +92,8 @@ void merge_axes(Nest& nest);
 
 // --- schedule.cpp: which axis lies along the lanes, what is kept in strips, how the work is cut into tasks.
 void schedule(Nest& nest, VectorShape shape);
+// --- turned_reads.cpp: maps that read across their lanes go by squares, if that takes fewer cycles.
+void turn_reads(Nest& nest, VectorShape shape);
 // --- spread.cpp: the same for a GPU: sets `spread`, the sweeps' lane_axis (what varies fastest along their threads), and tasks.
 void spread(Nest& nest, VectorShape shape);
 // --- emit_nest.cpp

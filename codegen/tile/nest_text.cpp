@@ -94,11 +94,16 @@ std::string text_of(const Nest& nest, const Accesses& accesses, VectorShape shap
   if (shape.block_threads > 0)
     w.text += fmt::format("threads {}: {} rows {} along {}\n", shape.block_threads, nest.spread.rows, nest.spread.along,
                           nest.spread.rows_adjacent);
+  if (nest.square) {
+    const int row = w.axis(nest.square->row), lane = w.axis(nest.square->lane);
+    w.text += fmt::format("squares a{} a{} {}\n", row, lane, nest.square->side);
+  }
   for (const Strip& strip : nest.strips) w.text += fmt::format("strip {} at {}\n", w.array(strip.array), strip.offset);
   for (const Part& part : nest.parts) w.text += fmt::format("part {} in {}\n", w.array(part.array), w.array(part.into));
   for (const Sweep& sweep : nest.sweeps) {
     std::string axes = w.axes(sweep.axes);
-    w.text += fmt::format("sweep{} lane {} unroll {}\n", axes, sweep.lane_axis ? w.axis(sweep.lane_axis) : -1, sweep.unroll);
+    w.text += fmt::format("sweep{} lane {} unroll {}{}\n", axes, sweep.lane_axis ? w.axis(sweep.lane_axis) : -1, sweep.unroll,
+                          sweep.turns ? " turned" : "");
     for (const Accumulation& each : sweep.accumulations) {
       int body = w.node(each.body);
       w.text += fmt::format("{} = reduce {} n{}\n", w.array(each.into), static_cast<int>(each.reduction), body);

@@ -132,6 +132,7 @@ void schedule(Nest& nest, VectorShape shape) {
   choose_unroll(nest, shape);
   keep_strips(nest, shape);
   nest.cycles = cycles_of(nest, shape);
+  turn_reads(nest, shape);
   cut_tasks(nest, shape);
 }
 

@@ -5,6 +5,7 @@
 #include <array>
 #include <cmath>
 
+#include "codegen/tile/lower.h"
 #include "ir/function.h"
 #include "runtime/files.h"
 #include "tests/codegen/compiled.h"
@@ -167,6 +168,45 @@ void check_types() {
 
 TEST(Loops, Types) { check_types(); }
 
+// Two arrays that are read across the lanes, beside one that lies along them, within a batch: by squares.
+void check_transposed(std::int64_t m, std::int64_t n, DType dtype) {
+  Builder b;
+  ArrayRef x = b.in("x", {3, m, n}, dtype), y = b.in("y", {m, n}, dtype), z = b.in("z", {n, m}, dtype);
+  AxisRef c = b.axis(3), i = b.axis(m), j = b.axis(n);
+  if (dtype == DType::boolean) {
+    b.check({def({c, j, i}, both(at(x, {c, i, j}), negate(both(at(y, {i, j}), at(z, {j, i})))), dtype)});
+    return;
+  }
+  Expr body = add(scale(2.0, at(x, {c, i, j})), add(at(y, {i, j}), at(z, {j, i})));
+  b.check({def({c, j, i}, body, dtype), def({j, c, i}, scale(3.0, at(x, {c, i, j})), dtype)});
+}
+
+TEST(Loops, Transposed) {
+  for (auto [m, n] : {std::pair{64, 128}, {65, 63}, {200, 17}, {1, 90}, {130, 2}, {257, 129}})
+    for (DType dtype : {DType::f32, DType::f64, DType::bf16, DType::i32, DType::boolean}) {
+      SCOPED_TRACE(fmt::format("{} x {} of {}", m, n, name_of(dtype)));
+      check_transposed(m, n, dtype);
+    }
+}
+
+// Whether a map of an array in that order of its axes goes by squares.
+bool has_squares(std::int64_t m, std::int64_t n, bool transposed) {
+  Builder b;
+  ArrayRef x = b.in("x", {m, n});
+  AxisRef i = b.axis(m), j = b.axis(n);
+  Expr body = scale(2.0, at(x, {i, j}));
+  ArrayRef made = transposed ? def({j, i}, body) : def({i, j}, body);
+  StandIns stand_ins;
+  const Lowered lowered = lower_region({{}, {made}, ""}, stand_ins, {.lanes = test_target.lanes(4)});
+  return lowered.nests[0].square.has_value();
+}
+
+TEST(Loops, SquaresWhereReadsLieAcross) {
+  EXPECT_TRUE(has_squares(300, 200, true));
+  EXPECT_FALSE(has_squares(300, 200, false));
+  EXPECT_FALSE(has_squares(300, 1, true));
+}
+
 // The same kernels at other widths, with and without fused multiplication.
 TEST(Loops, OtherTargets) {
   const Target usual = test_target;
@@ -183,6 +223,7 @@ TEST(Loops, OtherTargets) {
     check_types();
     check_softmax(37);
     check_scatter(33);
+    check_transposed(65, 130, DType::f32);
     test_target = usual;
   }
 }
