@@ -15,15 +15,21 @@ inline std::string test_setting(const char* name, const char* usual) {
   return given ? given : usual;
 }
 
-// Nothing if this machine cannot run its code. "amx" is this machine with simulated registers where it has none.
-inline std::optional<Target> processor_named(std::string_view name) {
-  Target target = target_named(name);
-  if (runs_here(target)) return target;
-  if (!target.multiplies_matrices || host_target().vector_bytes != target.vector_bytes) return {};
-  target = host_target();
+// This machine with simulated registers of matrices, and vectors as long as theirs, which may be several of its own.
+inline Target with_simulated_matrices() {
+  Target target = host_target();
+  target.vector_bytes = 64;
   target.multiplies_matrices = true;
   target.matrix_functions = &simulated_matrices::functions;
   return target;
+}
+
+// Nothing if this machine cannot run its code. "amx" is simulated where it is not there.
+inline std::optional<Target> processor_named(std::string_view name) {
+  Target target = target_named(name);
+  if (runs_here(target)) return target;
+  if (!target.multiplies_matrices) return {};
+  return with_simulated_matrices();
 }
 
 inline Target test_processor() {

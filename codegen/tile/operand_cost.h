@@ -25,6 +25,10 @@ VectorCost vector_cost(Expr x, AxisRef axis, int lanes, std::int64_t run);
 // The best of cutting the axis into no runs, or into those at whose ends its digits change.
 VectorCost best_vector_cost(Expr x, AxisRef axis, int lanes);
 
+// Lines that a cache of so many sets holds of runs of `lines` lines that begin `apart` lines from each other: they may share few sets.
+std::int64_t lines_held(std::int64_t cache_bytes, std::int64_t sets, std::int64_t apart, std::int64_t lines);
+constexpr std::int64_t level1_sets = 64;  // of every processor whose pages are 4 kB
+
 // What an inner loop loses that reads an operand where it lies, as a part of its arithmetic: `steps` of them, `stride_bytes` apart, of
 // which it uses `span_bytes` each; again for each tile.
 double in_place_penalty(std::int64_t span_bytes, std::int64_t stride_bytes, std::int64_t steps, const Target& target);

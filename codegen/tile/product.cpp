@@ -5,8 +5,8 @@
 #include <llvm/IR/Module.h>
 
 #include <algorithm>
+#include <functional>
 #include <memory>
-#include <span>
 
 #include "codegen/tile/matrix_registers.h"
 #include "codegen/tile/product_prepared.h"
@@ -23,21 +23,25 @@ std::int64_t spare_elements(const ProductSchedule& s, std::int64_t panels) {
   return std::max<std::int64_t>(s.tile.lanes * s.tile.lanes, panels * s.tile.columns() + 2 * s.b_run + 2 * s.tile.lanes);
 }
 
+// Whether sums of a whole strip wait to be mapped; else those of a row of tiles do, or, over several blocks of the depth, of a task.
+bool keeps_strip(const PreparedProduct& p) { return p.schedule.has_tile_panels() && !p.maps_in_registers; }
+
 // Where a task keeps what, in elements from the start of its scratch memory.
 struct Scratch {
   std::int64_t b, a, c, spare, end;
 };
-Scratch scratch_of(const ProductSchedule& s, std::int64_t bytes) {
+Scratch scratch_of(const PreparedProduct& p) {
+  const ProductSchedule& s = p.schedule;
+  const std::int64_t bytes = byte_size(p.product.dtype);
   auto elements = [&](std::int64_t count) { return aligned(count * bytes) / bytes; };
   Scratch out{};
   std::int64_t packed_panels = s.b_packing == Packing::in_place ? 1 : s.most_panels();
   out.a = out.b + (s.keeps_b ? 0 : elements(packed_panels * s.depth_block * s.tile.columns() + s.tile.lanes * s.tile.columns()));
-  out.c = out.a + (s.a_packing == Packing::in_place ? 0 : elements(packed_lines(s) * packed_depth(s)));
-  // A block of sums is kept from one block of the depth to the next; else it is one tile high, and gone after it.
-  bool keeps = s.parts == 1 && s.depth_blocks > 1;
-  std::int64_t rows = s.parts > 1 ? 0 : keeps ? s.most_tiles() * (s.height + 1) : s.height + 1;
+  out.c = out.a + (s.a_packing == Packing::in_place ? 0 : elements(packed_elements(s)));
+  std::int64_t rows = 0;
+  if (s.parts == 1) rows = s.most_height() * (s.depth_blocks > 1 ? s.most_tiles() : keeps_strip(p) ? s.tiles_a_strip : 1);
   out.spare = out.c + elements(rows * s.most_panels() * s.tile.columns());
-  out.end = out.spare + elements(spare_elements(s, s.keeps_b ? 0 : s.most_panels()));
+  out.end = out.spare + elements(std::max(spare_elements(s, s.keeps_b ? 0 : s.most_panels()), spare_for_rows(s)));
   return out;
 }
 
@@ -55,7 +59,7 @@ class Writer {
         symbol_(symbol),
         e(module, symbol, prepared.accesses, prepared.shape),
         bytes_(byte_size(p.product.dtype)),
-        scratch_(scratch_of(s, bytes_)) {}
+        scratch_(scratch_of(prepared)) {}
 
   void product() {
     decode_task();
@@ -193,61 +197,65 @@ class Writer {
     if (conditional) e.close_if();
   }
 
-  llvm::Value* row_of(llvm::Value* tile) { return plus(times(tile, s.height), smaller(tile, number(s.high_tiles))); }
-
+  // Where a is packed by tiles, a panel of b meets one tile after the other: it stays in the first cache, the strip in the second. Else a
+  // row of tiles meets one panel after the other.
   void strips(PackPlace& place, llvm::Value* block, llvm::Value* first_block, llvm::Value* end_block) {
-    llvm::Value* strip = e.open_counter(first_tile_, end_tile_, s.tiles_a_strip);
-    llvm::Value* strip_end = smaller(plus(strip, number(s.tiles_a_strip)), end_tile_);
-    llvm::Value* first_row = row_of(strip);
-    if (s.a_packing != Packing::in_place)
-      pack_rows(place, p.a, s, first_row, row_of(strip_end), scratch(scratch_.a), scratch(scratch_.spare));
-    llvm::Value* tile = e.open_counter(strip, strip_end);
-    llvm::Value* row = row_of(tile);
-    llvm::Value* accumulate = b().CreateZExt(b().CreateICmpSGT(block, first_block), b().getInt64Ty());
-    bool is_last_known = s.depth_blocks <= s.parts;
-    llvm::Value* is_last = b().CreateICmpEQ(block, minus(end_block, number(1)));
-    bool heights[] = {s.high_tiles > 0, s.high_tiles < s.row_tiles};
-    configure(tile, heights);
-    for (int low = 0; low < 2; ++low) {
-      if (!heights[low]) continue;
-      std::int64_t height = s.height + 1 - low;
-      llvm::Value* is_high = b().CreateICmpSLT(tile, number(s.high_tiles));
-      if (heights[0] && heights[1]) e.open_if(low ? b().CreateNot(is_high) : is_high);
-      const TileRow tile_row{height, row, first_row, block, accumulate};
-      if (p.maps_in_registers && !is_last_known) {
-        e.open_if(is_last);
-        tiles(place, tile_row, true);
-        e.close_if();
-        e.open_if(b().CreateNot(is_last));
-        tiles(place, tile_row, false);
-        e.close_if();
-      } else {
-        tiles(place, tile_row, p.maps_in_registers);
-      }
-      if (s.parts == 1 && !p.maps_in_registers) {
-        if (!is_last_known) e.open_if(is_last);
-        map_rows(row, height);
-        if (!is_last_known) e.close_if();
-      }
-      if (heights[0] && heights[1]) e.close_if();
+    strip_ = e.open_counter(first_tile_, end_tile_, s.tiles_a_strip);
+    llvm::Value* end = smaller(plus(strip_, number(s.tiles_a_strip)), end_tile_);
+    if (s.a_packing != Packing::in_place) pack_rows(place, p.a, s, strip_, end, scratch(scratch_.a), scratch(scratch_.spare));
+    const BlockOfDepth of{place, block, b().CreateZExt(b().CreateICmpSGT(block, first_block), b().getInt64Ty()),
+                          s.depth_blocks <= s.parts ? nullptr : b().CreateICmpEQ(block, minus(end_block, number(1)))};
+    if (s.has_tile_panels()) {
+      sum(of, [&](bool is_mapped) {
+        for_panels(block, [&](const Panel& panel) {
+          for_tiles(strip_, end, [&](llvm::Value* tile, std::int64_t height) { multiply(of, tile, height, panel, is_mapped); });
+        });
+      });
+      map(of, [&] { for_tiles(strip_, end, [&](llvm::Value* tile, std::int64_t height) { map_rows(tile, height); }); });
+    } else {
+      for_tiles(strip_, end, [&](llvm::Value* tile, std::int64_t height) {
+        sum(of, [&](bool is_mapped) { for_panels(block, [&](const Panel& panel) { multiply(of, tile, height, panel, is_mapped); }); });
+        map(of, [&] { map_rows(tile, height); });
+      });
     }
-    e.close_loop();
     e.close_loop();
   }
 
-  // Registers of matrices, for the height of tiles from here on: they go from high ones to low ones.
-  void configure(llvm::Value* tile, std::span<const bool, 2> heights) {
-    if (s.multiplier != Multiplier::matrices) return;
-    auto of_height = [&](std::int64_t height) { return matrix_configuration(module_, static_cast<int>(height)); };
-    llvm::Value *changes = b().CreateICmpEQ(tile, first_tile_), *configuration = of_height(s.height + (heights[0] ? 1 : 0));
-    if (heights[0] && heights[1]) {
-      llvm::Value* is_low = b().CreateICmpSGE(tile, number(s.high_tiles));
-      changes = b().CreateOr(changes, b().CreateICmpEQ(tile, number(s.high_tiles)));
-      configuration = b().CreateSelect(is_low, of_height(s.height), configuration);
+  struct BlockOfDepth {
+    PackPlace& place;
+    llvm::Value *index, *accumulate, *is_last;  // the last one of the task; null: it is
+  };
+
+  // Sums, which are mapped at once where that is done in registers and no others are to come.
+  void sum(const BlockOfDepth& of, const std::function<void(bool is_mapped)>& body) {
+    if (!p.maps_in_registers || !of.is_last) return body(p.maps_in_registers);
+    for (bool is_last : {true, false}) {
+      e.open_if(is_last ? of.is_last : b().CreateNot(of.is_last));
+      body(is_last);
+      e.close_if();
     }
-    e.open_if(changes);
-    configure_matrices(b(), configuration);
-    e.close_if();
+  }
+
+  void map(const BlockOfDepth& of, const std::function<void()>& body) {
+    if (s.parts > 1 || p.maps_in_registers) return;
+    if (of.is_last) e.open_if(of.is_last);
+    body();
+    if (of.is_last) e.close_if();
+  }
+
+  // Runs the body for tiles `first` to `end`, which get lower.
+  void for_tiles(llvm::Value* first, llvm::Value* end, const std::function<void(llvm::Value* tile, std::int64_t height)>& body) {
+    auto run = [&](llvm::Value* begin, llvm::Value* until, std::int64_t height) {
+      const bool may_be_none = s.high_tiles > 0 && s.high_tiles < s.row_tiles;
+      if (may_be_none) e.open_if(b().CreateICmpSLT(begin, until));
+      if (s.multiplier == Multiplier::matrices) configure_matrices(b(), matrix_configuration(module_, static_cast<int>(height)));
+      llvm::Value* tile = e.open_counter(begin, until);
+      body(tile, height);
+      e.close_loop();
+      if (may_be_none) e.close_if();
+    };
+    if (s.high_tiles > 0) run(first, smaller(end, number(s.high_tiles)), s.height + 1);
+    if (s.high_tiles < s.row_tiles) run(b().CreateBinaryIntrinsic(llvm::Intrinsic::smax, first, number(s.high_tiles)), end, s.height);
   }
 
   // A tile whose sums are mapped at once, and needs no earlier ones, leaves them where the next one does.
@@ -263,79 +271,79 @@ class Writer {
       llvm::Value* line = plus(times(plus(times(part_, s.batches), batch_), s.m), row);
       return at(e.buffer(p.workspace), plus(times(line, c_stride()), times(first_panel_, s.tile.columns())));
     }
-    if (s.depth_blocks == 1) return scratch(scratch_.c);
-    return at(scratch(scratch_.c), times(minus(row, row_of(first_tile_)), c_stride()));
+    if (s.depth_blocks == 1 && !keeps_strip(p)) return scratch(scratch_.c);
+    llvm::Value* first = row_of_tile(e, s, s.depth_blocks == 1 ? strip_ : first_tile_);
+    return at(scratch(scratch_.c), times(minus(row, first), c_stride()));
   }
 
-  struct TileRow {
-    std::int64_t height;
-    llvm::Value *row, *first_row, *block, *accumulate;
+  struct Panel {
+    llvm::Value *index, *b;
+    std::int64_t stride;  // of the depth
+    std::int64_t vectors;
+    bool is_last;  // whatever is done otherwise for it
   };
 
-  // One row of tiles.
-  void tiles(PackPlace& place, const TileRow& tile_row, bool is_mapped) {
-    const auto [height, row, first_row, block, accumulate] = tile_row;
-    e.open_counter(number(0), number(1));
-    MicroKernel kernel{s.tile, p.product.dtype, p.shape.has_fma, s.multiplier, 0, 0, s.tile.columns(), c_stride()};
-    kernel.tile.rows = static_cast<int>(height);
-    llvm::Value* a = nullptr;
-    if (s.a_packing == Packing::in_place) {
-      a = at(e.buffer(p.plain_a->array), plus(e.address_of(p.plain_a->origin), times(row, p.plain_a->line_stride)));
-      kernel.a_row_stride = p.plain_a->line_stride, kernel.a_k_stride = p.plain_a->depth_stride;
-    } else {
-      std::tie(kernel.a_row_stride, kernel.a_k_stride) = packed_strides(s);
-      a = at(scratch(scratch_.a), times(packed_line(place.e, s, row, first_row), kernel.a_row_stride));
-    }
-    llvm::Value* c = c_row(row);
-    auto call = [&](const MicroKernel& k, llvm::Value* panel, llvm::Value* panel_b, bool is_last) {
-      llvm::Value* panel_c = shares_place() ? c : at(c, times(minus(panel, first_panel_), s.tile.columns()));
-      if (!is_mapped) {
-        b().CreateCall(emit_micro_kernel(module_, k), {a, panel_b, panel_c, place.count, accumulate});
-        return;
-      }
-      llvm::Value* given[MappedTile::argument_count] = {a,     panel_b, panel_c, place.count, accumulate, row, times(panel, s.tile.vectors),
-                                                        batch_};
-      for (unsigned i = 0; i < MappedTile::argument_count; ++i)
-        b().CreateStore(given[i], b().CreateConstInBoundsGEP1_64(b().getInt64Ty(), arguments(), i));
-      llvm::Function* tile = emit_mapped_tile(module_, symbol_, p, {k, s.depth_blocks > 1, is_last});
-      b().CreateCall(tile, {e.buffers(), e.scratch(), b().CreatePtrToInt(arguments(), b().getInt64Ty()), e.fault()});
-    };
-
+  void for_panels(llvm::Value* block, const std::function<void(const Panel&)>& body) {
     // Of this task's panels, the one with this index.
     auto packed_panel = [&](llvm::Value* index) {
       if (s.keeps_b) return kept_panel(block, plus(first_panel_, index));
       return at(scratch(scratch_.b), times(index, s.depth_block * s.tile.columns()));
     };
-    llvm::Value* panels = minus(end_panel_, first_panel_);
+    const std::int64_t columns = s.tile.columns();
+    const bool in_place = s.b_packing == Packing::in_place;
     std::int64_t plain_panels = last_is_special() ? s.panels - 1 : s.panels;
     if (plain_panels > 0) {
       llvm::Value* count = minus(smaller(end_panel_, number(plain_panels)), first_panel_);
       e.open_if(b().CreateICmpSGT(count, number(0)));
       llvm::Value* index = e.open_counter(number(0), count);
       llvm::Value* panel = plus(first_panel_, index);
-      if (s.b_packing == Packing::in_place) {
-        MicroKernel in_place = kernel;
-        in_place.b_k_stride = p.plain_b->depth_stride;
-        llvm::Value* column = times(panel, s.tile.columns());
-        call(in_place, panel, at(e.buffer(p.plain_b->array), plus(e.address_of(p.plain_b->origin), column)), false);
+      if (in_place) {
+        llvm::Value* first = plus(e.address_of(p.plain_b->origin), times(panel, columns));
+        body({panel, at(e.buffer(p.plain_b->array), first), p.plain_b->depth_stride, s.tile.vectors, false});
       } else {
-        call(kernel, panel, packed_panel(index), false);
+        body({panel, packed_panel(index), columns, s.tile.vectors, false});
       }
       e.close_loop();
       e.close_if();
     }
     if (last_is_special()) {
       e.open_if(b().CreateICmpEQ(end_panel_, number(s.panels)));
-      kernel.tile.vectors = static_cast<int>(s.last_vectors);
-      llvm::Value* index = s.b_packing == Packing::in_place ? number(0) : minus(panels, number(1));
-      call(kernel, number(s.panels - 1), packed_panel(index), true);
+      llvm::Value* index = in_place ? number(0) : minus(minus(end_panel_, first_panel_), number(1));
+      body({number(s.panels - 1), packed_panel(index), columns, s.last_vectors, true});
       e.close_if();
     }
-    e.close_loop();
   }
 
-  // Stores what is made of the sums of `height` rows.
-  void map_rows(llvm::Value* row, std::int64_t height) {
+  // One tile.
+  void multiply(const BlockOfDepth& of, llvm::Value* tile, std::int64_t height, const Panel& panel, bool is_mapped) {
+    MicroKernel kernel{s.tile, p.product.dtype, p.shape.has_fma, s.multiplier, 0, 0, panel.stride, c_stride()};
+    kernel.tile.rows = static_cast<int>(height), kernel.tile.vectors = static_cast<int>(panel.vectors);
+    llvm::Value* row = row_of_tile(e, s, tile);
+    llvm::Value* a = nullptr;
+    if (s.a_packing == Packing::in_place) {
+      a = at(e.buffer(p.plain_a->array), plus(e.address_of(p.plain_a->origin), times(row, p.plain_a->line_stride)));
+      kernel.a_row_stride = p.plain_a->line_stride, kernel.a_k_stride = p.plain_a->depth_stride;
+    } else {
+      std::tie(kernel.a_row_stride, kernel.a_k_stride) = packed_strides(s);
+      a = at(scratch(scratch_.a), packed_tile(e, s, tile, strip_));
+    }
+    llvm::Value* c = c_row(row);
+    if (!shares_place()) c = at(c, times(minus(panel.index, first_panel_), s.tile.columns()));
+    if (!is_mapped) {
+      b().CreateCall(emit_micro_kernel(module_, kernel), {a, panel.b, c, of.place.count, of.accumulate});
+      return;
+    }
+    llvm::Value* given[MappedTile::argument_count] = {
+        a, panel.b, c, of.place.count, of.accumulate, row, times(panel.index, s.tile.vectors), batch_};
+    for (unsigned i = 0; i < MappedTile::argument_count; ++i)
+      b().CreateStore(given[i], b().CreateConstInBoundsGEP1_64(b().getInt64Ty(), arguments(), i));
+    llvm::Function* mapped = emit_mapped_tile(module_, symbol_, p, {kernel, s.depth_blocks > 1, panel.is_last});
+    b().CreateCall(mapped, {e.buffers(), e.scratch(), b().CreatePtrToInt(arguments(), b().getInt64Ty()), e.fault()});
+  }
+
+  // Stores what is made of the sums of a row of tiles.
+  void map_rows(llvm::Value* tile, std::int64_t height) {
+    llvm::Value* row = row_of_tile(e, s, tile);
     llvm::Value* index = e.open_counter(number(0), number(height));
     e.bind_axis(p.product.row, plus(row, index));
     llvm::Value* line = at(c_row(row), times(index, c_stride()));
@@ -353,7 +361,7 @@ class Writer {
   Emitter e;
   std::int64_t bytes_;
   Scratch scratch_;
-  llvm::Value *first_panel_ = nullptr, *end_panel_ = nullptr, *first_tile_ = nullptr, *end_tile_ = nullptr;
+  llvm::Value *first_panel_ = nullptr, *end_panel_ = nullptr, *first_tile_ = nullptr, *end_tile_ = nullptr, *strip_ = nullptr;
   llvm::Value* arguments_ = nullptr;
   llvm::Value *part_ = nullptr, *batch_group_ = nullptr, *batch_ = nullptr;
 };
@@ -376,7 +384,7 @@ std::optional<ProductKernels> product_kernels(const Region& region, const Target
       {{"product\n" + key, [prepared](llvm::Module& module, const std::string& symbol) { Writer(module, symbol, *prepared).product(); }},
        buffers,
        groups * s.parts * s.row_tasks * s.column_tasks,
-       scratch_of(s, bytes).end * bytes});
+       scratch_of(*prepared).end * bytes});
   if (s.keeps_b) {
     const std::int64_t panels = panels_a_packing_task(s, bytes);
     out.kept = prepared->kept_b, out.kept_from = right_reads(prepared->product);

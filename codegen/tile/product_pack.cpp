@@ -181,8 +181,40 @@ void fill_panels(PackPlace& place, const PanelLayout& layout, std::int64_t lanes
 
 namespace {
 
-// Rows lie along the depth where it is loaded by matrices, however they are evaluated.
-bool lies_along_depth(const ProductSchedule& s) { return s.a_packing == Packing::along_depth || s.multiplier == Multiplier::matrices; }
+constexpr std::int64_t steps_of_lines = 16;  // of the depth: rows of all tiles are evaluated for so many before tiles take theirs
+
+// Of a row that lies along the depth.
+std::int64_t packed_depth(const ProductSchedule& s) { return s.depth_block + s.tile.lanes; }
+
+// Of a strip, beginning and ending with a whole vector, or run.
+std::int64_t lines_across(const ProductSchedule& s) {
+  const std::int64_t rows = s.tiles_a_strip * s.most_height();
+  const std::int64_t lines = (rows + 2 * std::max<std::int64_t>(s.tile.lanes, s.a_run) + s.tile.lanes) / s.tile.lanes * s.tile.lanes;
+  return lines % 64 == 0 ? lines + s.tile.lanes : lines;  // not all in one set of the cache
+}
+
+// Of a tile: whole vectors of its rows for each step of the depth.
+std::int64_t step_of_tile(const ProductSchedule& s) { return round_up(s.most_height(), s.tile.lanes); }
+std::int64_t panel_of_tile(const ProductSchedule& s) { return s.depth_block * step_of_tile(s); }
+
+// Where a row of those from `first` on is evaluated to.
+llvm::Value* line_across(Emitter& e, const ProductSchedule& s, llvm::Value* row, llvm::Value* first) {
+  return e.builder().CreateSub(row, rounded_down(e, first, s.a_run > 0 ? s.a_run : s.tile.lanes));
+}
+
+void pack_rows_along(PackPlace& place, const PackedOperand& operand, const ProductSchedule& s, llvm::Value* first, llvm::Value* end,
+                     llvm::Value* start) {
+  Emitter& e = place.e;
+  llvm::Value* row = e.open_counter(first, end);
+  e.bind_axis(operand.line, row);
+  llvm::Value* line = e.builder().CreateMul(e.builder().CreateSub(row, first), e.number(packed_depth(s)));
+  for_depth_vectors(place, operand.vectors, [&](llvm::Value* offset, bool whole) {
+    llvm::Value* value = evaluate(e, operand, whole);
+    store_vector(e, value, start, e.builder().CreateAdd(line, offset));
+  });
+  if (s.fills_depth()) store_vector(e, e.constant(operand.whole->dtype, 0, true), start, e.builder().CreateAdd(line, place.count));
+  e.close_loop();
+}
 
 // Evaluates vectors across the depth and stores them along it.
 void pack_rows_transposed(PackPlace& place, const PackedOperand& operand, const ProductSchedule& s, llvm::Value* first, llvm::Value* end,
@@ -191,7 +223,7 @@ void pack_rows_transposed(PackPlace& place, const PackedOperand& operand, const 
   const std::int64_t lanes = operand.vectors.lanes;
   const DType dtype = operand.whole->dtype;
   for_vectors(e, operand.vectors, first, end, [&](llvm::Value* position, bool whole) {
-    llvm::Value* line = e.builder().CreateMul(packed_line(e, s, position, first), e.number(packed_depth(s)));
+    llvm::Value* line = e.builder().CreateMul(line_across(e, s, position, first), e.number(packed_depth(s)));
     llvm::Value* depth = e.open_counter(e.number(0), place.count, lanes);
     llvm::Value* left = smaller(e, e.number(lanes), e.builder().CreateSub(place.count, depth));
     if (s.fills_depth())
@@ -208,52 +240,71 @@ void pack_rows_transposed(PackPlace& place, const PackedOperand& operand, const 
   });
 }
 
+// Evaluates lines of all rows for some steps of the depth, then gives each tile its own of them.
+void pack_rows_of_tiles(PackPlace& place, const PackedOperand& operand, const ProductSchedule& s, llvm::Value* first_tile,
+                        llvm::Value* end_tile, llvm::Value* start, llvm::Value* spare) {
+  Emitter& e = place.e;
+  const std::int64_t lanes = s.tile.lanes, lines = lines_across(s);
+  llvm::Value *first = row_of_tile(e, s, first_tile), *end = row_of_tile(e, s, end_tile);
+  llvm::Value* depth = e.open_counter(e.number(0), place.count, steps_of_lines);
+  llvm::Value* steps = smaller(e, e.number(steps_of_lines), e.builder().CreateSub(place.count, depth));
+  llvm::Value* step = e.open_counter(e.number(0), steps);
+  e.bind_axis(operand.depth, e.builder().CreateAdd(place.begin, e.builder().CreateAdd(depth, step)));
+  llvm::Value* line = e.builder().CreateMul(step, e.number(lines));
+  for_vectors(e, operand.vectors, first, end, [&](llvm::Value* position, bool whole) {
+    llvm::Value* value = evaluate(e, operand, whole);
+    store_vector(e, value, spare, e.builder().CreateAdd(line, line_across(e, s, position, first)));
+  });
+  e.close_loop();
+  llvm::Value* tile = e.open_counter(first_tile, end_tile);
+  llvm::Value* from = line_across(e, s, row_of_tile(e, s, tile), first);
+  llvm::Value* to = e.builder().CreateAdd(packed_tile(e, s, tile, first_tile), e.builder().CreateMul(depth, e.number(step_of_tile(s))));
+  llvm::Value* taken = e.open_counter(e.number(0), steps);
+  for (std::int64_t row = 0; row < s.most_height(); row += lanes) {
+    llvm::Value* source = e.builder().CreateAdd(e.builder().CreateMul(taken, e.number(lines)), e.number(row));
+    llvm::Value* target = e.builder().CreateAdd(e.builder().CreateMul(taken, e.number(step_of_tile(s))), e.number(row));
+    llvm::Value* value = e.load(operand.whole->dtype, spare, e.builder().CreateAdd(from, source), true);
+    store_vector(e, value, start, e.builder().CreateAdd(to, target));
+  }
+  e.close_loop();
+  e.close_loop();
+  e.close_loop();
+}
+
 }  // namespace
 
-std::int64_t packed_lines(const ProductSchedule& s) {
-  std::int64_t rows = s.tiles_a_strip * (s.height + 1);
-  if (s.a_packing == Packing::along_depth) return rows;
-  // Begins and ends with a whole vector, or run.
-  std::int64_t lines = (rows + 2 * std::max<std::int64_t>(s.tile.lanes, s.a_run) + s.tile.lanes) / s.tile.lanes * s.tile.lanes;
-  return lines % 64 == 0 ? lines + s.tile.lanes : lines;  // not all in one set of the cache
+std::int64_t packed_elements(const ProductSchedule& s) {
+  if (s.a_packing == Packing::along_depth) return s.tiles_a_strip * s.most_height() * packed_depth(s);
+  return s.has_tile_panels() ? s.tiles_a_strip * panel_of_tile(s) : lines_across(s) * packed_depth(s);
 }
 
-std::int64_t packed_depth(const ProductSchedule& s) { return lies_along_depth(s) ? s.depth_block + s.tile.lanes : s.depth_block; }
+std::int64_t spare_for_rows(const ProductSchedule& s) {
+  if (s.a_packing != Packing::across_depth) return 0;
+  return s.has_tile_panels() ? steps_of_lines * lines_across(s) : s.tile.lanes * s.tile.lanes;
+}
 
 std::pair<std::int64_t, std::int64_t> packed_strides(const ProductSchedule& s) {
-  if (lies_along_depth(s)) return {packed_depth(s), 1};
-  return {1, packed_lines(s)};
+  if (s.has_tile_panels()) return {1, step_of_tile(s)};
+  return {packed_depth(s), 1};
 }
 
-llvm::Value* packed_line(Emitter& e, const ProductSchedule& s, llvm::Value* row, llvm::Value* first) {
-  if (s.a_packing == Packing::across_depth) first = rounded_down(e, first, s.a_run > 0 ? s.a_run : s.tile.lanes);
-  return e.builder().CreateSub(row, first);
+llvm::Value* packed_tile(Emitter& e, const ProductSchedule& s, llvm::Value* tile, llvm::Value* first) {
+  if (s.has_tile_panels()) return e.builder().CreateMul(e.builder().CreateSub(tile, first), e.number(panel_of_tile(s)));
+  llvm::Value *row = row_of_tile(e, s, tile), *first_row = row_of_tile(e, s, first);
+  llvm::Value* line = s.a_packing == Packing::along_depth ? e.builder().CreateSub(row, first_row) : line_across(e, s, row, first_row);
+  return e.builder().CreateMul(line, e.number(packed_depth(s)));
+}
+
+llvm::Value* row_of_tile(Emitter& e, const ProductSchedule& s, llvm::Value* tile) {
+  return e.builder().CreateAdd(e.builder().CreateMul(tile, e.number(s.height)), smaller(e, tile, e.number(s.high_tiles)));
 }
 
 void pack_rows(PackPlace& place, const PackedOperand& operand, const ProductSchedule& s, llvm::Value* first, llvm::Value* end,
                llvm::Value* start, llvm::Value* spare) {
-  Emitter& e = place.e;
-  if (s.a_packing == Packing::along_depth) {
-    llvm::Value* row = e.open_counter(first, end);
-    e.bind_axis(operand.line, row);
-    llvm::Value* line = e.builder().CreateMul(e.builder().CreateSub(row, first), e.number(packed_depth(s)));
-    for_depth_vectors(place, operand.vectors, [&](llvm::Value* offset, bool whole) {
-      llvm::Value* value = evaluate(e, operand, whole);
-      store_vector(e, value, start, e.builder().CreateAdd(line, offset));
-    });
-    if (s.fills_depth()) store_vector(e, e.constant(operand.whole->dtype, 0, true), start, e.builder().CreateAdd(line, place.count));
-    e.close_loop();
-    return;
-  }
-  if (lies_along_depth(s)) return pack_rows_transposed(place, operand, s, first, end, start, spare);
-  llvm::Value* depth = e.open_counter(e.number(0), place.count);
-  e.bind_axis(operand.depth, e.builder().CreateAdd(place.begin, depth));
-  llvm::Value* row = e.builder().CreateMul(depth, e.number(packed_lines(s)));
-  for_vectors(e, operand.vectors, first, end, [&](llvm::Value* position, bool whole) {
-    llvm::Value* value = evaluate(e, operand, whole);
-    store_vector(e, value, start, e.builder().CreateAdd(row, packed_line(e, s, position, first)));
-  });
-  e.close_loop();
+  if (s.has_tile_panels()) return pack_rows_of_tiles(place, operand, s, first, end, start, spare);
+  llvm::Value *first_row = row_of_tile(place.e, s, first), *end_row = row_of_tile(place.e, s, end);
+  if (s.a_packing == Packing::along_depth) return pack_rows_along(place, operand, s, first_row, end_row, start);
+  pack_rows_transposed(place, operand, s, first_row, end_row, start, spare);
 }
 
 }  // namespace heed

@@ -38,13 +38,16 @@ void pack_transposed(PackPlace& place, const PackedOperand& operand, std::int64_
 // Sets what is past the end of the depth to 0, up to a multiple of `lanes`.
 void fill_panels(PackPlace& place, const PanelLayout& layout, std::int64_t lanes);
 
-// Rows `first` to `end` of a for one strip of tiles. At `spare` there is room for lanes * lanes elements.
+// Tiles `first` to `end` of a, a strip of them: rows [row][depth] where they are evaluated along the depth, or lie so for the
+// multiplier; else a panel [depth][row] for each tile. At `spare` there is room for spare_for_rows elements.
 void pack_rows(PackPlace& place, const PackedOperand& operand, const ProductSchedule& schedule, llvm::Value* first, llvm::Value* end,
                llvm::Value* start, llvm::Value* spare);
-std::int64_t packed_lines(const ProductSchedule& schedule);
-std::int64_t packed_depth(const ProductSchedule& schedule);
-std::pair<std::int64_t, std::int64_t> packed_strides(const ProductSchedule& schedule);                        // of row and depth
-llvm::Value* packed_line(Emitter& e, const ProductSchedule& schedule, llvm::Value* row, llvm::Value* first);  // where a row lies
+std::int64_t packed_elements(const ProductSchedule& schedule);  // of a strip
+std::int64_t spare_for_rows(const ProductSchedule& schedule);
+std::pair<std::int64_t, std::int64_t> packed_strides(const ProductSchedule& schedule);  // of row and depth
+// Where a tile of the strip that begins with tile `first` lies.
+llvm::Value* packed_tile(Emitter& e, const ProductSchedule& schedule, llvm::Value* tile, llvm::Value* first);
+llvm::Value* row_of_tile(Emitter& e, const ProductSchedule& schedule, llvm::Value* tile);  // its first one
 
 // Runs the body for the vectors that hold elements `begin` to `end` of an axis: with true at whole ones, with false at those that are
 // not. Begins at a multiple of the lanes, or at the run that holds `begin`; `position` is the first lane's.

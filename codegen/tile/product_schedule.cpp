@@ -156,8 +156,12 @@ class Scheduler {
     a_along_ = best_cost(product_.a, product_.a_odd, product_.depth), b_along_ = best_cost(product_.b, product_.b_odd, product_.depth);
     a_across_ = best_cost(product_.a, product_.a_odd, product_.row);
     if (uses_matrices()) a_across_.cycles += transposing_cycles;
-    // A tile that takes a line of a for each step wants short blocks: the lines stay in the first cache.
-    std::int64_t longest = (a_across_.cycles < a_along_.cycles ? 2048 : 4096) / bytes_;
+    std::int64_t longest = 4096 / bytes_;
+    if (a_across_.cycles < a_along_.cycles && !uses_matrices()) {  // a panel of b stays in the first cache while tiles of a pass by
+      const std::int64_t bytes_of_vectors = s.tile.columns() * bytes_ * lanes;
+      longest = lanes * between(1, share_of_panel * static_cast<double>(target_.level1_bytes) / static_cast<double>(bytes_of_vectors),
+                                longest / lanes);
+    }
     if (uses_matrices()) {
       const double whole_steps = left_share * static_cast<double>(target_.level1_bytes) / static_cast<double>(s.tile.rows * bytes_ * lanes);
       longest = lanes * between(4, whole_steps, longest / lanes);
@@ -243,11 +247,17 @@ class Scheduler {
   // Rows of a where they lie: whole steps along the depth, and a tile of them stays in the first cache, whose sets are those of a page.
   bool can_load_matrices(const PlainOperand& a) const {
     if (a.depth_stride != 1 || s.fills_depth()) return false;
-    constexpr std::int64_t sets = 64;
     const std::int64_t lines = ceil_divide(s.depth_block * bytes_, line_bytes), apart = std::abs(a.line_stride) * bytes_ / line_bytes;
-    if (apart <= lines) return true;
-    const std::int64_t reached = std::min(sets, sets / std::gcd(sets, apart) * lines);
-    return s.tile.rows * lines <= reached * target_.level1_bytes / (sets * line_bytes);
+    return apart <= lines || s.tile.rows * lines <= lines_held(target_.level1_bytes, level1_sets, apart, lines);
+  }
+
+  // Of the arithmetic, where a is read in place across the depth: each step takes another line, which serves the next panel, too, if it
+  // is still in the first cache.
+  double across_penalty(const PlainOperand& a) const {
+    const std::int64_t stride_bytes = std::abs(a.depth_stride) * bytes_;
+    const std::int64_t held = lines_held(target_.level1_bytes, level1_sets, ceil_divide(stride_bytes, line_bytes), 1);
+    const double near = s.depth_block <= held / 2 ? 0 : cycles_of_line / (0.5 * s.tile.rows * s.tile.vectors);
+    return std::max(near, in_place_penalty(line_bytes, stride_bytes, s.depth_block, target_));
   }
 
   std::int64_t most_row_tasks() const { return std::clamp<std::int64_t>(s.m / 64, 1, s.row_tiles); }
@@ -258,12 +268,16 @@ class Scheduler {
     const bool is_across = a_across_.cycles < a_along_.cycles;
     packed.a_packing = is_across ? Packing::across_depth : Packing::along_depth;
     packed.a_run = (is_across ? a_across_ : a_along_).run;
-    double packed_cost = cut_into_tasks(packed, packing_cost(is_across ? a_across_ : a_along_), 0);
+    double element_cost = packing_cost(is_across ? a_across_ : a_along_);
+    if (packed.has_tile_panels())
+      element_cost +=
+          cycles_of_share * static_cast<double>(ceil_divide(s.most_height(), s.tile.lanes)) / static_cast<double>(s.most_height());
+    double packed_cost = cut_into_tasks(packed, element_cost, 0);
     auto plain = plain_at(product_.a, product_.row, s.depth_block);
     if (plain && uses_matrices() && !can_load_matrices(*plain)) plain.reset();
     const bool follows_depth = plain && (std::abs(plain->depth_stride) <= 2 || s.panels == 1);
     if (follows_depth || (plain && std::abs(plain->line_stride) <= 2)) {
-      double penalty = follows_depth ? 0 : in_place_penalty(line_bytes, std::abs(plain->depth_stride) * bytes_, s.depth_block, target_);
+      const double penalty = follows_depth ? 0 : across_penalty(*plain);
       s.a_packing = Packing::in_place;
       task_cost_ = cut_into_tasks(s, cycles_per_byte / 2 * static_cast<double>(bytes_), penalty);  // what it reads comes ahead of it
       if (follows_depth || task_cost_ <= packed_cost) return;
@@ -272,11 +286,13 @@ class Scheduler {
     task_cost_ = packed_cost;
   }
 
-  // Chooses tasks, each with a block of b in half of the second cache: the more there are, the more often operands are packed, the fewer,
-  // the longer cores wait for the last one. Returns what a batch costs besides its arithmetic.
+  // Chooses tasks, each with a block of b in half of the second cache (or, where a has it, in the third): the more there are, the more
+  // often operands are packed, the fewer, the longer cores wait for the last one. Returns what a batch costs besides its arithmetic.
   double cut_into_tasks(ProductSchedule& out, double a_cost, double penalty) const {
     std::int64_t block_bytes = out.depth_block * out.tile.columns() * bytes_;
-    std::int64_t most_panels = out.b_packing == Packing::in_place ? 2048 / out.tile.columns() : target_.level2_bytes / 2 / block_bytes;
+    std::int64_t near = target_.level2_bytes / 2;
+    if (out.has_tile_panels()) near = std::max(near, std::min(target_.level3_bytes / (4 * target_.cores), most_far_bytes));
+    std::int64_t most_panels = out.b_packing == Packing::in_place ? 2048 / out.tile.columns() : near / block_bytes;
     std::int64_t fewest_columns = ceil_divide(out.panels, std::max<std::int64_t>(1, most_panels));
     const double elements_a = static_cast<double>(out.m * out.k), elements_b = static_cast<double>(out.n * out.k);
     const auto cores = static_cast<double>(target_.cores);
@@ -307,7 +323,8 @@ class Scheduler {
     }
     out.tiles_a_strip = out.most_tiles();
     if (out.a_packing != Packing::in_place) {
-      std::int64_t rows = between(16, static_cast<double>(target_.level2_bytes / 4 / (out.depth_block * bytes_)), 128);
+      const std::int64_t share = out.has_tile_panels() ? 2 : 4, most_rows = out.has_tile_panels() ? 256 : 128;
+      std::int64_t rows = between(16, static_cast<double>(target_.level2_bytes / share / (out.depth_block * bytes_)), most_rows);
       out.tiles_a_strip = std::min(out.tiles_a_strip, std::max<std::int64_t>(1, rows / (out.height + 1)));
     }
     return best + penalty * arithmetic_;
@@ -325,10 +342,14 @@ class Scheduler {
   static constexpr double cycles_per_byte = 0.1;   // from the third cache or memory, into the second one
   static constexpr double cycles_per_task = 2000;  // to hand it out, and to begin
   static constexpr std::int64_t most_tasks = 64;
-  static constexpr double transposing_cycles = 8;  // of a vector
-  static constexpr double left_share = 0.7;        // of the first cache, for a tile's rows of a
-  static constexpr double few_rows_loss = 0.4;     // of the arithmetic, where few rows read b where it lies: 0.2 to 0.9 for 2 to 32
-  static constexpr double least_gain = 0.05;       // of the arithmetic, for which memory is spent on b once more
+  static constexpr double transposing_cycles = 8;          // of a vector
+  static constexpr double cycles_of_line = 1.7;            // from the second cache
+  static constexpr double cycles_of_share = 3;             // of a vector that a tile takes of a line of all rows
+  static constexpr double share_of_panel = 0.8;            // of the first cache, for a panel of b
+  static constexpr std::int64_t most_far_bytes = 2 << 20;  // of a block of b in the third cache
+  static constexpr double left_share = 0.7;                // of the first cache, for a tile's rows of a
+  static constexpr double few_rows_loss = 0.4;             // of the arithmetic, where few rows read b where it lies: 0.2 to 0.9 for 2 to 32
+  static constexpr double least_gain = 0.05;               // of the arithmetic, for which memory is spent on b once more
 
   const FlatProduct& product_;
   const Target& target_;

@@ -46,6 +46,9 @@ struct ProductSchedule {
 
   // Whether operands are zero past the end of the depth, up to a whole step of the multiplier.
   bool fills_depth() const { return multiplier == Multiplier::matrices && k % tile.lanes != 0; }
+  // Whether a is packed in a panel for each tile.
+  bool has_tile_panels() const { return a_packing == Packing::across_depth && multiplier != Multiplier::matrices; }
+  std::int64_t most_height() const { return high_tiles > 0 ? height + 1 : height; }
   std::int64_t most_tiles() const { return ceil_divide(row_tiles, row_tasks); }
   std::int64_t most_panels() const { return ceil_divide(panels, column_tasks); }
   // Elements of a panel of b that is kept: what is packed along runs of the depth ends in a part of a vector.

@@ -23,15 +23,6 @@ namespace {
 
 using simulated_matrices::take_mistake;
 
-// Also on processors that have the registers: faults are planted in functions.
-std::optional<Target> simulated_processor() {
-  Target target = host_target();
-  if (target.vector_bytes != 4 * matrix_side) return {};
-  target.multiplies_matrices = true;
-  target.matrix_functions = &simulated_matrices::functions;
-  return target;
-}
-
 constexpr int epilogues = 4;
 
 // a @ b with operands and result transposed as `form` says, and an epilogue.
@@ -47,8 +38,7 @@ Region product_region(Maker& make, int m, int n, int k, int form, int epilogue) 
 }
 
 TEST(Matrices, EveryTile) {
-  const std::optional<Target> target = simulated_processor();
-  if (!target) GTEST_SKIP() << "vectors are not those of processors with matrix registers";
+  const Target target = with_simulated_matrices();
   std::mt19937 random(11);
   auto pick = [&](int low, int high) { return std::uniform_int_distribution<int>(low, high)(random); };
   std::set<std::pair<int, int>> seen;
@@ -62,7 +52,7 @@ TEST(Matrices, EveryTile) {
       Maker make{.usual = DType::bf16};
       std::string schedule;
       const Region region = product_region(make, rows + more, n + more, k, form, epilogue);
-      ASSERT_EQ(product_fault(region, *target, &schedule), "")
+      ASSERT_EQ(product_fault(region, target, &schedule), "")
           << fmt::format("{} x {} x {} form {} epilogue {}", rows + more, n + more, k, form, epilogue);
       EXPECT_NE(schedule.find("of matrices"), std::string::npos) << schedule;
     }
@@ -71,37 +61,34 @@ TEST(Matrices, EveryTile) {
 
 // Depths that end anywhere in a step, in one block and in several.
 TEST(Matrices, EveryDepth) {
-  const std::optional<Target> target = simulated_processor();
-  if (!target) GTEST_SKIP() << "vectors are not those of processors with matrix registers";
+  const Target target = with_simulated_matrices();
   for (int steps = 0; steps <= 16; ++steps)
     for (int more : {0, 600}) {
       const int k = 65 + 2 * steps + steps % 2 + more;
       Maker make{.usual = DType::bf16};
-      ASSERT_EQ(product_fault(product_region(make, 35, 40, k, steps % 8, more == 0 ? 1 : 2), *target), "") << k;
+      ASSERT_EQ(product_fault(product_region(make, 35, 40, k, steps % 8, more == 0 ? 1 : 2), target), "") << k;
     }
 }
 
 // The sums of its parts are added by another kernel.
 TEST(Matrices, PartsOfTheDepth) {
-  const std::optional<Target> target = simulated_processor();
-  if (!target) GTEST_SKIP() << "vectors are not those of processors with matrix registers";
+  const Target target = with_simulated_matrices();
   Maker make{.usual = DType::bf16};
   std::string schedule;
-  ASSERT_EQ(product_fault(product_region(make, 40, 30, 40001, 1, 3), *target, &schedule), "");
+  ASSERT_EQ(product_fault(product_region(make, 40, 30, 40001, 1, 3), target, &schedule), "");
   EXPECT_NE(schedule.find("of matrices"), std::string::npos) << schedule;
   EXPECT_NE(schedule.find("tasks 1 1 3"), std::string::npos) << schedule;
 }
 
 TEST(Matrices, LayoutsAtRandom) {
-  const std::optional<Target> target = simulated_processor();
-  if (!target) GTEST_SKIP() << "vectors are not those of processors with matrix registers";
+  const Target target = with_simulated_matrices();
   std::mt19937 random(5);
   int in_matrices = 0;
   for (int trial = 0; trial < 40; ++trial) {
     Maker make{.usual = DType::bf16};
     std::string schedule;
     const Region region = random_product(make, random, 17);
-    ASSERT_EQ(product_fault(region, *target, &schedule), "") << "trial " << trial;
+    ASSERT_EQ(product_fault(region, target, &schedule), "") << "trial " << trial;
     in_matrices += schedule.find("of matrices") != std::string::npos;
   }
   EXPECT_GE(in_matrices, 12);
@@ -110,14 +97,13 @@ TEST(Matrices, LayoutsAtRandom) {
 int multiplications = 0;
 
 TEST(Matrices, ANetworkInBf16) {
-  std::optional<Target> target = simulated_processor();
-  if (!target) GTEST_SKIP() << "vectors are not those of processors with matrix registers";
+  Target target = with_simulated_matrices();
   MatrixFunctions counting = simulated_matrices::functions;
   counting.multiply_bf16 = [](std::int8_t sums, std::int8_t left, std::int8_t right) {
     ++multiplications;
     simulated_matrices::multiply_bf16(sums, left, right);
   };
-  target->matrix_functions = &counting;
+  target.matrix_functions = &counting;
   Diagnostics diagnostics;
   const auto module = load_module(std::string(HEED_SOURCE_DIR) + "/examples/gpt.heed", diagnostics);
   ASSERT_TRUE(module) << diagnostics.text(false);
@@ -135,7 +121,7 @@ TEST(Matrices, ANetworkInBf16) {
       for (std::int64_t k = 0; k < tensor.count(); ++k) tensor.set(k, 0.3 + 0.05 * tensor.real(k));
     }
   const std::vector<Tensor> exact = evaluate(plan.graph, inputs, {EvaluateOptions::Precision::f64}), native = evaluate(plan.graph, inputs);
-  CompileOptions options{.target = *target};
+  CompileOptions options{.target = target};
   options.settings.cache.enabled = false;
   const std::vector<Tensor> found = run_compiled(compile(plan, options).program, inputs);
   EXPECT_EQ(take_mistake(), "");
@@ -153,13 +139,12 @@ TEST(Matrices, ANetworkInBf16) {
 }
 
 TEST(Matrices, PlantedFaultsAreFound) {
-  std::optional<Target> target = simulated_processor();
-  if (!target) GTEST_SKIP() << "vectors are not those of processors with matrix registers";
+  Target target = with_simulated_matrices();
   MatrixFunctions functions = simulated_matrices::functions;
-  target->matrix_functions = &functions;
+  target.matrix_functions = &functions;
   auto fault = [&] {
     Maker make{.usual = DType::bf16};
-    std::string found = product_fault(product_region(make, 45, 50, 130, 0, 1), *target);
+    std::string found = product_fault(product_region(make, 45, 50, 130, 0, 1), target);
     functions = simulated_matrices::functions;
     simulated_matrices::release();
     take_mistake();
