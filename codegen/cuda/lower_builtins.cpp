@@ -114,6 +114,7 @@ void multiply_wide_by(llvm::IRBuilderBase& b, Arguments a, const std::string& le
 struct Lowering {
   llvm::StringRef name;
   Value* (*make)(llvm::IRBuilderBase& b, Arguments arguments);
+  const char *text = nullptr, *constraints = "";  // one instruction of the arguments as they are, in place of `make`
 };
 
 constexpr std::uint32_t whole_warp = 0xFFFFFFFFU;
@@ -155,11 +156,7 @@ const Lowering lowerings[] = {
        assembly(b, "mbarrier.init.shared::cta.b64 [$0], $1;", "r,r", {shared_word(b, a[0]), a[1]});
        return nullptr;
      }},
-    {"heed.publish_barriers",
-     [](llvm::IRBuilderBase& b, Arguments) -> Value* {
-       assembly(b, "fence.mbarrier_init.release.cluster;", "", {});
-       return nullptr;
-     }},
+    {"heed.publish_barriers", nullptr, "fence.mbarrier_init.release.cluster;"},
     {"heed.arrive",
      [](llvm::IRBuilderBase& b, Arguments a) -> Value* {
        const auto [address, place] = shared_place(b, a[0]);
@@ -197,11 +194,7 @@ const Lowering lowerings[] = {
        const std::int64_t fixed = (std::int64_t{1} << 62) | (constant_of(a[2]) >> 4 << 32) | (constant_of(a[1]) >> 4 << 16);
        return b.CreateOr(b.CreateZExt(address, b.getInt64Ty()), b.getInt64(static_cast<std::uint64_t>(fixed)));
      }},
-    {"heed.begin_products",
-     [](llvm::IRBuilderBase& b, Arguments) -> Value* {
-       assembly(b, "wgmma.fence.sync.aligned;", "", {});
-       return nullptr;
-     }},
+    {"heed.begin_products", nullptr, "wgmma.fence.sync.aligned;"},
     {"heed.multiply_wide",
      [](llvm::IRBuilderBase& b, Arguments a) -> Value* {
        multiply_wide_by(b, a, "$" + std::to_string(constant_of(a[1]) / 2), "l,l", 1, constant_of(a[2]) != 0 ? ", 1" : ", 0");
@@ -225,11 +218,7 @@ const Lowering lowerings[] = {
        with_sums(b, a[0], 4, "ld.volatile.shared::cta.v4.f32 {$0,$1,$2,$3}, " + place + ";", "r", {address}, true);
        return nullptr;
      }},
-    {"heed.commit_products",
-     [](llvm::IRBuilderBase& b, Arguments) -> Value* {
-       assembly(b, "wgmma.commit_group.sync.aligned;", "", {});
-       return nullptr;
-     }},
+    {"heed.commit_products", nullptr, "wgmma.commit_group.sync.aligned;"},
     {"heed.wait_for_products",
      [](llvm::IRBuilderBase& b, Arguments a) -> Value* {
        const std::string text = "wgmma.wait_group.sync.aligned " + std::to_string(constant_of(a[0])) + ";";
@@ -239,16 +228,8 @@ const Lowering lowerings[] = {
          with_sums(b, a[1], constant_of(a[2]), text, "", {});
        return nullptr;
      }},
-    {"heed.wait_for_turn",
-     [](llvm::IRBuilderBase& b, Arguments a) -> Value* {
-       assembly(b, "bar.sync $0, 256;", "r", {a[0]});  // its own threads and those of the one that gives
-       return nullptr;
-     }},
-    {"heed.give_turn",
-     [](llvm::IRBuilderBase& b, Arguments a) -> Value* {
-       assembly(b, "bar.arrive $0, 256;", "r", {a[0]});
-       return nullptr;
-     }},
+    {"heed.wait_for_turn", nullptr, "bar.sync $0, 256;", "r"},  // its own threads and those of the one that gives
+    {"heed.give_turn", nullptr, "bar.arrive $0, 256;", "r"},
     {"heed.leave_registers",
      [](llvm::IRBuilderBase& b, Arguments a) -> Value* {
        assembly(b, "setmaxnreg.dec.sync.aligned.u32 " + std::to_string(constant_of(a[0])) + ";", "", {});
@@ -351,7 +332,8 @@ void lower_builtins(llvm::Module& module, int chip) {
       auto* call = llvm::cast<llvm::CallInst>(function->user_back());
       b.SetInsertPoint(call);
       std::vector<Value*> arguments(call->arg_begin(), call->arg_end());
-      Value* value = lowering->make(b, arguments);
+      Value* value =
+          lowering->make ? lowering->make(b, arguments) : assembly(b, b.getVoidTy(), lowering->text, lowering->constraints, arguments);
       if (!call->getType()->isVoidTy()) call->replaceAllUsesWith(value);
       call->eraseFromParent();
     }

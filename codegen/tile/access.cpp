@@ -70,6 +70,16 @@ LinearForm affine_address(Expr read) {
   return linear_form(linear(terms, 0, *read->arena));
 }
 
+std::optional<std::int64_t> lane_stride(const LinearForm& address, AxisRef lane) {
+  std::int64_t stride = 0;
+  for (const IntegerTerm& term : address.terms) {
+    if (std::find(term.x->free.begin(), term.x->free.end(), lane) == term.x->free.end()) continue;
+    if (term.x != value(lane)) return {};
+    stride += term.weight;
+  }
+  return stride;
+}
+
 void Accesses::add_access(Expr read) {
   Access access{.array = read->array, .address = affine_address(read)};
   for (const IntegerTerm& term : access.address.terms) note_nodes(term.x);  // joined digits may be nodes of their own

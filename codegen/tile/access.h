@@ -1,6 +1,7 @@
 // How the reads of a kernel's expressions meet memory. Worked out with the algebra before any code is built, because kernels are built
 // on several threads and the algebra belongs to one.
 #pragma once
+#include <optional>
 #include <set>
 #include <unordered_map>
 #include <vector>
@@ -87,6 +88,9 @@ class Accesses {
 
 // The address of the indices of a read that depend on axes alone, in elements.
 LinearForm affine_address(Expr read);
+// How the address moves from lane to lane of vectors along `lane`: nothing if not by a constant.
+std::optional<std::int64_t> lane_stride(const LinearForm& address, AxisRef lane);
+
 // Row-major strides in elements.
 std::vector<std::int64_t> strides_of(const std::vector<std::int64_t>& shape);
 // "table (gpt.heed:34)".

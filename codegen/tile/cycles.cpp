@@ -151,17 +151,9 @@ double sweep_cycles(const Nest& nest, const Sweep& sweep, VectorShape shape, Loc
   }
   total += static_cast<double>(sweep.accumulations.size()) * rows * lane_rows * (inner + (sweep.lane_axis ? 12 : 2));
   for (const NestStore& store : sweep.stores) {
-    double each = 1;
-    std::int64_t stride = 0;
-    bool other = false;
-    for (const IntegerTerm& term : store.address.terms) {
-      if (term.x->op == Op::axis && term.x->axes[0] == lane)
-        stride += term.weight;
-      else
-        other = other || has(term.x->free, lane);
-    }
-    bool strip = std::ranges::any_of(nest.strips, [&](const Strip& known) { return known.array == store.array; });
-    if (lane && !strip && (other || stride != 1)) each = stride == 0 && !other ? 1 : scatter_cycles;
+    const bool strip = std::ranges::any_of(nest.strips, [&](const Strip& known) { return known.array == store.array; });
+    const auto stride = lane && !strip ? lane_stride(store.address, lane) : 1;
+    const double each = stride == 0 || stride == 1 ? 1 : scatter_cycles;
     total += rows * lane_rows * inner * (store.add || store.onto ? 3 : 1) * each;
   }
   return total;

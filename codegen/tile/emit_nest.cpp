@@ -15,7 +15,7 @@ class NestEmitter {
       : e_(module, symbol, accesses, shape), nest_(nest) {}
 
   void emit() {
-    if (!nest_.square) bind_strips();
+    if (!nest_.square) bind_strips(e_.number(0));
     llvm::IRBuilderBase& b = e_.builder();
     std::int64_t lane_size = nest_.lane_row ? nest_.lane_row->size : 1;
     std::int64_t lane_tasks = (lane_size + nest_.lanes_per_task - 1) / nest_.lanes_per_task;
@@ -37,8 +37,11 @@ class NestEmitter {
   }
 
  private:
+  struct Range {
+    llvm::Value *begin, *end;
+  };
   // What task `task` covers of 0 … size - 1, `part` at a time.
-  std::pair<llvm::Value*, llvm::Value*> range(llvm::Value* task, std::int64_t part, std::int64_t size) {
+  Range range(llvm::Value* task, std::int64_t part, std::int64_t size) {
     llvm::IRBuilderBase& b = e_.builder();
     if (part >= size) return {e_.number(0), e_.number(size)};
     llvm::Value* first = b.CreateMul(task, e_.number(part));
@@ -46,41 +49,33 @@ class NestEmitter {
     if (size % part != 0) last = b.CreateBinaryIntrinsic(llvm::Intrinsic::smin, last, e_.number(size));
     return {first, last};
   }
-
   // Of an axis of a sweep.
-  struct Range {
-    llvm::Value *begin, *end;
-  };
   Range range(AxisRef axis) {
     if (nest_.square && axis == nest_.square->row) return square_rows_;
     if (nest_.square && axis == nest_.square->lane) return square_lanes_;
     return {e_.number(0), e_.number(axis->size)};
   }
 
-  // The lowest digits of a row tell which square it is. Strips of squares begin at its first element.
+  // The lowest digits of a row tell which square it is.
   void take_square(llvm::Value*& row) {
     const Square& square = *nest_.square;
     auto take = [&](AxisRef axis) {
       llvm::Value* index = e_.take_digit(row, ceil_divide(axis->size, square.side));
-      const auto [begin, end] = range(index, square.side, axis->size);
-      return Range{begin, end};
+      return range(index, square.side, axis->size);
     };
     square_lanes_ = take(square.lane);
     square_rows_ = take(square.row);
     llvm::IRBuilderBase& b = e_.builder();
-    llvm::Value* first = b.CreateAdd(b.CreateMul(square_rows_.begin, e_.number(square.side)), square_lanes_.begin);
-    for (const Strip& strip : nest_.strips) {
-      llvm::Value* place = b.CreateConstInBoundsGEP1_64(b.getInt8Ty(), e_.scratch(), static_cast<std::uint64_t>(strip.offset));
-      llvm::Value* before = b.CreateNeg(b.CreateMul(first, e_.number(byte_size(strip.array->dtype))));
-      e_.bind_strip(strip.array, b.CreateGEP(b.getInt8Ty(), place, before), 0);
-    }
+    bind_strips(b.CreateAdd(b.CreateMul(square_rows_.begin, e_.number(square.side)), square_lanes_.begin));
   }
 
-  void bind_strips() {
+  // Their first element in scratch is the one at `first`.
+  void bind_strips(llvm::Value* first) {
     for (const Strip& strip : nest_.strips) {
       llvm::IRBuilderBase& b = e_.builder();
       llvm::Value* place = b.CreateConstInBoundsGEP1_64(b.getInt8Ty(), e_.scratch(), static_cast<std::uint64_t>(strip.offset));
-      e_.bind_strip(strip.array, place, nest_.lane_row ? nest_.unroll * e_.lanes() : 0);
+      llvm::Value* before = b.CreateMul(first, e_.number(-byte_size(strip.array->dtype)));
+      e_.bind_strip(strip.array, b.CreateGEP(b.getInt8Ty(), place, before), nest_.lane_row ? nest_.unroll * e_.lanes() : 0);
     }
   }
 
@@ -123,52 +118,29 @@ class NestEmitter {
     for (const Sweep& sweep : nest_.sweeps) sweep.turns ? turn(sweep) : emit(sweep, copies);
   }
 
-  // Vectors along the lanes, one below the other for as many places as a vector has lanes, are stored as columns.
+  // Vectors along the lanes, one below the other for as many places as a vector has lanes, are stored as columns. Past the last place the
+  // last one is taken again: nobody reads what that gives.
   void turn(const Sweep& sweep) {
-    llvm::IRBuilderBase& b = e_.builder();
     const AxisRef along = sweep.lane_axis, across = sweep.axes[0];
-    const auto [first_across, end_across] = range(across);
-    const auto [first_along, end_along] = range(along);
-    llvm::Value* first = e_.open_counter(first_across, end_across, e_.lanes());
-    llvm::Value* left = b.CreateBinaryIntrinsic(llvm::Intrinsic::smin, e_.number(e_.lanes()), b.CreateSub(end_across, first));
-    e_.for_lanes(along, first_along, end_along, along->size, 1, [&](int) {
+    const Range lines = range(across), lanes = range(along);
+    llvm::Value* last = e_.builder().CreateSub(lines.end, e_.number(1));
+    llvm::Value* first = e_.open_counter(lines.begin, lines.end, e_.lanes());
+    e_.for_lanes(along, lanes.begin, lanes.end, along->size, 1, [&](int) {
       for (const NestStore& store : sweep.stores) {
-        llvm::Value* is_whole = e_.builder().CreateICmpEQ(left, e_.number(e_.lanes()));
-        if (across->size >= e_.lanes()) {
-          e_.open_if(is_whole);
-          store_columns(store, first, whole_lines(store.value, across, first));
-          e_.close_if();
+        std::vector<llvm::Value*> values;
+        for (int line = 0; line < e_.lanes(); ++line) {
+          e_.open_counter(e_.number(0), e_.number(1));
+          llvm::Value* place = e_.builder().CreateAdd(first, e_.number(line));
+          if (across->size % e_.lanes() != 0) place = e_.builder().CreateBinaryIntrinsic(llvm::Intrinsic::smin, place, last);
+          e_.bind_axis(across, place);
+          values.push_back(e_.emit_lanes(store.value));
+          e_.close_loop();
         }
-        if (across->size % e_.lanes() == 0) continue;
-        e_.open_if(e_.builder().CreateNot(is_whole));
-        store_columns(store, first, some_lines(store, across, first, left));
-        e_.close_if();
+        transpose(e_.builder(), values);
+        store_columns(store, first, values);
       }
     });
     e_.close_loop();
-  }
-
-  std::vector<llvm::Value*> whole_lines(Expr x, AxisRef across, llvm::Value* first) {
-    std::vector<llvm::Value*> lines;
-    for (int line = 0; line < e_.lanes(); ++line) {
-      e_.open_counter(e_.number(0), e_.number(1));
-      e_.bind_axis(across, e_.builder().CreateAdd(first, e_.number(line)));
-      lines.push_back(e_.emit_lanes(x));
-      e_.close_loop();
-    }
-    transpose(e_.builder(), lines);
-    return lines;
-  }
-
-  std::vector<llvm::Value*> some_lines(const NestStore& store, AxisRef across, llvm::Value* first, llvm::Value* count) {
-    llvm::IRBuilderBase& b = e_.builder();
-    llvm::Value* spare = b.CreateConstInBoundsGEP1_64(b.getInt8Ty(), e_.scratch(), static_cast<std::uint64_t>(nest_.spare_offset));
-    llvm::Value* line = e_.open_counter(e_.number(0), count);
-    e_.bind_axis(across, e_.builder().CreateAdd(first, line));
-    llvm::Value* values = e_.emit_lanes(store.value);
-    e_.store(store.array->dtype, spare, e_.builder().CreateMul(line, e_.number(e_.lanes())), values);
-    e_.close_loop();
-    return transposed(e_, store.array->dtype, spare);
   }
 
   void store_columns(const NestStore& store, llvm::Value* first, const std::vector<llvm::Value*>& columns) {

@@ -71,8 +71,7 @@ struct Nest {
   std::vector<ArrayRef> locals;
   std::vector<Strip> strips;
   std::vector<Part> parts;
-  std::optional<Square> square;   // each is a row of its own, inside of the others
-  std::int64_t spare_offset = 0;  // bytes in scratch, where a sweep that turns has lanes vectors
+  std::optional<Square> square;  // each is a row of its own, inside of the others
   std::int64_t scratch_bytes = 0;
   std::int64_t rows_per_task = 1, lanes_per_task = 1, tasks = 1;
   Spread spread;      // of a GPU

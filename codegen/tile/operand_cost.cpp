@@ -9,18 +9,6 @@
 #include "ir/integer.h"
 
 namespace heed {
-namespace {}  // namespace
-
-std::optional<std::int64_t> lane_stride(const LinearForm& address, AxisRef lane) {
-  std::int64_t stride = 0;
-  for (const IntegerTerm& term : address.terms) {
-    if (std::find(term.x->free.begin(), term.x->free.end(), lane) == term.x->free.end()) continue;
-    if (term.x != value(lane)) return {};
-    stride += term.weight;
-  }
-  return stride;
-}
-
 VectorCost vector_cost(Expr x, AxisRef axis, int lanes, std::int64_t run) {
   if (axis->size == 1) return {4.0 * lanes, 0, false};
   double waste = static_cast<double>(round_up(run > 0 ? run : axis->size, lanes)) / static_cast<double>(run > 0 ? run : axis->size);
@@ -68,12 +56,12 @@ VectorCost best_vector_cost(Expr x, AxisRef axis, int lanes) {
   return best;
 }
 
-// Measured with tiles of 6 x 64 on a Sapphire Rapids class processor: near strides cost about 5 % of the speed, strides at which the
-// steps meet in few sets of the second cache half of it or more.
 std::int64_t lines_held(std::int64_t cache_bytes, std::int64_t sets, std::int64_t apart, std::int64_t lines) {
   return std::min(sets, sets / std::gcd(sets, apart) * lines) * (cache_bytes / (sets * line_bytes));
 }
 
+// Measured with tiles of 6 x 64 on a Sapphire Rapids class processor: near strides cost about 5 % of the speed, strides at which the
+// steps meet in few sets of the second cache half of it or more.
 double in_place_penalty(std::int64_t span_bytes, std::int64_t stride_bytes, std::int64_t steps, const Target& target) {
   constexpr std::int64_t ways = 16;
   std::int64_t lines = ceil_divide(span_bytes, line_bytes);

@@ -10,9 +10,6 @@ namespace heed {
 
 constexpr std::int64_t line_bytes = 64;  // of a cache
 
-// How the address moves from lane to lane of vectors along `lane`: nothing if not by a constant.
-std::optional<std::int64_t> lane_stride(const LinearForm& address, AxisRef lane);
-
 struct VectorCost {
   double cycles;     // of instructions, for a vector of useful values
   std::int64_t run;  // of cut_into_vectors

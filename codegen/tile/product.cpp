@@ -203,7 +203,7 @@ class Writer {
     strip_ = e.open_counter(first_tile_, end_tile_, s.tiles_a_strip);
     llvm::Value* end = smaller(plus(strip_, number(s.tiles_a_strip)), end_tile_);
     if (s.a_packing != Packing::in_place) pack_rows(place, p.a, s, strip_, end, scratch(scratch_.a), scratch(scratch_.spare));
-    const BlockOfDepth of{place, block, b().CreateZExt(b().CreateICmpSGT(block, first_block), b().getInt64Ty()),
+    const BlockOfDepth of{place, b().CreateZExt(b().CreateICmpSGT(block, first_block), b().getInt64Ty()),
                           s.depth_blocks <= s.parts ? nullptr : b().CreateICmpEQ(block, minus(end_block, number(1)))};
     if (s.has_tile_panels()) {
       sum(of, [&](bool is_mapped) {
@@ -223,7 +223,7 @@ class Writer {
 
   struct BlockOfDepth {
     PackPlace& place;
-    llvm::Value *index, *accumulate, *is_last;  // the last one of the task; null: it is
+    llvm::Value *accumulate, *is_last;  // the last one of the task; null: it is
   };
 
   // Sums, which are mapped at once where that is done in registers and no others are to come.
@@ -278,9 +278,8 @@ class Writer {
 
   struct Panel {
     llvm::Value *index, *b;
-    std::int64_t stride;  // of the depth
-    std::int64_t vectors;
-    bool is_last;  // whatever is done otherwise for it
+    std::int64_t stride, vectors;  // from one step of the depth to the next; columns
+    bool is_last;                  // of all: its last vector of columns may not be whole
   };
 
   void for_panels(llvm::Value* block, const std::function<void(const Panel&)>& body) {

@@ -28,14 +28,7 @@ bool may_be_lanes(const Nest& nest, AxisRef axis) {
   for (const Sweep& sweep : nest.sweeps)
     for (const NestStore& store : sweep.stores) {
       if (!store.add) continue;
-      std::int64_t stride = 0;
-      for (const IntegerTerm& term : store.address.terms) {
-        if (term.x->op == Op::axis && term.x->axes[0] == axis)
-          stride += term.weight;
-        else if (has(term.x->free, axis))
-          return false;
-      }
-      if (stride != 1 || has(store.guard->free, axis)) return false;
+      if (lane_stride(store.address, axis) != 1 || has(store.guard->free, axis)) return false;
     }
   return true;
 }

@@ -1,7 +1,9 @@
 // Maps whose reads lie along one axis and whose stores along another: read line by line into a square that is turned in registers.
 #include <algorithm>
+#include <cmath>
 #include <optional>
-#include <unordered_set>
+#include <unordered_map>
+#include <utility>
 
 #include "codegen/tile/schedule.h"
 #include "ir/guard.h"
@@ -13,20 +15,6 @@ constexpr std::int64_t longest_side = 128, shortest_side = 32;  // of a square: 
 constexpr std::int64_t most_bytes = 192 << 10;                  // of the squares of all reads, which stay in the second cache
 constexpr double turning_cycles = 5;                            // of a vector: read, stored, turned, stored again
 
-bool has(const AxisSet& set, AxisRef axis) { return std::ranges::find(set, axis) != set.end(); }
-
-// Elements that an address moves by along an axis; nothing where it is no multiple of its positions.
-std::optional<std::int64_t> stride_along(const LinearForm& address, AxisRef axis) {
-  std::int64_t stride = 0;
-  for (const IntegerTerm& term : address.terms) {
-    if (term.x->op == Op::axis && term.x->axes[0] == axis)
-      stride += term.weight;
-    else if (has(term.x->free, axis))
-      return {};
-  }
-  return stride;
-}
-
 // One store or more at each position of the rows, and nothing else.
 bool is_map(const Nest& nest) {
   if (nest.sweeps.size() != 1 || !nest.parts.empty() || !nest.locals.empty() || !nest.strips.empty()) return false;
@@ -35,15 +23,26 @@ bool is_map(const Nest& nest) {
          std::ranges::none_of(sweep.stores, [](const NestStore& store) { return store.add || store.onto; });
 }
 
-// Reads that lie along `row` and across `lane`, wherever they stand.
-std::vector<Expr> turned_reads(const Nest& nest, AxisRef row, AxisRef lane) {
+struct PlainRead {
+  Expr x;
+  LinearForm address;
+};
+
+// Those of arrays at places that rows alone decide, and that lie in the array wherever they stand.
+std::vector<PlainRead> plain_reads(const Nest& map) {
+  std::vector<PlainRead> found;
+  auto is_row = [&](AxisRef axis) { return std::ranges::find(map.rows, axis) != map.rows.end(); };
+  for (Expr x : computed(map.sweeps[0]))
+    if (x->op == Op::read && std::ranges::all_of(x->operands, is_affine) && std::ranges::all_of(x->free, is_row) && !may_leave(x))
+      found.push_back({x, affine_address(x)});
+  return found;
+}
+
+// Reads that lie along `row` and across `lane`.
+std::vector<Expr> turned_reads(const std::vector<PlainRead>& reads, AxisRef row, AxisRef lane) {
   std::vector<Expr> found;
-  for (Expr x : computed(nest.sweeps[0])) {
-    if (x->op != Op::read || !has(x->free, row) || !has(x->free, lane) || !std::ranges::all_of(x->operands, is_affine)) continue;
-    auto is_bound = [&](AxisRef axis) { return axis == lane || std::ranges::find(nest.rows, axis) != nest.rows.end(); };
-    if (!std::ranges::all_of(x->free, is_bound) || may_leave(x)) continue;
-    const LinearForm address = affine_address(x);
-    const auto along = stride_along(address, row), across = stride_along(address, lane);
+  for (const auto& [x, address] : reads) {
+    const auto along = lane_stride(address, row), across = lane_stride(address, lane);
     if (along && across && std::abs(*along) == 1 && std::abs(*across) > 1) found.push_back(x);
   }
   return found;
@@ -65,36 +64,35 @@ std::int64_t side_of(const std::vector<Expr>& reads, std::int64_t longest, int l
 }
 
 // The same by squares of two rows of a map; nothing if no read would be turned.
-std::optional<Nest> by_squares(const Nest& nest, AxisRef row, AxisRef lane, VectorShape shape) {
-  const std::vector<Expr> reads = turned_reads(nest, row, lane);
+std::optional<Nest> by_squares(const Nest& map, const std::vector<PlainRead>& plain, AxisRef row, AxisRef lane, VectorShape shape) {
+  const std::vector<Expr> reads = turned_reads(plain, row, lane);
   const std::int64_t side = reads.empty() ? 0 : side_of(reads, std::max(row->size, lane->size), shape.lanes);
   if (side == 0) return {};
-  Nest turned = nest;
+  Nest turned = map;
   std::erase(turned.rows, lane);
   turned.lane_row = lane;
   Arena& arena = *row->arena;
   Sweep turning{.axes = {lane, row}, .lane_axis = row, .turns = true};
-  double cycles = 0;
+  std::unordered_map<Expr, Expr> strips;
   for (Expr x : reads) {
     ArrayRef array = input(arena, "", {row->size * side + lane->size}, x->array->dtype);
-    Expr again = read_stored(array, std::vector<Expr>{add(scale(side, value(row)), value(lane))});
+    Expr again = strips[x] = read_stored(array, std::vector<Expr>{add(scale(side, value(row)), value(lane))});
     turning.stores.push_back({.array = array, .address = affine_address(again), .value = x});
     turned.strips.push_back({array, turned.scratch_bytes});
     turned.scratch_bytes += bytes_of_square(x, side, shape.lanes);
-    rewrite_nest(turned, [&](Expr root) {
-      return rewrite(root,
-                     [&](Expr node, std::span<const Expr> operands) { return node == x ? again : with_stored_operands(node, operands); });
-    });
-    double lines = static_cast<double>(nest.row_count()) / static_cast<double>(row->size * lane->size);
-    for (AxisRef axis : {row, lane}) lines *= static_cast<double>(ceil_divide(axis->size, shape.lanes));
-    cycles += lines * shape.lanes * turning_cycles;
   }
-  turned.cycles = cycles_of(turned, shape) + cycles;
+  rewrite_nest(turned, [&](Expr root) {
+    return rewrite(root, [&](Expr node, std::span<const Expr> operands) {
+      auto strip = strips.find(node);
+      return strip == strips.end() ? with_stored_operands(node, operands) : strip->second;
+    });
+  });
+  double lines = static_cast<double>(map.row_count() / (row->size * lane->size)) * shape.lanes;
+  for (AxisRef axis : {row, lane}) lines *= static_cast<double>(ceil_divide(axis->size, shape.lanes));
+  turned.cycles = cycles_of(turned, shape) + static_cast<double>(reads.size()) * lines * turning_cycles;
   std::erase(turned.rows, row);
   turned.lane_row = nullptr;
   turned.square = Square{row, lane, side};
-  turned.spare_offset = turned.scratch_bytes;
-  turned.scratch_bytes += std::int64_t{8} * shape.lanes * shape.lanes;
   turned.sweeps[0].axes = {row, lane};
   turned.sweeps[0].lane_axis = lane;
   turned.sweeps.insert(turned.sweeps.begin(), std::move(turning));
@@ -105,13 +103,12 @@ std::optional<Nest> by_squares(const Nest& nest, AxisRef row, AxisRef lane, Vect
 
 void turn_reads(Nest& nest, VectorShape shape) {
   if (!is_map(nest)) return;
-  Nest all = nest;
-  if (all.lane_row) all.rows.push_back(all.lane_row);
-  all.lane_row = nullptr;
-  for (AxisRef lane : all.rows)
-    for (AxisRef row : all.rows) {
-      if (row == lane) continue;
-      std::optional<Nest> turned = by_squares(all, row, lane, shape);
+  Nest map = nest;
+  if (map.lane_row) map.rows.push_back(std::exchange(map.lane_row, nullptr));
+  const std::vector<PlainRead> reads = plain_reads(map);
+  for (AxisRef lane : map.rows)
+    for (AxisRef row : map.rows) {
+      std::optional<Nest> turned = by_squares(map, reads, row, lane, shape);
       if (turned && turned->cycles < nest.cycles) nest = std::move(*turned);
     }
 }

@@ -185,7 +185,7 @@ void expect_as_evaluated(const Plan& plan, const Graph& before, const std::map<s
       if (error > worst) worst = error, where = i;
     }
     double step = expected[k].dtype == DType::f16 ? 0x1p-10 : expected[k].dtype == DType::bf16 ? 0x1p-7 : 0;
-    double allowed = floating ? std::max((tolerance + step) * largest[k], rounding) : 0;
+    double allowed = !floating ? 0 : largest[k] > 0 ? (tolerance + step) * largest[k] : rounding;
     if (worst > allowed)
       ADD_FAILURE() << "output " << k << " element " << where << ": got " << got[k].real(where) << ", expected " << expected[k].real(where)
                     << ", largest " << largest[k];

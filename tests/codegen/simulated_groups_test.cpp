@@ -168,16 +168,7 @@ TEST(Simulator, SaysWhatIsWrongWithBoxes) {
       {"a slot is released early, the other operand held", "copies a box over what products under way read", {.early = true, .held = true}},
       {"the last products are not waited for, one operand held", "ends while products are under way", {.waits = false, .held = true}},
   };
-  for (const Mistake& mistake : mistakes) {
-    std::string message;
-    try {
-      error_of_boxes(mistake.boxes);
-    } catch (const std::runtime_error& error) {
-      message = error.what();
-    }
-    EXPECT_NE(message.find(mistake.words), std::string::npos) << mistake.name << ": " << message;
-    EXPECT_NE(message.find("model.heed:7"), std::string::npos) << message;
-  }
+  for (const auto& [name, words, boxes] : mistakes) expect_mistake(name, words, [&] { error_of_boxes(boxes); });
 }
 
 // Two groups of four warps: the second one goes on when the first one has given it its turn. Each member is a mistake if it is changed.
@@ -186,13 +177,13 @@ struct Turns {
 };
 
 void take_turns(Code& c, const Turns& turns) {
-  llvm::Value* is_first = c.b.CreateICmpSLT(c.thread, c.word(block_size / 2));
+  llvm::Value* is_first = c.b.CreateICmpSLT(c.thread, c.word(block_threads / 2));
   if (turns.given) c.where(is_first, [&] { give_turn(c.b, c.word(1)); });
   if (turns.taken) c.where(c.b.CreateNot(is_first), [&] { wait_for_turn(c.b, c.word(1)); });
 }
 
 TEST(Simulator, WarpsTakeTurns) {
-  auto message = [](const Turns& turns) { return message_of("turns", [&](Code& c) { take_turns(c, turns); }); };
+  auto message = [](const Turns& turns) { return message_of([&] { run_small("turns", [&](Code& c) { take_turns(c, turns); }); }); };
   run_small("turns", [](Code& c) { take_turns(c, {}); });
   EXPECT_NE(message({.given = false}).find("wait for threads that never come"), std::string::npos);
   EXPECT_NE(message({.taken = false}).find("a turn is given that nobody takes"), std::string::npos);
@@ -207,9 +198,9 @@ struct HandedOver {
 
 void hand_over(Code& c, const HandedOver& handed) {
   llvm::Value *lane = c.b.CreateURem(c.thread, c.word(32)), *is_first_lane = c.b.CreateICmpEQ(lane, c.word(0));
-  llvm::Value *full = c.shared(c.word(block_size - 2)), *empty = c.shared(c.word(block_size - 4));
+  llvm::Value *full = c.shared(c.word(block_threads - 2)), *empty = c.shared(c.word(block_threads - 4));
   c.where(c.b.CreateICmpEQ(c.thread, c.word(0)), [&] {
-    make_barrier(c.b, full, 1), make_barrier(c.b, empty, block_size / 32 - 1);
+    make_barrier(c.b, full, 1), make_barrier(c.b, empty, block_threads / 32 - 1);
     publish_barriers(c.b);
   });
   block_barrier(c.b);
@@ -235,8 +226,9 @@ void hand_over(Code& c, const HandedOver& handed) {
 
 TEST(Simulator, WordsAreHandedOver) {
   const std::vector<float> result = run_small("handed", [](Code& c) { hand_over(c, {}); });
-  for (std::size_t k = 32; k < static_cast<std::size_t>(block_size); ++k) EXPECT_EQ(result[k], static_cast<float>((k % 32 ^ 1) + 2)) << k;
-  auto message = [](const HandedOver& handed) { return message_of("handed", [&](Code& c) { hand_over(c, handed); }); };
+  for (std::size_t k = 32; k < static_cast<std::size_t>(block_threads); ++k)
+    EXPECT_EQ(result[k], static_cast<float>((k % 32 ^ 1) + 2)) << k;
+  auto message = [](const HandedOver& handed) { return message_of([&] { run_small("handed", [&](Code& c) { hand_over(c, handed); }); }); };
   EXPECT_NE(message({.together = false}).find("with no barrier between"), std::string::npos);
   EXPECT_NE(message({.waited = false}).find("with no barrier between"), std::string::npos);
   EXPECT_NE(message({.kept = false}).find("with no barrier between"), std::string::npos) << message({.kept = false});

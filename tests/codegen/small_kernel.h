@@ -12,9 +12,7 @@
 
 namespace heed {
 
-constexpr int block_size = block_threads;
-
-// What a kernel does in each thread, with a buffer of `block_size` f32 and one of as many that holds 0, 1, 2 …
+// What a kernel does in each thread, with a buffer of `block_threads` f32 and one of as many that holds 0, 1, 2 …
 struct Code {
   llvm::IRBuilder<>& b;
   llvm::Function* kernel;
@@ -26,7 +24,7 @@ struct Code {
   llvm::Value* shared(llvm::Value* index) { return b.CreateGEP(b.getFloatTy(), shared_memory(b), index); }
   llvm::Value* shared_half(llvm::Value* index) { return b.CreateGEP(b.getInt16Ty(), shared_memory(b), index); }
   llvm::Value* number() { return b.CreateSIToFP(thread, b.getFloatTy()); }
-  llvm::Value* mirrored() { return b.CreateSub(word(block_size - 1), thread); }
+  llvm::Value* mirrored() { return b.CreateSub(word(block_threads - 1), thread); }
   llvm::Value* load(llvm::Value* place) { return b.CreateLoad(b.getFloatTy(), place); }
   template <class Body>
   void where(llvm::Value* condition, Body body) {
@@ -43,7 +41,9 @@ KernelSource source_of(const std::string& name, const std::function<void(Code&)>
 
 // Runs a kernel in two blocks and gives what its buffer holds then.
 std::vector<float> run_small(const std::string& name, const std::function<void(Code&)>& write);
-// What it fails with; empty: it does not.
-std::string message_of(const std::string& name, const std::function<void(Code&)>& write);
+// What running something fails with; empty: it does not fail.
+std::string message_of(const std::function<void()>& run);
+// That a kernel with a mistake of this name fails, with such words and the line it comes from.
+void expect_mistake(const std::string& name, const std::string& words, const std::function<void()>& run);
 
 }  // namespace heed
