@@ -6,6 +6,7 @@
 
 #include "ir/algebra.h"
 #include "passes/block_axes.h"
+#include "passes/block_candidates.h"
 #include "passes/block_sizes.h"
 #include "passes/blocks.h"
 #include "passes/kind.h"
@@ -18,20 +19,10 @@ namespace {
 
 constexpr std::size_t largest_region = 64;  // arrays
 
-struct ById {
-  bool operator()(ArrayRef a, ArrayRef b) const { return a->id < b->id; }
-};
-using Arrays = std::set<ArrayRef, ById>;
-
 class Finder {
  public:
   Finder(const std::vector<ArrayRef>& arrays, const std::unordered_set<ArrayRef>& results, const Machine& machine)
-      : arrays_(arrays), results_(results), machine_(machine) {
-    for (ArrayRef array : arrays) {
-      reads_[array] = reads_of(array);
-      for (ArrayRef read : reads_[array]) readers_[read].push_back(array);
-    }
-  }
+      : arrays_(arrays), results_(results), machine_(machine), candidates_(arrays) {}
 
   std::vector<BlockRegion> run() {
     std::unordered_set<ArrayRef> kept = results_;
@@ -60,76 +51,16 @@ class Finder {
 
  private:
   bool is_virtual(ArrayRef array) const { return virtual_.contains(array); }
-  const std::vector<ArrayRef>& readers(ArrayRef array) const {
-    static const std::vector<ArrayRef> none;
-    auto found = readers_.find(array);
-    return found == readers_.end() ? none : found->second;
-  }
-
-  // The virtual values an array is made of, and itself.
-  void add_cone(ArrayRef array, Arrays& cone) const {
-    if (!cone.insert(array).second) return;
-    for (ArrayRef read : reads_of(array))
-      if (is_virtual(read)) add_cone(read, cone);
-  }
-
-  // Readers of virtual values, and what lies between them and is small work: a row's statistics, and what is made of them.
-  void find_candidates() {
-    std::unordered_set<ArrayRef> after, before;
-    auto is_reader = [&](ArrayRef array) {
-      return array->kind == Array::Kind::definition &&
-             std::ranges::any_of(reads_of(array), [&](ArrayRef read) { return is_virtual(read); });
-    };
-    auto is_cheap = [&](ArrayRef array) {
-      if (array->kind != Array::Kind::definition) return false;
-      Kind kind = kind_of(array);
-      return kind == Kind::map || kind == Kind::reduction;
-    };
-    for (ArrayRef array : arrays_) {
-      bool follows = std::ranges::any_of(reads_of(array), [&](ArrayRef read) { return after.contains(read); });
-      if (is_reader(array) || (follows && is_cheap(array))) after.insert(array);
-    }
-    for (auto array = arrays_.rbegin(); array != arrays_.rend(); ++array) {
-      bool precedes = std::ranges::any_of(readers(*array), [&](ArrayRef reader) { return before.contains(reader); });
-      if (is_reader(*array) || (precedes && is_cheap(*array))) before.insert(*array);
-    }
-    candidates_.clear();
-    // What is elementwise of a region's output follows it for nothing.
-    auto is_map = [&](ArrayRef array) { return array->kind == Array::Kind::definition && kind_of(array) == Kind::map; };
-    for (ArrayRef array : arrays_)
-      if (!is_virtual(array) && after.contains(array) && (before.contains(array) || is_map(array))) candidates_.push_back(array);
-    readers_of_virtual_.clear();
-    for (ArrayRef array : candidates_)
-      if (is_reader(array)) readers_of_virtual_.insert(array);
-    find_cones();
-  }
-
-  // The virtual values a candidate is made from.
-  std::vector<ArrayRef> cone_of(ArrayRef candidate) const {
-    Arrays cone;
-    add_cone(candidate, cone);
-    cone.erase(candidate);
-    return {cone.begin(), cone.end()};
-  }
-
-  // Candidates are touched by what they are made from, what they read, and their readers.
-  void find_cones() {
-    cones_.clear(), touching_.clear();
-    for (std::size_t c = 0; c < candidates_.size(); ++c) {
-      ArrayRef array = candidates_[c];
-      cones_.push_back(cone_of(array));
-      for (std::span<const ArrayRef> list : {std::span<const ArrayRef>(cones_.back()), {reads_.at(array)}, {readers(array)}})
-        for (ArrayRef other : list) touching_[other].push_back(c);
-    }
-  }
+  const std::vector<ArrayRef>& readers(ArrayRef array) const { return candidates_.readers(array); }
+  const std::vector<ArrayRef>& reads(ArrayRef array) const { return candidates_.reads(array); }
 
   void gather() {
-    find_candidates();
+    candidates_.find(virtual_);
     regions_.clear(), failed_.clear(), region_of_.clear();
-    for (ArrayRef seed : candidates_) {
-      if (!readers_of_virtual_.contains(seed) || region_of_.contains(seed)) continue;
-      Arrays start;
-      add_cone(seed, start);
+    for (ArrayRef seed : candidates_.arrays()) {
+      if (!candidates_.reads_virtual(seed) || region_of_.contains(seed)) continue;
+      ArraysById start;
+      add_cone(seed, virtual_, start);
       // Rows may be any position of the largest virtual value: those along which most can be gathered.
       ArrayRef largest = nullptr;
       for (ArrayRef array : start)
@@ -151,7 +82,7 @@ class Finder {
   }
 
   struct Choice {
-    Arrays arrays;
+    ArraysById arrays;
     std::vector<ArrayRef> refused;  // virtual values that would have to be stored
     int row = -1;
     double score = -1;
@@ -162,7 +93,7 @@ class Finder {
   Choice choice_of(ArrayRef seed, ArrayRef largest, int row) {
     const std::unordered_set<ArrayRef> all = virtual_;
     Choice choice{.arrays = {}, .refused = {}};
-    add_cone(seed, choice.arrays);
+    add_cone(seed, virtual_, choice.arrays);
     std::vector<ArrayRef> by_size;
     for (ArrayRef array : choice.arrays)
       if (is_virtual(array) && array != largest) by_size.push_back(array);
@@ -172,7 +103,7 @@ class Finder {
       choice.refused.push_back(array);
       virtual_.erase(array);
       choice.arrays.clear();
-      add_cone(seed, choice.arrays);
+      add_cone(seed, virtual_, choice.arrays);
     }
     if (choice.arrays.contains(largest) && fits(choice.arrays, largest, row)) {
       grow(choice.arrays, largest, row, choice.refused);
@@ -206,7 +137,7 @@ class Finder {
     return block_axes(arrays, largest, row, virtual_);
   }
 
-  bool fits(const Arrays& region, ArrayRef largest, int row) {
+  bool fits(const ArraysById& region, ArrayRef largest, int row) {
     if (region.size() > largest_region) return false;
     std::vector<ArrayRef> arrays(region.begin(), region.end()), hidden;
     std::ranges::copy_if(arrays, std::back_inserter(hidden), [&](ArrayRef array) { return is_virtual(array); });
@@ -248,7 +179,7 @@ class Finder {
   std::unordered_set<ArrayRef> smaller_halves(const std::unordered_set<ArrayRef>& values) const {
     std::unordered_set<ArrayRef> smaller;
     for (ArrayRef array : values)
-      if ((is_half(array->dtype) || std::ranges::any_of(reads_.at(array), is_half, &Array::dtype)) && is_smaller(array, array))
+      if ((is_half(array->dtype) || std::ranges::any_of(reads(array), is_half, &Array::dtype)) && is_smaller(array, array))
         smaller.insert(array);
     return smaller;
   }
@@ -267,25 +198,26 @@ class Finder {
   }
 
   // Takes in turn what is touched by the region and fits, as long as there is something. `refused`: values that are virtual no more.
-  void grow(Arrays& region, ArrayRef largest, int row, const std::vector<ArrayRef>& refused) {
+  void grow(ArraysById& region, ArrayRef largest, int row, const std::vector<ArrayRef>& refused) {
     std::set<std::size_t> touched;
     auto touch = [&](ArrayRef array) {
-      if (auto found = touching_.find(array); found != touching_.end()) touched.insert(found->second.begin(), found->second.end());
+      const std::vector<std::size_t>& found = candidates_.touched_by(array);
+      touched.insert(found.begin(), found.end());
     };
     auto is_inside = [&](ArrayRef array) { return region.contains(array); };
     for (ArrayRef array : region) touch(array);
     for (bool grew = true; grew;) {
       grew = false;
       for (std::size_t c : touched) {  // those that are touched meanwhile come up in this turn if they lie behind, else in the next
-        ArrayRef array = candidates_[c];
+        ArrayRef array = candidates_.arrays()[c];
         if (region.contains(array) || region_of_.contains(array) || is_factor(array) || !is_worth_following(array, region)) continue;
-        std::vector<ArrayRef> made_from = cones_[c];
+        std::vector<ArrayRef> made_from = candidates_.cone(c);
         if (std::ranges::any_of(refused, [&](ArrayRef each) { return std::ranges::find(made_from, each) != made_from.end(); })) {
-          made_from = cone_of(array);
-          const bool touches = std::ranges::any_of(reads_.at(array), is_inside) || std::ranges::any_of(readers(array), is_inside);
+          made_from = cone_of(array, virtual_);
+          const bool touches = std::ranges::any_of(reads(array), is_inside) || std::ranges::any_of(readers(array), is_inside);
           if (!touches && std::ranges::none_of(made_from, is_inside)) continue;
         }
-        Arrays with = region;
+        ArraysById with = region;
         with.insert(made_from.begin(), made_from.end());
         with.insert(array);
         if (!fits(with, largest, row) || makes_cycle(with)) continue;
@@ -299,7 +231,7 @@ class Finder {
 
   // What registers multiply lies in memory: a 16-bit map that products with larger results read is made before them.
   bool is_factor(ArrayRef array) const {
-    if (machine_.sums_of_thread == 0 || !is_half(array->dtype) || kind_of(array) != Kind::map || readers_of_virtual_.contains(array))
+    if (machine_.sums_of_thread == 0 || !is_half(array->dtype) || kind_of(array) != Kind::map || candidates_.reads_virtual(array))
       return false;
     return std::ranges::any_of(readers(array), [&](ArrayRef reader) {
       return is_virtual(reader) && kind_of(reader) == Kind::product && element_count(reader) > element_count(array);
@@ -307,8 +239,8 @@ class Finder {
   }
 
   // A map that nothing of the region needs is made here where that spares reading again what is: as much as the map itself makes, at least.
-  bool is_worth_following(ArrayRef array, const Arrays& region) const {
-    if (kind_of(array) != Kind::map || readers_of_virtual_.contains(array)) return true;
+  bool is_worth_following(ArrayRef array, const ArraysById& region) const {
+    if (kind_of(array) != Kind::map || candidates_.reads_virtual(array)) return true;
     bool is_needed = std::ranges::any_of(readers(array), [&](ArrayRef reader) { return region.contains(reader) || is_virtual(reader); });
     return is_needed || std::ranges::any_of(reads_of(array), [&](ArrayRef read) {
              return region.contains(read) && element_count(read) * 2 >= element_count(array);
@@ -316,17 +248,17 @@ class Finder {
   }
 
   // Readers of virtual values count; of equal choices the one with fewer arrays that blocks add to, then rows that lie further inside.
-  double score_of(const Arrays& region, ArrayRef largest, int row) const {
+  double score_of(const ArraysById& region, ArrayRef largest, int row) const {
     double score = 0.001 * row;
     for (ArrayRef array : region)
-      if (readers_of_virtual_.contains(array)) score += 1;
+      if (candidates_.reads_virtual(array)) score += 1;
     std::optional<BlockAxes> axes = axes_of({region.begin(), region.end()}, largest, row);
     for (const auto& reduced : axes->reduced) score -= 0.01 * static_cast<double>(!reduced.empty());
     return score;
   }
 
   // Something outside would have to run after a part of the region and before another.
-  bool makes_cycle(const Arrays& region) const {
+  bool makes_cycle(const ArraysById& region) const {
     std::unordered_set<ArrayRef> seen;
     std::vector<ArrayRef> stack;
     std::uint32_t oldest = ~0U;
@@ -358,7 +290,7 @@ class Finder {
     return false;
   }
 
-  void add_region(const Arrays& members, ArrayRef largest, int row) {
+  void add_region(const ArraysById& members, ArrayRef largest, int row) {
     std::vector<ArrayRef> arrays(members.begin(), members.end());
     for (ArrayRef array : arrays)
       if (!is_virtual(array)) region_of_[array] = regions_.size();
@@ -433,12 +365,9 @@ class Finder {
   const std::vector<ArrayRef>& arrays_;
   const std::unordered_set<ArrayRef>& results_;
   const Machine& machine_;
-  std::unordered_map<ArrayRef, std::vector<ArrayRef>> reads_, readers_;
-  std::unordered_set<ArrayRef> virtual_, readers_of_virtual_, failed_;
+  BlockCandidates candidates_;
+  std::unordered_set<ArrayRef> virtual_, failed_;
   std::unordered_set<ArrayRef> together_;  // values whose readers may be one region also where blocks add to something
-  std::vector<ArrayRef> candidates_;
-  std::vector<std::vector<ArrayRef>> cones_;                         // by candidate
-  std::unordered_map<ArrayRef, std::vector<std::size_t>> touching_;  // the candidates that an array touches
   // What fits, by the arrays of a region, those of them that are virtual, and the rows.
   std::map<std::tuple<std::vector<ArrayRef>, std::vector<ArrayRef>, ArrayRef, int>, bool> fits_;
   std::vector<BlockRegion> regions_;
